@@ -1,0 +1,48 @@
+# The verbs of a day: setup, test, build, release, demo, new. Each works from a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint build release demo new verify verify-full clean
+
+help:  ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(VENV)/.ready: pyproject.toml
+	@echo "Installing into $(VENV) (a minute or two, once) ..."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.ready  ## make .venv and install everything a teacher needs
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint  ## ruff, mypy and pytest
+	$(BIN)/pytest
+
+build: setup  ## assignments/ -> source/
+	$(BIN)/autograder build
+
+release: setup  ## source/ -> release/, with nbgrader
+	$(BIN)/autograder release
+
+verify: setup  ## the gates of every assignment: stub 0, solution 100 %, mistakes caught
+	$(BIN)/autograder verify
+
+verify-full: setup  ## the same under 20 seeds and with automatic mutants
+	$(BIN)/autograder verify --full
+
+demo: setup  ## a whole class, from release to feedback, in the folder demo/
+	$(BIN)/autograder demo $(topic)
+
+new: setup  ## make new topic=12_dropout
+	$(BIN)/autograder new $(topic)
+
+clean:  ## remove what the verbs made
+	rm -rf $(VENV) demo build .autograder .pytest_cache .mypy_cache .ruff_cache *.egg-info

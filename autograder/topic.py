@@ -1,0 +1,217 @@
+"""Topic and Task: read and validate one folder of assignments/.
+
+The types at the first door: whatever follows (build, judge, report) takes a `Topic`, never a path or a dict.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from autograder.errors import AuthorError
+
+_ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One graded task of a topic."""
+
+    id: str  #: a word, such as "softmax": the pytest marker, the grade cell and the report use it
+    number: str  #: its place in the course, such as "1.2"
+    title: str
+    names: tuple[str, ...]  #: what a student's module must define for it
+    points: float  #: its share of the 90 points that tests grade
+    seconds: float = 10.0  #: CPU seconds that one test may take in the student's code
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A known wrong answer: a replacement in the solution, and the hint that it earns."""
+
+    task: str
+    name: str
+    find: str
+    replace: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One assignment as its author wrote it."""
+
+    folder: Path
+    title: str
+    summary: str
+    module: str
+    objectives: tuple[str, ...]
+    imports: tuple[str, ...]  #: packages that a student's module may import beside the standard library
+    memory: int  #: MB that a worker may use
+    tasks: tuple[Task, ...] = field(default=())
+
+    @property
+    def id(self) -> str:
+        """The folder's name: nbgrader's assignment id and the notebook's name."""
+        return self.folder.name
+
+    @property
+    def solution_path(self) -> Path:
+        return self.folder / f"{self.module}.py"
+
+    @property
+    def lesson_path(self) -> Path:
+        return self.folder / "lesson.py"
+
+    @property
+    def public_tests_path(self) -> Path:
+        return self.folder / f"test_{self.module}.py"
+
+    @property
+    def hidden_tests_path(self) -> Path:
+        return self.folder / f"test_{self.module}_hidden.py"
+
+    @property
+    def mistakes_path(self) -> Path:
+        return self.folder / "mistakes.toml"
+
+    @property
+    def points(self) -> float:
+        """What the tests of this topic can give in all."""
+        return sum(task.points for task in self.tasks)
+
+    @property
+    def needs_torch(self) -> bool:
+        return "torch" in self.imports
+
+    def task(self, task_id: str) -> Task:
+        """Return the task of that id; KeyError if there is none."""
+        for task in self.tasks:
+            if task.id == task_id:
+                return task
+        raise KeyError(task_id)
+
+    @cached_property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """The known wrong answers, read on first use.
+
+        Raises:
+            AuthorError: mistakes.toml is malformed, names no task of this topic, or does not fit the solution
+        """
+        path = self.mistakes_path
+        entries = _read_toml(path).get("mistake", [])
+        if not isinstance(entries, list):
+            raise AuthorError(f"{path}: 'mistake' must be a list of tables; write [[mistake]]")
+        return tuple(self._mistake(number, entry) for number, entry in enumerate(entries, start=1))
+
+    def _mistake(self, number: int, entry: dict[str, Any]) -> Mistake:
+        where = f"{self.mistakes_path}: mistake {number} ({entry.get('name', 'without a name')!r})"
+        keys = {"task", "name", "find", "replace", "hint"}
+        _refuse_unknown_keys(entry, keys, where)
+        for key in sorted(keys):
+            if not isinstance(entry.get(key), str):
+                raise AuthorError(f"{where}: needs a text {key!r}; add it")
+        mistake = Mistake(**entry)
+        if mistake.task not in {task.id for task in self.tasks}:
+            raise AuthorError(f"{where}: no task {mistake.task!r} in topic.toml; use one of {self._task_ids()}")
+        count = self.solution_path.read_text(encoding="utf-8").count(mistake.find)
+        if count != 1:
+            raise AuthorError(f"{where}: 'find' stands {count} times in the solution; make it stand exactly once")
+        return mistake
+
+    def _task_ids(self) -> str:
+        return ", ".join(task.id for task in self.tasks)
+
+
+def read_topic(folder: Path) -> Topic:
+    """Read one folder of assignments/.
+
+    Raises:
+        AuthorError: a file is missing or topic.toml breaks a rule; says where, what, and what to do
+    """
+    path = folder / "topic.toml"
+    table = _read_toml(path)
+    keys = {"title", "summary", "module", "objectives", "imports", "memory", "tasks"}
+    _refuse_unknown_keys(table, keys, str(path))
+    title = _value(table, "title", str, path)
+    module = _value(table, "module", str, path)
+    if not _ID.fullmatch(module):
+        raise AuthorError(f"{path}: module {module!r} is no module name; use small letters, digits and _")
+    tasks = table.get("tasks")
+    if not isinstance(tasks, dict) or not tasks:
+        raise AuthorError(f"{path}: no task; add a table such as [tasks.softmax] with points")
+    topic = Topic(
+        folder=folder,
+        title=title,
+        summary=_value(table, "summary", str, path, default=""),
+        module=module,
+        objectives=_words(table, "objectives", path),
+        imports=_words(table, "imports", path),
+        memory=int(_value(table, "memory", int, path, default=3072)),
+        tasks=tuple(_task(task_id, entry, path) for task_id, entry in tasks.items()),
+    )
+    for needed in (topic.solution_path, topic.lesson_path, topic.public_tests_path,
+                   topic.hidden_tests_path, topic.mistakes_path):  # fmt: skip
+        if not needed.is_file():
+            raise AuthorError(f"{needed}: no such file; an assignment is six files, see CONTRIBUTING.md")
+    return topic
+
+
+def _task(task_id: str, entry: Any, path: Path) -> Task:
+    where = f"{path}: task {task_id!r}"
+    if not _ID.fullmatch(task_id):
+        raise AuthorError(f"{where}: no task id; use small letters, digits and _")
+    if not isinstance(entry, dict):
+        raise AuthorError(f"{where}: must be a table; write [tasks.{task_id}]")
+    _refuse_unknown_keys(entry, {"number", "title", "names", "points", "seconds"}, where)
+    points = _value(entry, "points", (int, float), where)
+    if not 0 < points <= 100:
+        raise AuthorError(f"{where}: points is {points}; give a number above 0 and up to 100")
+    seconds = _value(entry, "seconds", (int, float), where, default=10.0)
+    if not 0 < seconds <= 3600:
+        raise AuthorError(f"{where}: seconds is {seconds}; give CPU seconds above 0 and up to 3600")
+    return Task(
+        id=task_id,
+        number=_value(entry, "number", str, where, default=""),
+        title=_value(entry, "title", str, where),
+        names=_words(entry, "names", where),
+        points=float(points),
+        seconds=float(seconds),
+    )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AuthorError(f"{path}: no such file; an assignment is six files, see CONTRIBUTING.md") from None
+    except UnicodeDecodeError:
+        raise AuthorError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        where = f"{path}:{line[1]}" if line else str(path)
+        raise AuthorError(f"{where}: not TOML ({error}); mend that line") from None
+
+
+def _value(table: dict[str, Any], key: str, kind: Any, where: Any, *, default: Any = None) -> Any:
+    value = table.get(key, default)
+    if value is None:
+        raise AuthorError(f"{where}: {key!r} is missing; add it")
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise AuthorError(f"{where}: {key!r} is {value!r}, of the wrong type; see CONTRIBUTING.md for each key")
+    return value
+
+
+def _words(table: dict[str, Any], key: str, where: Any) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise AuthorError(f"{where}: {key!r} must be a list of texts; write {key} = [\"...\"]")
+    return tuple(value)
+
+
+def _refuse_unknown_keys(table: dict[str, Any], known: set[str], where: str) -> None:
+    for key in sorted(set(table) - known):
+        raise AuthorError(f"{where}: unknown key {key!r}; the keys are {', '.join(sorted(known))}")
