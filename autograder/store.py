@@ -1,7 +1,8 @@
 """Store: where reports and the class's seed lie, under .autograder/reports/<assignment>/.
 
-A report is used again only where it fits: its fingerprint names the submission, the suite, the engine and the seed.
-The files are the teacher's. Anybody may delete them; the next run judges again (under a new seed, if that went too).
+A report is used again only where it fits: its fingerprint names the submission, the suite, the engine and the
+seed. The files are the teacher's. Anybody may delete them: the next run judges again (if the seed went too,
+under a new one).
 """
 
 from __future__ import annotations
