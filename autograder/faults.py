@@ -70,10 +70,9 @@ def explain_import(error: BaseException, *, module: str) -> Fault:
     """Say in one sentence why the student's module could not be imported."""
     if _declared_kind(error):
         return Fault("import_failed", plain(f"{module}.py could not be imported: {text_of(error)}"))
-    if isinstance(error, SyntaxError) and not isinstance(error, StudentError):
-        if _base(error.filename or "") == f"{module}.py":
-            place = _at_line(error.lineno or 0, error.text or "", module)
-            return Fault("import_failed", f"{module}.py is not valid Python: {plain(error.msg)}{place}.")
+    if isinstance(error, SyntaxError) and _base(error.filename or "") == f"{module}.py":
+        place = _at_line(error.lineno or 0, error.text or "", module)
+        return Fault("import_failed", f"{module}.py is not valid Python: {plain(error.msg)}{place}.")
     if type_name(error) == "SystemExit":
         ends = f"{module}.py ends the program when it is imported{_place(error, module)}."
         return Fault("import_failed", ends)

@@ -32,6 +32,7 @@ class TaskProgress:
     title: str
     trials: tuple[Trial, ...]
     points: float | None  #: what the public tests of the task can reach; None where that is not known
+    all_points: float | None  #: what it is worth, hidden tests included
 
     @property
     def passed(self) -> int:
@@ -72,7 +73,6 @@ class Progress:
     title: str
     tasks: tuple[TaskProgress, ...]
     warnings: tuple[str, ...]
-    points: float | None  #: of the whole topic, hidden tests included
 
     @property
     def next_task(self) -> TaskProgress | None:
@@ -93,14 +93,10 @@ def progress(trials: Sequence[Trial], folder: Path, module: str) -> Progress:
     known: dict[str, Any] = topic.get("tasks", {})
     ids = [task for task in known if any(trial.task == task for trial in trials)]
     ids += [task for task in dict.fromkeys(trial.task for trial in trials) if task not in known]
-    whole = {task: card.get("points") for task, card in known.items()}
     return Progress(
         title=str(topic.get("title", module)),
         tasks=tuple(_task(task, known.get(task, {}), trials) for task in ids),
         warnings=_warnings(folder / f"{module}.py", topic),
-        points=sum(whole.values())
-        if whole and all(isinstance(p, int | float) for p in whole.values())
-        else None,
     )
 
 
@@ -115,13 +111,14 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def _task(task: str, card: dict[str, Any], trials: Sequence[Trial]) -> TaskProgress:
-    points = card.get("public_points")
+    points, all_points = card.get("public_points"), card.get("points")
     return TaskProgress(
         task=task,
         number=str(card.get("number", "")),
         title=str(card.get("title", task)),
         trials=tuple(trial for trial in trials if trial.task == task),
         points=float(points) if isinstance(points, int | float) else None,
+        all_points=float(all_points) if isinstance(all_points, int | float) else None,
     )
 
 
@@ -179,11 +176,11 @@ def command(task: TaskProgress) -> str:
 
 def _reach(report: Progress, width: int) -> list[Line]:
     """Say what the points mean, where points are shown."""
-    if report.points is None or not all(task.points is not None and task.is_whole for task in report.tasks):
+    if not all(task.points is not None and task.all_points and task.is_whole for task in report.tasks):
         return []
-    reach = sum(task.points or 0 for task in report.tasks)
-    whole = _number(report.points)
-    text = f"Public tests reach {_number(reach)} of {whole} points; hidden tests decide the rest."
+    reach = _number(sum(task.points or 0 for task in report.tasks))
+    whole = _number(sum(task.all_points or 0 for task in report.tasks))
+    text = f"Public tests reach {reach} of {whole} points; hidden tests decide the rest."
     return [Line(()), *_wrapped(text, "quiet", width)]
 
 
