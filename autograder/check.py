@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from autograder.progress import Progress
     from autograder.public_tests import PublicRun
-    from autograder.student_report import Progress
 
 _ANSI = {"title": "1", "passed": "32", "failed": "31", "quiet": "2", "text": "", "command": "36"}
 

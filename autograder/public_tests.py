@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from autograder.faults import plain
-from autograder.student_report import Progress, progress, read_card
+from autograder.progress import Progress, progress, read_card
 from autograder.trial import Trial
 
 _TASK = re.compile(r"""mark\.task\(\s*["'](\w+)["']""")

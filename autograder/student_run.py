@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from autograder.faults import Kind
     from autograder.student_report import Look
-    from autograder.trial import Trial
+    from autograder.trial import Outcome, Trial
+
+Status = tuple[str, str, tuple[str, dict[str, bool]]]  # what pytest counts it as, its letter, its word
 
 _PYTESTS_OWN_LIST = "fE"  # the short summary that pytest writes unless -r is given
+_STATUS: dict[str, Status] = {
+    "not_started": ("not started", "-", ("NOT STARTED", {"yellow": True})),
+    "not_run": ("not run", "x", ("NOT RUN", {"yellow": True})),
+}
 _MARKUP: dict[Look, dict[str, bool]] = {
     "title": {"bold": True},
     "passed": {"green": True},
@@ -37,6 +44,7 @@ class StudentRun:
         self.config = config
         self.tests_of: dict[tuple[Path, str], int] = {}  # (test file, task) -> how many tests it has
         self.trials: list[Trial] = []
+        self._unimportable: set[Path] = set()
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Let `pytest -k softmax` find every test of the task, and count them before any is deselected."""
@@ -66,13 +74,14 @@ class StudentRun:
         from autograder.trial import Trial, cut_to, lesson_of, words
 
         module, lesson = module_path(item.path), lesson_of(getattr(item, "function", None))
-        sentence, started = "Skipped, which counts as not passed." if report.skipped else "", True
+        outcome: Outcome = "passed" if report.passed else "failed"
+        sentence = "Skipped, which counts as not passed." if report.skipped else ""
         if report.failed and call.excinfo:
             error = call.excinfo.value
             if report.when == "setup" and not is_students(error, module.stem):
                 return  # a fixture of the test file is broken: its author needs pytest's own words
             said = words(error, module.stem, lesson, item.path, (item.location[1] or 0) + 1)
-            sentence, started = said.fault.sentence, said.fault.kind != "not_started"
+            sentence, outcome = said.fault.sentence, self._outcome(said.fault.kind, module)
             if self.config.getoption("tbstyle", "auto") in ("auto", "line"):
                 report.longrepr = said  # type: ignore[assignment]
             report.when = "call"
@@ -87,21 +96,25 @@ class StudentRun:
                 module=module.stem,
                 task=task_of(item),
                 weight=float(marker.kwargs.get("weight", 1)) if marker else 1.0,
-                outcome="passed" if report.passed else "failed" if started else "not_started",
+                outcome=outcome,
                 sentence=sentence,
                 lesson=lesson,
                 task_tests=0 if some else self.tests_of.get((item.path, task_of(item)), 0),
             )
         )
 
-    def pytest_report_teststatus(
-        self, report: pytest.TestReport
-    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    def _outcome(self, kind: Kind, module: Path) -> Outcome:
+        """A module that cannot be imported is one failure; its other tests did not run."""
+        if kind == "import_failed":
+            known = module in self._unimportable
+            self._unimportable.add(module)
+            return "not_run" if known else "failed"
+        return "not_started" if kind == "not_started" else "failed"
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Status | None:
         """Show what is not written yet as such, and not as a failure."""
         trial = getattr(report, "autograder_trial", None)
-        if trial and trial["outcome"] == "not_started":
-            return "not started", "-", ("NOT STARTED", {"yellow": True})
-        return None
+        return _STATUS.get(trial["outcome"]) if trial else None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if trial := getattr(report, "autograder_trial", None):
@@ -114,7 +127,8 @@ class StudentRun:
         """Write one table for each topic that was tried."""
         if not self.trials or self.config.getoption("verbose", 0) < -1:
             return
-        from autograder.student_report import can_write, lines, progress
+        from autograder.progress import progress
+        from autograder.student_report import can_write, lines
 
         if self.config.option.reportchars == _PYTESTS_OWN_LIST and self._are_all_ours(terminalreporter):
             terminalreporter.reportchars = ""  # the table says it

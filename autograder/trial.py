@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from autograder.faults import Fault, explain, own_frames
 
-Outcome = Literal["passed", "failed", "not_started"]
+Outcome = Literal["passed", "failed", "not_started", "not_run"]  # not run: the module cannot be imported
 _DEEPEST = 5  #: frames of the student's code that are shown, the innermost ones
 
 
