@@ -162,10 +162,9 @@ class SaveScores(preprocessors.SaveAutoGrades):  # type: ignore[misc]
 class PristineExporter(NotebookExporter):  # type: ignore[misc]
     """Give nbgrader the released notebook with the student's answers in the place of the student's own."""
 
-    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[Any, Any]:
+    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> Any:
         if not self.parent._sanitizing:
-            kept: tuple[Any, Any] = super().from_filename(filename, resources=resources, **kw)
-            return kept
+            return super().from_filename(filename, resources=resources, **kw)
         course = find_course(Path.cwd())
         notebook, complaints = lay(_released(course, resources["nbgrader"]["assignment"]), Path(filename))
         notebook["metadata"]["autograder"] = {"complaints": list(complaints)}
