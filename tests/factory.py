@@ -187,7 +187,7 @@ TEXTS = {
 
 
 def make_course(root: Path, topic_id: str = "01_tiny", **edits: Edit) -> Course:
-    """Write a course of one topic below `root`; edits are named manifest, solution, lesson, public, hidden, mistakes."""
+    """Write a course of one topic below `root`; edits are named by the keys of TEXTS."""
     make_topic(root / "assignments" / topic_id, **edits)
     (root / "nbgrader_config.py").write_text('c = get_config()\nc.CourseDirectory.course_id = "tiny"\n')
     return Course(root)

@@ -84,6 +84,9 @@ def _bubblewrap(view: View) -> list[str]:
         command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         command += ["--unshare-user"]
+    prefix = str(view.prefix)
+    for folder in dict.fromkeys(parent for path in ("/usr/lib", prefix, f"{_PACKAGES}/x") for parent in _ancestors(path)):
+        command += ["--perms", "0755", "--dir", folder]  # or nobody could not pass through
     for path in ("/lib", "/lib64", "/lib32"):
         if os.path.islink(path):
             command += ["--symlink", os.readlink(path), path]
@@ -92,7 +95,6 @@ def _bubblewrap(view: View) -> list[str]:
     for path in ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime"):
         if os.path.exists(path) and not os.path.islink(path):
             command += ["--ro-bind", path, path]
-    prefix = str(view.prefix)
     if prefix == "/usr":
         command += ["--ro-bind", str(view.python), str(view.python)]
         if os.path.isdir("/usr/local/lib"):
@@ -104,10 +106,14 @@ def _bubblewrap(view: View) -> list[str]:
     for path in view.packages:
         command += ["--ro-bind", str(path), f"{_PACKAGES}/{path.name}"]
     command += ["--ro-bind", str(view.engine), f"{_PACKAGES}/autograder"]
-    command += ["--proc", "/proc", "--dev", "/dev", "--dir", _SCRATCH, "--chmod", "0777", _SCRATCH]
+    command += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp", "--perms", "0777", "--dir", _SCRATCH]
     for name, value in _TUNED.items():
         command += ["--setenv", name, value]
     return [*command, "--"]
+
+
+def _ancestors(path: str) -> list[str]:
+    return [str(parent) for parent in reversed(Path(path).parents)][1:]
 
 
 @cache

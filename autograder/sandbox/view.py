@@ -30,8 +30,8 @@ class View:
 
     @property
     def stdlib(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"),
-                                    str(Path(sysconfig.get_path("stdlib")) / "lib-dynload"))))  # fmt: skip
+        library = sysconfig.get_path("stdlib")
+        return library, f"{library}/lib-dynload"
 
 
 def view_for(imports: tuple[str, ...]) -> View:

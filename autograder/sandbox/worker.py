@@ -59,6 +59,7 @@ class WorkerCodec(Codec):
         self._decoders |= {
             "x": lambda items, depth: self.scope.cells[items[0]],
             "h": lambda items, depth: worker.objects[items[0]],
+            "r": lambda items, depth: getattr(importlib.import_module(items[0]), items[1]),
             "k": lambda items, depth: worker.callback(items[0], items[1]),
             "A": self._decode_argument,
             "P": self._decode_leaf,
@@ -85,7 +86,7 @@ class WorkerCodec(Codec):
         return None
 
     def encode_other(self, value: Any) -> Any:
-        return ["h", self.worker.handle(value), type(value).__name__, callable(value)]
+        return ["h", self.worker.handle(value)]
 
     # --- autograd ----------------------------------------------------------------------------------------------
 
@@ -217,9 +218,6 @@ class Worker:
 
     def do_call(self, target: int, _name: str, args: Any, kwargs: Any) -> Any:
         return self.objects[target](*args, **kwargs)
-
-    def do_method(self, target: int, name: str, args: Any, kwargs: Any) -> Any:
-        return getattr(self.objects[target], name)(*args, **kwargs)
 
     def do_operate(self, target: int, name: str, args: Any, _kwargs: Any) -> Any:
         """Apply an operator, by its name in `operator` or `builtins`, to a handle's object."""
