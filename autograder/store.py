@@ -42,8 +42,13 @@ def save(course: Course, topic: Topic, submission: Submission, report: Report) -
     """Keep a report; returns where. A reader sees the old file or the new one, never half of one."""
     record = {"fingerprint": fingerprint(topic, submission, report.seed), "report": report.to_record()}
     path = _path(course, topic.id, submission.student)
-    os.replace(_written(path.parent, json.dumps(record, indent=1)), path)
+    write_atomically(path, json.dumps(record, indent=1))
     return path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of one."""
+    os.replace(_written(path.parent, text), path)
 
 
 def load(course: Course, topic: Topic, submission: Submission, seed: int) -> Report | None:
@@ -67,7 +72,7 @@ def reports(course: Course, assignment: str) -> tuple[Report, ...]:
 def fingerprint(topic: Topic, submission: Submission, seed: int) -> str:
     """Name everything that a verdict follows from."""
     module = "none" if submission.source is None else hashlib.sha256(submission.source).hexdigest()
-    parts = (submission.student, module, *submission.complaints, suite(topic), _engine(), str(seed))
+    parts = (submission.student, module, *submission.complaints, suite(topic), engine(), str(seed))
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -81,7 +86,7 @@ def suite(topic: Topic) -> str:
 
 
 @cache
-def _engine() -> str:
+def engine() -> str:
     """Name the engine: its own source, Python, and the two packages that compute."""
     digest = hashlib.sha256(sys.version.encode())
     package = Path(__file__).parent
