@@ -132,7 +132,7 @@ class Judge:
     def _complain(self, source: bytes | None) -> Iterable[str]:
         if source is None:
             return
-        for line, name in imports_outside(source, self.topic.imports):
+        for line, name in imports_outside(source.decode("utf-8", "replace"), (*self.topic.imports, "autograder")):
             offered = ", ".join(self.topic.imports)
             yield f"Line {line} imports {name}, which this assignment does not offer; it offers {offered}."
 
