@@ -24,6 +24,7 @@ import shutil
 import stat
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,7 @@ def _configure(c: Any, course: Course) -> None:
         preprocessors.AssignLatePenalties,
         preprocessors.CheckCellMetadata,
     ]
+    warnings.filterwarnings("ignore", message="Object of type <Submitted")  # nbgrader's, about its own tables
     _put_alembic_on_path()
     _bind_anew()
 
@@ -162,10 +164,9 @@ class SaveScores(preprocessors.SaveAutoGrades):  # type: ignore[misc]
 class PristineExporter(NotebookExporter):  # type: ignore[misc]
     """Give nbgrader the released notebook with the student's answers in the place of the student's own."""
 
-    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[Any, Any]:
+    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> Any:
         if not self.parent._sanitizing:
-            kept: tuple[Any, Any] = super().from_filename(filename, resources=resources, **kw)
-            return kept
+            return super().from_filename(filename, resources=resources, **kw)
         course = find_course(Path.cwd())
         notebook, complaints = lay(_released(course, resources["nbgrader"]["assignment"]), Path(filename))
         notebook["metadata"]["autograder"] = {"complaints": list(complaints)}
@@ -206,6 +207,10 @@ class Autograde(autograde.Autograde, _PlainCopy):  # type: ignore[misc]
     def init_notebooks(self) -> None:
         """Take each student's folder with the notebook that ought to be in it: a missing one stops nobody."""
         assignment, student = self.coursedir.assignment_id, self.coursedir.student_id
+        try:
+            find_course(Path(self.coursedir.root)).topic(assignment)
+        except AutograderError as error:  # not ours, or broken by its author: nothing of it is run
+            self._stop(str(error))
         place = self._format_source(assignment, student)
         found = [place] if os.path.isdir(place) else glob.glob(place)
         folders = [folder for folder in found if os.path.isdir(folder)]
