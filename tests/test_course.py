@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from autograder.errors import CourseError
 from factory import make_course, make_topic
 
 from autograder.course import find_course
+from autograder.errors import CourseError
 
 
 def test_topics_come_in_the_course_s_order(tmp_path):

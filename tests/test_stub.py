@@ -6,10 +6,11 @@ import ast
 import textwrap
 
 import pytest
-from autograder.errors import AuthorError
-from autograder.stub import refuse_markers, solution_lines, to_stub
 from hypothesis import given
 from hypothesis import strategies as st
+
+from autograder.errors import AuthorError
+from autograder.stub import refuse_markers, solution_lines, to_stub
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
@@ -295,9 +296,18 @@ def test_plain_comments_are_left_alone(line):
         (f"A = 1\n{BEGIN}\n\n{END}\n", r"topic\.py:2: the block is empty"),
         (f"A = 1\n{BEGIN}\n# nothing\n{END}\n", r"topic\.py:2: the block is empty"),
         (f"def f():\n    {BEGIN}\n    pass\n    {END}\n", r"topic\.py:2: the block is empty"),
-        (f"def f():\n{BEGIN}\n    return 1\n{END}\n", r"topic\.py:2: BEGIN is indented by 0, the code below it by 4"),
-        (f"def f():\n    {BEGIN}\n    return 1\n{END}\n", r"topic\.py:4: END is indented by 0, its BEGIN on line 2"),
-        (f"def f():\n    {BEGIN}\n    return 1\nA = 1\n    {END}\n", r"topic\.py:4: this line is indented less"),
+        (
+            f"def f():\n{BEGIN}\n    return 1\n{END}\n",
+            r"topic\.py:2: BEGIN is indented by 0, the code below it by 4",
+        ),
+        (
+            f"def f():\n    {BEGIN}\n    return 1\n{END}\n",
+            r"topic\.py:4: END is indented by 0, its BEGIN on line 2",
+        ),
+        (
+            f"def f():\n    {BEGIN}\n    return 1\nA = 1\n    {END}\n",
+            r"topic\.py:4: this line is indented less",
+        ),
         (f"A = [\n{BEGIN}\n1,\n{END}\n]\n", r"topic\.py:2: the block is empty"),
         (f"A = [\n{BEGIN}\n1]\nB = 2\n{END}\n", r"topic\.py:2: the block cuts the statement of line 1"),
         (f"{BEGIN}\nA = 1\nB = [\n{END}\n2]\n", r"topic\.py:1: the block cuts the statement of line 3"),
@@ -305,7 +315,10 @@ def test_plain_comments_are_left_alone(line):
             f"def f(x):\n    if x:\n        {BEGIN}\n        y = 1\n    else:\n        y = 2\n        {END}\n",
             r"topic\.py:5: this line is indented less",
         ),
-        (f'def f():\n    {BEGIN}\n    """Doc."""\n    return 1\n    {END}\n', r"topic\.py:2: the docstring is inside"),
+        (
+            f'def f():\n    {BEGIN}\n    """Doc."""\n    return 1\n    {END}\n',
+            r"topic\.py:2: the docstring is inside",
+        ),
         ("def f(:\n", r"topic\.py:1: not Python"),
         ("A = '\0'\n", r"topic\.py:1: not Python"),
         (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from autograder.errors import AuthorError
 from factory import make_topic, write_files
 
+from autograder.errors import AuthorError
 from autograder.topic import read_topic
 
 
@@ -47,17 +47,29 @@ def test_no_mistakes_at_all_is_an_empty_list(tmp_path):
         ({"manifest": ('title = "Tiny"', 'title = "Tiny')}, r"topic\.toml:1: not TOML"),
         ({"manifest": ('title = "Tiny"', "")}, r"topic\.toml: 'title' is missing; add it"),
         ({"manifest": ('title = "Tiny"', "title = 3")}, r"topic\.toml: 'title' is 3, of the wrong type"),
-        ({"manifest": ("memory = 512", "memory = true")}, r"topic\.toml: 'memory' is True, of the wrong type"),
+        (
+            {"manifest": ("memory = 512", "memory = true")},
+            r"topic\.toml: 'memory' is True, of the wrong type",
+        ),
         ({"manifest": ("memory", "memroy")}, r"topic\.toml: unknown key 'memroy'; the keys are"),
         ({"manifest": ('"tiny"', '"Tiny-1"')}, r"topic\.toml: module 'Tiny-1' is no module name"),
         ({"manifest": ('["numpy"]', '"numpy"')}, r"topic\.toml: 'imports' must be a list of texts"),
         ({"manifest": 'title = "a"\nmodule = "tiny"\n'}, r"topic\.toml: no task; add a table"),
         ({"manifest": ("[tasks.double]", '[tasks."dou ble"]')}, r"topic\.toml: task 'dou ble': no task id"),
-        ({"manifest": ("points = 60", "points = 0")}, r"topic\.toml:8: task 'double': points is 0; give a number"),
-        ({"manifest": ("points = 60", 'points = "60"')}, r"topic\.toml:8: task 'double': 'points' is '60', of the"),
+        (
+            {"manifest": ("points = 60", "points = 0")},
+            r"topic\.toml:8: task 'double': points is 0; give a number",
+        ),
+        (
+            {"manifest": ("points = 60", 'points = "60"')},
+            r"topic\.toml:8: task 'double': 'points' is '60', of the",
+        ),
         ({"manifest": ("seconds = 2", "seconds = -1")}, r"topic\.toml:8: task 'double': seconds is -1"),
         ({"manifest": ("points = 30", "point = 30")}, r"topic\.toml:15: task 'halve': unknown key 'point'"),
-        ({"manifest": ("[tasks.double]", "tasks.treble = 3\n[tasks.double]")}, r"topic\.toml: task 'treble': must be"),
+        (
+            {"manifest": ("[tasks.double]", "tasks.treble = 3\n[tasks.double]")},
+            r"topic\.toml: task 'treble': must be",
+        ),
     ],
 )
 def test_a_broken_topic_toml_is_refused_with_its_place_and_a_cure(tmp_path, edit, message):
@@ -78,18 +90,42 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (("[[mistake]]", "[[mistakes]]"), r"mistakes\.toml: unknown key 'mistakes'; the keys are alternative, mistake"),
+        (
+            ("[[mistake]]", "[[mistakes]]"),
+            r"mistakes\.toml: unknown key 'mistakes'; the keys are alternative, mistake",
+        ),
         (("[[mistake]]", "version = 1\n[[mistake]]"), r"mistakes\.toml: unknown key 'version'"),
         ('mistake = "none"', r"mistakes\.toml: 'mistake' must be a list of tables; write \[\[mistake\]\]"),
         ("mistake = [1]", r"mistakes\.toml: 'mistake' must be a list of tables"),
-        (('hint = "Each', 'advice = "Each'), r"mistakes\.toml:8: mistake 2 \('never counted the calls'\): unknown key"),
-        (('hint = "Each call adds one to the count."', ""), r"mistakes\.toml:8: .*: needs a text 'hint'; add it"),
-        (('task = "halve"', 'task = "treble"'), r"mistakes\.toml:8: .*: no task 'treble' in topic\.toml; use one of"),
-        (("self.count += 1", "self.count += 2"), r"mistakes\.toml:8: .*: 'find' stands 0 times in the solution"),
+        (
+            ('hint = "Each', 'advice = "Each'),
+            r"mistakes\.toml:8: mistake 2 \('never counted the calls'\): unknown key",
+        ),
+        (
+            ('hint = "Each call adds one to the count."', ""),
+            r"mistakes\.toml:8: .*: needs a text 'hint'; add it",
+        ),
+        (
+            ('task = "halve"', 'task = "treble"'),
+            r"mistakes\.toml:8: .*: no task 'treble' in topic\.toml; use one of",
+        ),
+        (
+            ("self.count += 1", "self.count += 2"),
+            r"mistakes\.toml:8: .*: 'find' stands 0 times in the solution",
+        ),
         (('find = "self.count += 1"', 'find = "self"'), r"mistakes\.toml:8: .*: 'find' stands [0-9]+ times"),
-        (('replace = "pass"', 'replace = "pass ("'), r"mistakes\.toml:8: .*: the replaced solution is not Python"),
-        (('replace = "pass"', 'replace = "self.count += 1"'), r"mistakes\.toml:8: .*: 'replace' is 'find' again"),
-        (("never counted the calls", "squared instead of doubled"), r"mistakes\.toml:8: .*: this name is taken"),
+        (
+            ('replace = "pass"', 'replace = "pass ("'),
+            r"mistakes\.toml:8: .*: the replaced solution is not Python",
+        ),
+        (
+            ('replace = "pass"', 'replace = "self.count += 1"'),
+            r"mistakes\.toml:8: .*: 'replace' is 'find' again",
+        ),
+        (
+            ("never counted the calls", "squared instead of doubled"),
+            r"mistakes\.toml:8: .*: this name is taken",
+        ),
     ],
 )
 def test_a_broken_mistake_is_refused_with_its_line_and_a_cure(tmp_path, edit, message):
@@ -102,9 +138,15 @@ def test_a_broken_mistake_is_refused_with_its_line_and_a_cure(tmp_path, edit, me
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (('replace = "return x + x"', 'replace = "return x + x"\nhint = "no"'), r":15: alternative 1 .*: unknown key"),
+        (
+            ('replace = "return x + x"', 'replace = "return x + x"\nhint = "no"'),
+            r":15: alternative 1 .*: unknown key",
+        ),
         (('replace = "return x + x"', ""), r"mistakes\.toml:15: alternative 1 .*: needs a text 'replace'"),
-        (('replace = "return x + x"', 'replace = "return ("'), r":15: alternative 1 .*: the replaced solution is not"),
+        (
+            ('replace = "return x + x"', 'replace = "return ("'),
+            r":15: alternative 1 .*: the replaced solution is not",
+        ),
     ],
 )
 def test_a_broken_alternative_is_refused_with_its_line_and_a_cure(tmp_path, edit, message):
