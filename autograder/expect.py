@@ -363,12 +363,14 @@ def _check_equal(got: Any, want: Any, what: str, where: str, hint: str) -> None:
         for index, (one, other) in enumerate(zip(got, want, strict=True)):
             _check_equal(one, other, what, f"{where}[{index}]", hint)
     elif type(want) is dict:
-        if not all(type(key) in (str, int, bool, float, tuple) for key in got) or set(got) != set(want):
+        if not all(_is_plain(key) for key in got) or set(got) != set(want):
             _fail(what, f"wrong keys{at}", values.show(list(got)), values.show(list(want)), hint)
         for key in want:
             _check_equal(got[key], want[key], what, f"{where}[{values.show(key)}]", hint)
     else:
         got = got[()] if values.is_array(got) else got
+        if type(want) in (set, frozenset) and not all(_is_plain(item) for item in got):
+            _fail(what, f"wrong type{at}", f"{values.describe(got)} of other things", "plain values", hint)
         if not (got == want or (got != got and want != want)):
             write = values.show_pair if values.is_number(want) else values.show_both
             pair = write(got, want)
@@ -387,6 +389,13 @@ def _check_equal_arrays(got: Any, want: Any, what: str, at: str, hint: str) -> N
         count = f" ({np.count_nonzero(differ)} of {differ.size} entries differ)" if seen.ndim else ""
         pair = values.show_pair(seen[index], wanted[index])
         _fail(what_here, f"wrong value{_at(index)}", pair[0], pair[1] + count, hint)
+
+
+def _is_plain(value: Any) -> bool:
+    """True for what compares by Python's own rules: numbers, texts, None, and tuples of them."""
+    if type(value) is tuple:
+        return all(_is_plain(item) for item in value)
+    return value is None or type(value) in (str, bytes) or values.is_number(value)
 
 
 def _same_sort(got: Any, want: Any) -> bool:

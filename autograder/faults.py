@@ -70,11 +70,10 @@ def explain_import(error: BaseException, *, module: str) -> Fault:
     """Say in one sentence why the student's module could not be imported."""
     if _declared_kind(error):
         return Fault("import_failed", plain(f"{module}.py could not be imported: {text_of(error)}"))
-    if isinstance(error, SyntaxError) and error.lineno and f"{module}.py" in (error.filename or ""):
-        where = f" (line {error.lineno}: `{plain((error.text or '').strip(), 120)}`)" if error.text else ""
-        where = where or f" (line {error.lineno})"
-        return Fault("import_failed", f"{module}.py is not valid Python: {plain(error.msg)}{where}.")
-    if isinstance(error, SystemExit):
+    if isinstance(error, SyntaxError) and _base(error.filename or "") == f"{module}.py":
+        place = _at_line(error.lineno or 0, error.text or "", module)
+        return Fault("import_failed", f"{module}.py is not valid Python: {plain(error.msg)}{place}.")
+    if type_name(error) == "SystemExit":
         ends = f"{module}.py ends the program when it is imported{_place(error, module)}."
         return Fault("import_failed", ends)
     said = f"{type_name(error)}: {plain(_message(error))}".rstrip(": ")
@@ -86,6 +85,11 @@ def is_no_answer(error: BaseException) -> bool:
     if isinstance(error, Mismatch) or _declared_kind(error):
         return True
     return bool(not_started(error) or missing_name(error))
+
+
+def is_students(error: BaseException, module: str) -> bool:
+    """True for an error that a student's code caused, whichever code raised it."""
+    return is_no_answer(error) or isinstance(error, StudentError) or bool(own_frames(error, module))
 
 
 def not_started(error: BaseException) -> str:
@@ -125,9 +129,9 @@ def type_name(error: BaseException) -> str:
     return plain(type(error).__name__, 80)
 
 
-def student_frames(error: BaseException, file: str) -> list[traceback.FrameSummary]:
-    """The frames of `error` that lie in the student's own file, outermost first."""
-    return [frame for frame in _frames(error.__traceback__) if frame.filename == file]
+def own_frames(error: BaseException, module: str) -> list[traceback.FrameSummary]:
+    """The frames of `error` that lie in the student's own module, outermost first."""
+    return [frame for frame in _frames(error.__traceback__) if _base(frame.filename) == f"{module}.py"]
 
 
 def _frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
@@ -175,7 +179,7 @@ def _names_of(owner: object) -> list[str]:
 
 def _raised_sentence(error: BaseException, module: str) -> str:
     function, place = _function(error, module), _place(error, module)
-    if isinstance(error, SystemExit):
+    if type_name(error) == "SystemExit":
         return f"{function or module} ended the program with sys.exit(){place}."
     if isinstance(error, RecursionError):
         return f"{function or module} calls itself without end{place}."
@@ -185,11 +189,8 @@ def _raised_sentence(error: BaseException, module: str) -> str:
 
 
 def _own_frame(error: BaseException, module: str) -> traceback.FrameSummary | None:
-    """The innermost frame in the student's file."""
-    for frame in reversed(_frames(error.__traceback__)):
-        if _base(frame.filename) == f"{module}.py":
-            return frame
-    return None
+    """The innermost frame in the student's module."""
+    return next(reversed(own_frames(error, module)), None)
 
 
 def _function(error: BaseException, module: str) -> str:
@@ -207,6 +208,10 @@ def _place(error: BaseException, module: str) -> str:
         frame = _own_frame(error, module)
         line = (frame.lineno or 0) if frame else 0
         text = linecache.getline(frame.filename, line) if frame else ""
+    return _at_line(line, text, module)
+
+
+def _at_line(line: int, text: str, module: str) -> str:
     if not line:
         return ""
     code = plain(text, 120).replace("`", "'")

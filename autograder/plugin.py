@@ -1,4 +1,9 @@
-"""The pytest plugin of a student's folder: fixtures, the marker `task`, readable reports."""
+"""The pytest plugin of a student's folder: fixtures, the marker `task`, seeds. Reports: student_run.py.
+
+Pytest loads it in every run wherever the package is installed, so it imports nothing costly and does nothing
+to tests without the marker. The judge replaces the fixture `student` by its proxy: of two plugins with
+fixtures of one name, the one that is registered later wins.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +12,38 @@ import random
 import sys
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autograder.student_run import StudentRun
+from autograder.student_run import task_of as task_of  # the judge asks it of us
+
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import ModuleType
 
     import numpy as np
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("autograder")
+    group = parser.getgroup("autograder", "a course's assignments")
     group.addoption(
         "--autograder-seed", type=int, default=0, metavar="N", help="seed of all random draws (0)"
     )
+    group.addoption("--autograder-task", metavar="TASK", help="run the tests of this task alone")
+    group.addoption("--autograder-trials", metavar="FILE", help="write each test's outcome there, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "task(name, weight=1): the graded task that a test belongs to")
+    config.pluginmanager.register(StudentRun(config), "autograder-student-run")
 
 
 def pytest_collect_file(file_path: Path) -> None:
     """Keep a topic's tests to one thread, faster for small arrays; it must precede `import numpy`."""
     if (file_path.parent / "topic.toml").is_file():
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let `pytest -k softmax` find every test of the task softmax."""
-    if task := task_of(item):
-        item.extra_keyword_matches.add(task)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,7 +53,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    _seed_everything(item)
+    _seed_everything(item)  # again: a shared fixture may have drawn, before this test or before another
 
 
 @pytest.fixture(scope="session")
@@ -72,12 +77,6 @@ def student(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
 
     with imported(module_path(request.path)) as module:
         yield module
-
-
-def task_of(item: pytest.Item) -> str:
-    """The task that a test belongs to, or ''."""
-    marker = item.get_closest_marker("task")
-    return str(marker.args[0]) if marker and marker.args else ""
 
 
 def _seed_everything(item: pytest.Item) -> None:

@@ -16,7 +16,7 @@ from autograder.sandbox.session import Session
 from autograder.sandbox.zygotes import Zygote
 
 #: CPU seconds that the import of a student's module may take
-IMPORT_SECONDS = 20.0
+IMPORT_SECONDS = 10.0
 
 
 class Examinee:
@@ -66,7 +66,7 @@ class Examinee:
             self.import_fault = f"{self._module}.py was not handed in"
             return
         self._session = Session(self._zygote.spawn(), self._zygote.how_it_ended)
-        self._session.start_budget(f"{self._module}.py", IMPORT_SECONDS)
+        self._session.start_budget("", IMPORT_SECONDS)
         try:
             self._session.request("load", name=self._module, args=(self._source, list(self._imports)))
         except SandboxError:

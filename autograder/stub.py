@@ -175,17 +175,17 @@ def _resembles(comment: str) -> bool:
         return True
     words = re.findall(r"[a-z]+", comment.lower())
     if len(words) == 1:
-        return _near(words[0], ("solution", *_FUSED))
+        return _near(words[0], ("solution",)) or _near(words[0], _FUSED, 0.9)
     pairs = list(itertools.pairwise(words))
     return (
         any(_near(a, _FENCES) and _near(b, _SECRETS) for a, b in pairs)
         or any(b in _FENCES and _near(a, _SECRETS) for a, b in pairs)
-        or any(_near(word, _FUSED) for word in words)
+        or any(_near(word, _FUSED, 0.9) for word in words)
     )
 
 
-def _near(word: str, meant: tuple[str, ...]) -> bool:
-    return any(difflib.SequenceMatcher(None, word, target).ratio() >= 0.8 for target in meant)
+def _near(word: str, meant: tuple[str, ...], ratio: float = 0.8) -> bool:
+    return any(difflib.SequenceMatcher(None, word, target).ratio() >= ratio for target in meant)
 
 
 def _stand_in(tree: ast.Module, block: _Block, blocks: tuple[_Block, ...], where: str) -> list[str]:

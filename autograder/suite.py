@@ -49,6 +49,7 @@ def read_suite(topic: Topic) -> tuple[SuiteTest, ...]:
                     f"{_path(topic, kind == 'hidden')}:1: task {task.id!r} has no {kind} test; "
                     f"mark one with @pytest.mark.task({task.id!r})"
                 )
+    for task in topic.tasks:
         _check_share(topic, task.id, public + hidden)
     return public + hidden
 

@@ -29,7 +29,7 @@ _ALLOWED = """
 """.split()
 
 _CLONE_THREAD = 0x00010000
-_TCGETS = 0x5401
+_TCGETS, _FIONBIO, _FIOCLEX, _FIONCLEX = 0x5401, 0x5421, 0x5451, 0x5450
 _PR_SET_NAME, _PR_GET_NAME = 15, 16
 
 
@@ -53,7 +53,8 @@ def build_filter() -> bytes:
             continue  # not a call of this architecture
     rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # so that libc falls back to clone, which can be looked at
     rules.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
-    rules.add_rule(pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, _TCGETS))
+    for request in (_TCGETS, _FIONBIO, _FIOCLEX, _FIONCLEX):
+        rules.add_rule(pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, request))
     for option in (_PR_SET_NAME, _PR_GET_NAME):
         rules.add_rule(pyseccomp.ALLOW, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, option))
     rules.add_rule(pyseccomp.ALLOW, "prlimit64", pyseccomp.Arg(2, pyseccomp.EQ, 0))  # read limits, set none

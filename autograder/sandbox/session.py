@@ -25,6 +25,8 @@ from autograder.sandbox.zygotes import WorkerProcess
 _MAX_BYTES = 4 << 30
 #: a test may wait this much longer than its CPU seconds, for a machine that is busy with something else
 _PATIENCE, _GRACE = 4.0, 5.0
+#: it is looked at this often (s), and given up after so long (s) asleep: an answer needs no sleep
+_TICK, _IDLE = 0.5, 3.0
 _MAX_CALLS = 1_000_000
 
 
@@ -140,24 +142,33 @@ class Session:
         self._torch_state = b""
         self._bytes_left = _MAX_BYTES
         self._calls_left = _MAX_CALLS
-        self._what = "your module"
+        self._what = ""
         self._budget = 30.0
-        self._waited = 0.0
+        self._ticks = self._idle_ticks = 0
         self._cpu_at_start = 0.0
-        self._asked_at = 0.0
+        self._cpu_before = 0.0
 
     # --- budget ------------------------------------------------------------------------------------------------
 
     def start_budget(self, what: str, seconds: float) -> None:
         """Give the worker `seconds` of CPU time from now on, for `what`."""
-        self._what, self._budget, self._waited = what, seconds, 0.0
-        self._cpu_at_start = self.process.cpu_seconds()
+        self._what, self._budget, self._ticks = f"{what}: " if what else "", seconds, 0
+        self._cpu_at_start = self._cpu_before = self.process.cpu_seconds()
 
     def _more_time(self) -> float | None:
-        """Return a later deadline while CPU time is left and patience too, else None."""
-        left = self._budget - (self.process.cpu_seconds() - self._cpu_at_start)
-        patience = self._budget * _PATIENCE + _GRACE - self._waited - (time.monotonic() - self._asked_at)
-        return None if left <= 0 or patience <= 0 else time.monotonic() + max(0.02, min(left, patience))
+        """Return a later deadline while the worker computes, within its CPU time and our patience; else None.
+
+        Time is counted in ticks at which this process was awake itself: a machine that stood still costs no mark.
+        """
+        cpu = self.process.cpu_seconds()
+        is_asleep = cpu == self._cpu_before and self.process.is_asleep()
+        self._idle_ticks = self._idle_ticks + 1 if is_asleep else 0
+        self._ticks += 1
+        self._cpu_before = cpu
+        left = self._budget - (cpu - self._cpu_at_start)
+        if left <= 0 or self._idle_ticks > _IDLE / _TICK or self._ticks > (self._budget * _PATIENCE + _GRACE) / _TICK:
+            return None
+        return time.monotonic() + min(_TICK, max(left, 0.02))
 
     # --- requests ----------------------------------------------------------------------------------------------
 
@@ -170,7 +181,7 @@ class Session:
             CannotCross: an argument has no form on the wire (the test's fault)
         """
         if not self.process.is_alive:
-            raise WorkerDied(f"{self._what}: your code ended the process in an earlier step of this test")
+            raise WorkerDied(f"{self._what}your code ended the process in an earlier step of this test")
         codec, outer = self._codec, self._codec.scope
         codec.scope = scope = Scope()
         try:
@@ -184,9 +195,8 @@ class Session:
             codec.scope = outer
 
     def _send(self, tree: Any, buffers: list[memoryview]) -> None:
-        self._asked_at = time.monotonic()
         try:
-            wire.send(self.process.sock, tree, buffers, self._asked_at + self._budget * _PATIENCE + _GRACE)
+            wire.send(self.process.sock, tree, buffers, time.monotonic() + self._budget * _PATIENCE + _GRACE)
         except wire.Late:
             self._end(LimitExceeded(self._over_budget()))
         except wire.Closed:
@@ -195,17 +205,17 @@ class Session:
     def _receive(self) -> wire.Frame:
         self._calls_left -= 1
         if self._calls_left < 0:
-            self._end(LimitExceeded(f"{self._what}: more than {_MAX_CALLS} steps; does a loop never end?"))
+            self._end(LimitExceeded(f"{self._what}more than {_MAX_CALLS} steps; does a loop never end?"))
         try:
-            deadline = time.monotonic() + max(self._budget - self._waited, 0.02)
+            self._idle_ticks = 0
+            deadline = time.monotonic() + min(_TICK, self._budget)
             frame = wire.receive(self.process.sock, deadline, extend=self._more_time, max_bytes=self._bytes_left)
         except wire.Late:
             self._end(LimitExceeded(self._over_budget()))
         except wire.Closed:
             self._end_of_worker()
         except wire.WireError as error:
-            self._end(ProtocolBroken(f"{self._what}: your code answered with {error}, which no value of the task needs"))
-        self._waited += time.monotonic() - self._asked_at
+            self._end(ProtocolBroken(f"{self._what}your code answered with {error}, which no value of the task needs"))
         self._bytes_left -= len(frame.body)
         return frame
 
@@ -228,7 +238,7 @@ class Session:
                     break
             except (wire.WireError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
                 words = str(error) if isinstance(error, wire.WireError) else "a malformed answer"
-                self._end(ProtocolBroken(f"{self._what}: your code answered with {words}; return plain values"))
+                self._end(ProtocolBroken(f"{self._what}your code answered with {words}; return plain values"))
             self._call_back(*call)
         if status == "ok":
             return value
@@ -240,7 +250,7 @@ class Session:
         codec.scope = Scope()
         try:
             if type(args) is not tuple or type(kwargs) is not dict:
-                self._end(ProtocolBroken(f"{self._what}: your code answered with a malformed call"))
+                self._end(ProtocolBroken(f"{self._what}your code answered with a malformed call"))
             try:
                 value, status = function(*args, **kwargs), "answer"
             except Exception as error:
@@ -289,12 +299,11 @@ class Session:
     def _over_budget(self) -> str:
         cpu = self.process.cpu_seconds() - self._cpu_at_start
         if cpu < 0.5 * self._budget:
-            return f"{self._what}: your code waited for too long without computing; remove sleeps, input() and locks"
-        return f"{self._what}: your code used more than {self._budget:g} s of CPU time; look for an endless or very slow loop"
+            return f"{self._what}your code waited for too long without computing; remove sleeps, input() and locks"
+        return f"{self._what}your code used more than {self._budget:g} s of CPU time; look for an endless or very slow loop"
 
     def _end_of_worker(self) -> NoReturn:
         """The connection is closed: find out why, and raise it."""
-        self.process.kill()
         code = self._how_it_ended(self.process)
         reasons: dict[int | None, str] = {
             0: "ended the process (exit, quit, sys.exit or os._exit); return a value instead",
@@ -303,7 +312,7 @@ class Session:
             -24: "used up all its CPU time",
             -6: "aborted the interpreter: it ran out of memory, most likely",
         }
-        self._end(WorkerDied(f"{self._what}: your code {reasons.get(code, 'ended the process')}"))
+        self._end(WorkerDied(f"{self._what}your code {reasons.get(code, 'ended the process')}"))
 
     def _end(self, reason: Ended) -> NoReturn:
         self.process.kill()

@@ -113,30 +113,36 @@ class _Clock:
         self.deadline = deadline
         self.extend = extend
 
-    def passed(self) -> bool:
+    def give_up(self) -> bool:
+        """Say whether the deadline has passed for good."""
         if self.deadline is None or time.monotonic() < self.deadline:
             return False
-        self.deadline = self.extend() if self.extend else None
-        return self.deadline is None
+        later = self.extend() if self.extend else None
+        self.deadline = later if later is not None else self.deadline
+        return later is None
 
 
 def _read(sock: socket.socket, size: int, clock: _Clock) -> bytearray:
     data = bytearray()  # grows with what arrives: a lying length allocates nothing
     while len(data) < size:
-        if clock.passed():
-            raise Late
         _arm(sock, clock.deadline)
         try:
             chunk = sock.recv(min(size - len(data), 1 << 20))
         except TimeoutError:
+            if clock.give_up():
+                raise Late from None
             continue
         except OSError:
             raise Closed from None
         if not chunk:
             raise Closed
         data += chunk
+        if len(data) < size and clock.give_up():  # a slow drip of bytes is late too
+            raise Late
     return data
 
 
 def _arm(sock: socket.socket, deadline: float | None) -> None:
-    sock.settimeout(None if deadline is None else max(deadline - time.monotonic(), 1e-4))
+    timeout = None if deadline is None else max(deadline - time.monotonic(), 1e-4)
+    if timeout != sock.gettimeout():
+        sock.settimeout(timeout)

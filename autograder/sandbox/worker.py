@@ -348,7 +348,7 @@ def describe(error: BaseException, module: Any) -> list[Any]:
     if isinstance(error, SyntaxError):
         line = error.lineno or 0
     try:
-        message = str(error)[:2000]
+        message = str(error.msg if isinstance(error, SyntaxError) else error)[:2000]
     except BaseException:
         message = ""
     if line and path:

@@ -36,6 +36,7 @@ def main(control: socket.socket) -> None:
         harden.adopt_orphans()
         harden.hide_from_siblings()
     _warm_up(config["warm"])
+    config["memory_mb"] += _address_space_mb()
     gc.collect()
     gc.freeze()
     control.send(b"ready")
@@ -48,6 +49,15 @@ def main(control: socket.socket) -> None:
             _spawn(control, descriptors[0], config, program)
         else:
             control.send(json.dumps(_reap(request["pid"])).encode())
+
+
+def _address_space_mb() -> int:
+    """Return what this process has mapped by now, so that a limit is what a student's code may add."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE") >> 20
+    except OSError:
+        return 1024
 
 
 def _warm_up(packages: list[str]) -> None:
@@ -82,14 +92,16 @@ def _spawn(control: socket.socket, connection: int, config: dict[str, Any], prog
         _become_worker(connection, write_end, config, program)
     os.close(write_end)
     os.close(connection)
-    worker, verdict = child, os.read(read_end, 4096)
-    if verdict.startswith(b"pid "):  # the child only made the PID namespace: its own child is the worker
-        os.waitpid(child, 0)
-        first, _, rest = verdict.partition(b"\n")
-        worker, verdict = int(first[4:]), rest or os.read(read_end, 4096)
-    os.close(read_end)
-    if verdict != b"ok":
-        control.send(json.dumps({"error": verdict.decode(errors="replace")}).encode())
+    with os.fdopen(read_end) as said:
+        words = said.read().splitlines()  # to the end: every writer has closed its own by then
+    worker = child
+    for word in list(words):
+        if word.startswith("pid "):  # the child only made the PID namespace: its own child is the worker
+            os.waitpid(child, 0)
+            worker = int(word[4:])
+            words.remove(word)
+    if words != ["ok"]:
+        control.send(json.dumps({"error": " ".join(words)}).encode())
         return
     answer = json.dumps({"pid": worker}).encode()
     if hasattr(os, "pidfd_open"):
@@ -124,7 +136,7 @@ def _become_worker(connection: int, write_end: int, config: dict[str, Any], prog
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         _harden(config, scratch, program)
-        os.write(write_end, b"ok")
+        os.write(write_end, b"ok\n")
         os.close(write_end)
     except BaseException as error:
         os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4096])

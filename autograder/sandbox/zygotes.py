@@ -32,12 +32,20 @@ class WorkerProcess:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that all its threads have used; 0 where the system does not tell."""
+        fields = self._stat()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+    def is_asleep(self) -> bool:
+        """Say whether it waits for something, rather than for a CPU."""
+        fields = self._stat()
+        return bool(fields) and fields[0] == b"S"
+
+    def _stat(self) -> list[bytes]:
         try:
             with open(f"/proc/{self.pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
+                return file.read().rpartition(b")")[2].split()
         except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            return []
 
     def kill(self) -> None:
         """End it, and with it everything in its PID namespace; harmless if it has ended."""
