@@ -11,7 +11,11 @@ from autograder import expect, probe
 
 ENTRYWISE = ["sigmoid", "tanh", "relu", "leaky_relu", "gelu"]
 ALONG_AN_AXIS = ["logsumexp", "softmax", "log_softmax"]
-XOR_INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+
+
+def _xor_inputs():
+    """(0,0), (0,1), (1,0), (1,1): new arrays for every test, since a wrong answer may write into them."""
+    return np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 
 
 def _numbers(got):
@@ -107,13 +111,26 @@ def test_xor_uses_up_all_epochs(student):
     """Where no line exists, every one of the max_epochs epochs is made, and none more."""
     y = np.array([-1, 1, 1, -1])
     for max_epochs in (1, 7):
-        w, b, updates, _, _ = _learn(XOR_INPUTS, y, 1.0, max_epochs)
+        w, b, updates, _, _ = _learn(_xor_inputs(), y, 1.0, max_epochs)
         neuron = student.Perceptron(2)
 
-        n_updates = neuron.fit(XOR_INPUTS, y, max_epochs)
+        n_updates = neuron.fit(_xor_inputs(), y, max_epochs)
 
         expect.close(n_updates, updates, f"Perceptron.fit (updates in {max_epochs} epochs of XOR)")
         _expect_state(neuron, w, b, False, "Perceptron.fit on XOR")
+
+
+@pytest.mark.task("perceptron")
+def test_a_hundred_epochs_unless_told_otherwise(student):
+    """Left out, max_epochs is 100."""
+    y = np.array([-1, 1, 1, -1])
+    neuron = student.Perceptron(2)
+
+    n_updates = neuron.fit(_xor_inputs(), y)
+
+    expect.close(
+        n_updates, _learn(_xor_inputs(), y, 1.0, 100)[2], "Perceptron.fit (updates in 100 epochs of XOR)"
+    )
 
 
 @pytest.mark.task("perceptron")
@@ -158,6 +175,54 @@ def test_converged_needs_an_epoch_without_an_update(student, rng):
 
 
 @pytest.mark.task("perceptron")
+def test_converged_speaks_of_the_last_call(student, rng):
+    """Whoever has learnt one thing may still fail at another: each call of fit decides anew."""
+    neuron = student.Perceptron(2)
+    neuron.fit(np.array([[2.0, 1.0], [-1.0, 0.5]]), np.array([1, -1]), 100)
+    was_converged = neuron.converged
+
+    neuron.fit(_xor_inputs(), np.array([-1, 1, 1, -1]), 5)
+
+    expect.equal(was_converged, True, "Perceptron.fit (converged on two points)")
+    expect.equal(neuron.converged, False, "Perceptron.fit (converged on XOR, after a fit that did converge)")
+
+
+@pytest.mark.task("perceptron")
+@pytest.mark.parametrize("label", [1, -1])
+def test_one_sample_moves_the_weights_once(student, label):
+    """A single sample is right after a single update, and w is then y * x."""
+    neuron = student.Perceptron(2)
+
+    n_updates = neuron.fit(np.array([[2.0, 1.0]]), np.array([label]), 5)
+
+    expect.close(n_updates, 1, "Perceptron.fit (updates for one sample)")
+    expect.close(neuron.w, label * np.array([2.0, 1.0]), "Perceptron.fit (w after one sample)")
+
+
+@pytest.mark.task("perceptron")
+@pytest.mark.parametrize("what", ["w", "b"])
+def test_the_learning_rate_is_the_size_of_a_step(student, what):
+    """One update moves w by lr * y * x and b by lr * y."""
+    neuron = student.Perceptron(2, lr=0.125)
+
+    neuron.fit(np.array([[8.0, -4.0]]), np.array([1]), 1)
+
+    got, want = (neuron.w, np.array([1.0, -0.5])) if what == "w" else (neuron.b, 0.125)
+    expect.close(got, want, f"Perceptron.fit ({what} after one update with lr = 1/8)")
+
+
+@pytest.mark.task("perceptron")
+def test_predict_answers_in_the_labels_of_fit(student):
+    """Labels are -1 and +1, and so are predictions."""
+    neuron = student.Perceptron(2)
+    neuron.fit(np.array([[2.0, 1.0]]), np.array([-1]), 5)
+
+    sides = neuron.predict(np.array([[2.0, 1.0], [-4.0, -2.0]]))
+
+    expect.close(sides, [-1, 1], "Perceptron.predict")
+
+
+@pytest.mark.task("perceptron")
 def test_predict_uses_weights_and_bias(student, rng):
     """The side of the boundary depends on w @ x + b, for any number of samples, even one."""
     X, y = _separable_integers(rng)
@@ -197,10 +262,17 @@ def test_perceptrons_do_not_share_what_they_learn_nor_change_their_samples(stude
 
 # --- 1.2 activations
 
-EXTREMES = np.array([[-1000.0, -745.0, -100.0, -30.0, -2.0], [1000.0, 710.0, 100.0, 30.0, 0.5]])
-ROWS_FAR_APART = np.array(
-    [[1000.0, 999.0, 998.5, -1000.0], [0.5, -1.0, 2.0, 0.0], [-1000.0, -1001.0, -999.5, -1000.0]]
-)
+
+def _extremes():
+    """Numbers that overflow or underflow when somebody takes their exp."""
+    return np.array([[-1000.0, -745.0, -100.0, -30.0, -2.0], [1000.0, 710.0, 100.0, 30.0, 0.5]])
+
+
+def _rows_far_apart():
+    """One row near 1000, one near 0, one near -1000."""
+    return np.array(
+        [[1000.0, 999.0, 998.5, -1000.0], [0.5, -1.0, 2.0, 0.0], [-1000.0, -1001.0, -999.5, -1000.0]]
+    )
 
 
 def _away_from_zero(rng, shape):
@@ -223,13 +295,13 @@ def test_entrywise_values(student, reference, rng, name):
     expect.close(out, getattr(reference, name)(x), name, **_tolerance(name))
 
 
-@pytest.mark.task("activations")
+@pytest.mark.task("activations", weight=2)
 @pytest.mark.parametrize("name", ENTRYWISE)
 def test_entrywise_extremes(student, reference, name):
     """Inputs of plus and minus 1000 are large, not strange: the limits are finite or x itself."""
-    out = getattr(student, name)(EXTREMES.copy())
+    out = getattr(student, name)(_extremes())
 
-    expect.close(out, getattr(reference, name)(EXTREMES), f"{name} of large numbers", **_tolerance(name))
+    expect.close(out, getattr(reference, name)(_extremes()), f"{name} of large numbers", **_tolerance(name))
 
 
 @pytest.mark.task("activations")
@@ -244,15 +316,15 @@ def test_entrywise_gradients(student, reference, rng, name):
     expect.gradient(getattr(reference, name), x, dx, dout, f"{name}_backward", **tolerance)
 
 
-@pytest.mark.task("activations")
+@pytest.mark.task("activations", weight=2)
 @pytest.mark.parametrize("name", ENTRYWISE)
 def test_entrywise_gradients_at_extremes(student, reference, rng, name):
     """Far out, every slope has a limit: none of them is nan."""
-    dout = rng.normal(size=EXTREMES.shape)
+    dout = rng.normal(size=_extremes().shape)
 
-    dx = getattr(student, f"{name}_backward")(dout, EXTREMES.copy())
+    dx = getattr(student, f"{name}_backward")(dout, _extremes())
 
-    want = getattr(reference, f"{name}_backward")(dout, EXTREMES)
+    want = getattr(reference, f"{name}_backward")(dout, _extremes())
     expect.close(dx, want, f"{name}_backward of large numbers", **_tolerance(name))
 
 
@@ -268,11 +340,11 @@ def test_values_along_every_axis(student, reference, rng, name):
         expect.close(out, getattr(reference, name)(x, axis), f"{name} with axis={axis} of (2, 3, 4)")
 
 
-@pytest.mark.task("activations")
+@pytest.mark.task("activations", weight=2)
 @pytest.mark.parametrize("name", ALONG_AN_AXIS)
 def test_extremes_along_an_axis(student, reference, name):
     """Logits around 1000 beside logits around -1000: what may be added to a row without a change?"""
-    for axis, x in ((1, ROWS_FAR_APART), (0, ROWS_FAR_APART.T.copy())):
+    for axis, x in ((1, _rows_far_apart()), (0, _rows_far_apart().T.copy())):
         out = getattr(student, name)(x, axis)
 
         expect.close(out, getattr(reference, name)(x, axis), f"{name} of large numbers")
@@ -283,6 +355,10 @@ def test_extremes_along_an_axis(student, reference, name):
 def test_gradients_along_every_axis(student, reference, rng, name):
     """Every input along the axis moves every output along it."""
     x = rng.normal(size=(2, 3, 4))
+    dout = rng.normal(size=getattr(reference, name)(x).shape)
+    dx = getattr(student, f"{name}_backward")(dout, x)
+    want = getattr(reference, f"{name}_backward")(dout, x)
+    expect.close(dx, want, f"{name}_backward of (2, 3, 4), axis left out")
     for axis in (0, 1, -1):
         dout = rng.normal(size=getattr(reference, name)(x, axis).shape)
 
@@ -292,15 +368,15 @@ def test_gradients_along_every_axis(student, reference, rng, name):
         expect.gradient(lambda z, axis=axis: getattr(reference, name)(z, axis), x, dx, dout, what)
 
 
-@pytest.mark.task("activations")
+@pytest.mark.task("activations", weight=2)
 @pytest.mark.parametrize("name", ALONG_AN_AXIS)
 def test_gradients_at_extremes_along_an_axis(student, reference, rng, name):
     """Large logits have small or even gradients, never nan; left out, the axis is the last."""
-    dout = rng.normal(size=getattr(reference, name)(ROWS_FAR_APART).shape)
+    dout = rng.normal(size=getattr(reference, name)(_rows_far_apart()).shape)
 
-    dx = getattr(student, f"{name}_backward")(dout, ROWS_FAR_APART.copy())
+    dx = getattr(student, f"{name}_backward")(dout, _rows_far_apart())
 
-    want = getattr(reference, f"{name}_backward")(dout, ROWS_FAR_APART)
+    want = getattr(reference, f"{name}_backward")(dout, _rows_far_apart())
     expect.close(dx, want, f"{name}_backward of large numbers")
 
 
@@ -334,6 +410,134 @@ def test_the_slope_of_leaky_relu_is_an_argument(student, rng):
 
     expect.close(out, np.maximum(x, 0.0) + slope * np.minimum(x, 0.0), "leaky_relu")
     expect.close(dx, np.where(x > 0, 1.0, slope) * dout, "leaky_relu_backward")
+
+
+@pytest.mark.task("activations")
+@pytest.mark.parametrize("name", ENTRYWISE + ALONG_AN_AXIS)
+def test_no_gradient_from_above_no_gradient_below(student, reference, rng, name):
+    """The chain rule is a product: where dout is zero everywhere, so is the result."""
+    x = rng.normal(size=(3, 4))
+    dout = np.zeros_like(getattr(reference, name)(x))
+
+    dx = getattr(student, f"{name}_backward")(dout, x)
+
+    expect.close(dx, np.zeros((3, 4)), f"{name}_backward with dout = 0")
+
+
+@pytest.mark.task("activations")
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_s_curves_are_as_steep_at_minus_x_as_at_x(student, rng, name):
+    """Turn the curve by half a turn and it lies on itself: its slope is an even function."""
+    x, dout = rng.uniform(0.5, 3.0, size=6), rng.normal(size=6)
+    backward = getattr(student, f"{name}_backward")
+
+    expect.close(backward(dout, -x), backward(dout, x), f"{name}_backward at -x beside x")
+
+
+@pytest.mark.task("activations")
+@pytest.mark.parametrize("name", ["relu", "leaky_relu"])
+def test_the_positive_side_is_a_line_of_slope_one(student, rng, name):
+    """To the right of zero nothing happens, neither to x nor to a gradient."""
+    x, dout = rng.uniform(0.1, 3.0, size=(2, 5)), rng.normal(size=(2, 5))
+
+    expect.close(getattr(student, name)(x), x, f"{name} of positive numbers")
+    expect.close(getattr(student, f"{name}_backward")(dout, x), dout, f"{name}_backward at positive numbers")
+
+
+@pytest.mark.task("activations")
+def test_gelu_is_near_its_curve(student, reference, rng):
+    """Right to a thousandth: a start, but not yet the exact form."""
+    x = 3.0 * rng.normal(size=12)
+
+    expect.close(student.gelu(x), reference.gelu(x), "gelu", rtol=0, atol=2e-3)
+
+
+@pytest.mark.task("activations")
+def test_gelu_of_x_and_of_minus_x_differ_by_x(student, rng):
+    """Phi(x) and Phi(-x) add up to 1: what does that say of x Phi(x) + x Phi(-x)?"""
+    x = 2.0 * rng.normal(size=12)
+
+    expect.close(student.gelu(x) - student.gelu(-x), x, "gelu(x) - gelu(-x)", atol=3e-6)
+
+
+@pytest.mark.task("activations")
+def test_gelu_is_steeper_than_one_somewhere(student, reference):
+    """Unlike ReLU, GELU overtakes the line of slope one between 1 and 2; a rough value is enough here."""
+    x, ones = np.array([1.0, 1.4, 1.8]), np.ones(3)
+
+    dx = student.gelu_backward(ones, x)
+
+    expect.is_true(bool(np.all(dx > 1.0)), "gelu_backward: the slope at 1, 1.4 and 1.8 is not above 1")
+
+
+@pytest.mark.task("activations")
+def test_gelu_backward_is_near_its_curve(student, reference, rng):
+    """Right to three hundredths: a start, but not yet the derivative."""
+    x, ones = np.linspace(-3.0, 3.0, 25), np.ones(25)
+
+    expect.close(student.gelu_backward(ones, x), reference.gelu_backward(ones, x), "gelu_backward", atol=0.03)
+
+
+@pytest.mark.task("activations")
+@pytest.mark.parametrize("name", ALONG_AN_AXIS)
+def test_a_whole_array_may_be_moved(student, reference, rng, name):
+    """Add 1000 to every logit: shares stay as they are, logsumexp grows by 1000."""
+    x = rng.normal(size=(2, 4))
+    for shift in (1000.0, -1000.0):
+        out = getattr(student, name)(x + shift)
+
+        expect.close(out, getattr(reference, name)(x + shift), f"{name} of x {shift:+.0f}")
+
+
+@pytest.mark.task("activations")
+def test_logsumexp_has_no_summed_axis(student, rng):
+    """(2, 3, 4) summed along the middle axis is (2, 4)."""
+    x = rng.normal(size=(2, 3, 4))
+
+    expect.shape(student.logsumexp(x, 1), (2, 4), "logsumexp with axis=1 of (2, 3, 4)")
+    expect.shape(student.logsumexp(x), (2, 3), "logsumexp of (2, 3, 4)")
+
+
+@pytest.mark.task("activations")
+def test_log_softmax_is_never_minus_infinity(student):
+    """A probability may round to zero; its logarithm is a number all the same."""
+    expect.finite(student.log_softmax(_rows_far_apart()), "log_softmax of large numbers")
+
+
+@pytest.mark.task("activations")
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_moving_all_logits_changes_nothing_so_the_gradient_adds_up_to_zero(student, rng, name):
+    """softmax(x) = softmax(x + c): the gradient along the direction (1, 1, ..., 1) is zero."""
+    x, dout = rng.normal(size=(3, 5)), rng.normal(size=(3, 5))
+
+    dx = getattr(student, f"{name}_backward")(dout, x)
+
+    expect.shape(dx, (3, 5), f"{name}_backward")
+    expect.close(dx.sum(axis=1), np.zeros(3), f"{name}_backward (sum along the axis)")
+
+
+@pytest.mark.task("activations")
+def test_a_logit_raises_its_own_probability(student, reference, rng):
+    """dp_i / dx_i = p_i (1 - p_i): one entry of dout is 1, and the same entry of the result is looked at."""
+    x, dout = rng.normal(size=(1, 4)), np.array([[0.0, 0.0, 1.0, 0.0]])
+    p = float(reference.softmax(x)[0, 2])
+
+    dx = student.softmax_backward(dout, x)
+
+    expect.shape(dx, (1, 4), "softmax_backward")
+    expect.close(dx[0, 2], p * (1.0 - p), "softmax_backward (dp_2 / dx_2)")
+
+
+@pytest.mark.task("activations")
+@pytest.mark.parametrize("name", ALONG_AN_AXIS)
+def test_the_gradient_of_a_single_row(student, reference, rng, name):
+    """A batch of one row is the simplest batch."""
+    x = rng.normal(size=(1, 4))
+    dout = rng.normal(size=getattr(reference, name)(x).shape)
+
+    dx = getattr(student, f"{name}_backward")(dout, x)
+
+    expect.close(dx, getattr(reference, f"{name}_backward")(dout, x), f"{name}_backward of one row")
 
 
 @pytest.mark.task("activations")
@@ -473,6 +677,18 @@ def test_one_sample_one_neuron(student, rng):
 
 
 @pytest.mark.task("linear_forward")
+def test_a_bias_makes_a_difference(student, rng):
+    """The same layer with and without its bias gives different outputs, of the same shape."""
+    x, W, b = rng.normal(size=(3, 2)), rng.normal(size=(4, 2)), rng.uniform(1.0, 2.0, size=4)
+
+    with_bias, without = student.linear_forward(x, W, b), student.linear_forward(x, W, np.zeros(4))
+
+    expect.shape(with_bias, (3, 4), "linear_forward")
+    expect.close(without, _weighted_sums(x, W, np.zeros(4)), "linear_forward with a zero bias")
+    expect.is_true(bool(np.all(with_bias != without)), "linear_forward: b changes nothing; add it")
+
+
+@pytest.mark.task("linear_forward")
 def test_a_layer_changes_none_of_its_arguments(student, rng):
     """Values and shapes of x, W and b are the same after the call, and so is the second answer."""
     x, W, b = rng.normal(size=(4, 2, 3)), rng.normal(size=(4, 6)), rng.normal(size=4)
@@ -536,17 +752,18 @@ def test_equal_widths_hide_no_transposition(student, rng):
 
 @pytest.mark.task("mlp_forward")
 @pytest.mark.parametrize("sizes", [[3, 5, 2], [2, 3, 4, 5, 3]])
-def test_every_step_is_in_the_cache(student, rng, sizes):
+@pytest.mark.parametrize("letter", ["a0", "z", "a"])
+def test_every_step_is_in_the_cache(student, rng, sizes, letter):
     """z1 goes into the activation, a1 comes out, and so on up to the logits."""
     x, params = rng.normal(size=(4, sizes[0])), _random_params(rng, sizes)
+    steps = _network(x, params, _relu)
 
     logits, cache = student.mlp_forward(x, params, _relu, return_cache=True)
 
-    steps = _network(x, params, _relu)
     expect.close(logits, steps[f"z{len(params)}"], "mlp_forward (logits)")
-    for key, want in steps.items():
+    for key in [key for key in steps if key == letter or (key.startswith(letter) and key != "a0")]:
         expect.is_true(key in cache, f"mlp_forward: the cache has no key {key!r}")
-        expect.close(cache[key], want, f"mlp_forward (cache[{key!r}])")
+        expect.close(cache[key], steps[key], f"mlp_forward (cache[{key!r}])")
 
 
 @pytest.mark.task("mlp_forward")
@@ -590,33 +807,49 @@ def test_a_forward_pass_changes_neither_samples_nor_parameters(student, rng):
 # --- 1.5 init_params
 
 
-def _expect_spread(W, variance, what):
-    """Mean zero, variance within 2 %: from 240,000 draws on both are 6.9 standard errors or more."""
-    error = math.sqrt(variance / W.size)
-    expect.between(float(W.mean()), -7 * error, 7 * error, f"{what} (mean)")
+def _expect_variance(W, shape, variance, what):
+    """Within 2 %: at 240,000 draws that is 6.9 standard errors of a normal sample, more for a uniform one."""
+    expect.shape(W, shape, f"{what} (shape of W)")
     expect.between(float(W.var()) / variance, 0.98, 1.02, f"{what} (variance, in units of the one wanted)")
 
 
-@pytest.mark.task("init_params")
+@pytest.mark.task("init_params", weight=3)
 def test_he_has_variance_two_over_fan_in(student, rng):
-    """Each layer counts its own inputs: variance 2 / fan_in, not the standard deviation."""
+    """Each layer counts its own inputs: variance 2 / fan_in, which is not the standard deviation."""
     params = student.init_params([400, 800, 300], "he", rng)
 
-    expect.shape(params[0][0], (800, 400), "init_params (W of the first layer)")
-    expect.shape(params[1][0], (300, 800), "init_params (W of the second layer)")
-    _expect_spread(params[0][0], 2.0 / 400, "init_params 'he', 400 to 800")
-    _expect_spread(params[1][0], 2.0 / 800, "init_params 'he', 800 to 300")
+    _expect_variance(params[0][0], (800, 400), 2.0 / 400, "init_params 'he', 400 to 800")
+    _expect_variance(params[1][0], (300, 800), 2.0 / 800, "init_params 'he', 800 to 300")
 
 
-@pytest.mark.task("init_params")
+@pytest.mark.task("init_params", weight=3)
 def test_xavier_looks_both_ways(student, rng):
     """A compromise between forward and backward: variance 2 / (fan_in + fan_out)."""
     params = student.init_params([900, 300, 1000], "xavier", rng)
 
-    expect.shape(params[0][0], (300, 900), "init_params (W of the first layer)")
-    expect.shape(params[1][0], (1000, 300), "init_params (W of the second layer)")
-    _expect_spread(params[0][0], 2.0 / 1200, "init_params 'xavier', 900 to 300")
-    _expect_spread(params[1][0], 2.0 / 1300, "init_params 'xavier', 300 to 1000")
+    _expect_variance(params[0][0], (300, 900), 2.0 / 1200, "init_params 'xavier', 900 to 300")
+    _expect_variance(params[1][0], (1000, 300), 2.0 / 1300, "init_params 'xavier', 300 to 1000")
+
+
+@pytest.mark.task("init_params")
+@pytest.mark.parametrize("scheme", ["xavier", "he"])
+def test_a_layer_as_wide_as_its_input(student, rng, scheme):
+    """Where fan_in equals fan_out, xavier and he differ by a factor of two."""
+    params = student.init_params([500, 500], scheme, rng)
+
+    variance = 2.0 / 1000 if scheme == "xavier" else 2.0 / 500
+    _expect_variance(params[0][0], (500, 500), variance, f"init_params {scheme!r}, 500 to 500")
+
+
+@pytest.mark.task("init_params")
+@pytest.mark.parametrize("scheme", ["xavier", "he"])
+def test_weights_have_mean_zero(student, rng, scheme):
+    """As many weights excite as inhibit: the mean is zero within seven standard errors."""
+    W, _ = student.init_params([300, 200], scheme, rng)[0]
+
+    expect.finite(W, f"init_params {scheme!r} (W)")
+    error = float(W.std()) / math.sqrt(W.size)
+    expect.between(float(W.mean()), -7 * error, 7 * error, f"init_params {scheme!r} (mean of W)")
 
 
 @pytest.mark.task("init_params")
@@ -634,7 +867,8 @@ def test_zeros_are_zeros(student, rng):
 def test_every_bias_is_zero(student, rng):
     """Random weights break the symmetry; biases need not, and start at zero."""
     for scheme in ("xavier", "he"):
-        for k, (_, b) in enumerate(student.init_params((6, 5, 4, 3), scheme, rng)):
+        for k, (W, b) in enumerate(student.init_params((6, 5, 4, 3), scheme, rng)):
+            expect.dtype(W, np.float64, f"init_params {scheme!r} (W of layer {k + 1})")
             expect.close(b, np.zeros(5 - k), f"init_params {scheme!r} (b of layer {k + 1})", rtol=0, atol=0)
 
 
@@ -689,6 +923,18 @@ def test_unknown_schemes_are_refused_and_sizes_left_alone(student, rng):
 
 
 @pytest.mark.task("init_params")
+def test_count_parameters_of_layers_of_one_width(student):
+    """Four units after four units: 16 weights and 4 biases, and the same once more."""
+    expect.close(student.count_parameters([4, 4, 4]), 40, "count_parameters([4, 4, 4])")
+
+
+@pytest.mark.task("init_params")
+def test_count_parameters_of_a_single_neuron(student):
+    """Seven weights and one bias."""
+    expect.close(student.count_parameters([7, 1]), 8, "count_parameters([7, 1])")
+
+
+@pytest.mark.task("init_params")
 def test_count_parameters_for_any_number_of_layers(student, rng):
     """One weight for each pair of units in neighbouring layers, one bias for each unit but the inputs."""
     for n_layers in (1, 2, 3, 5):
@@ -702,18 +948,35 @@ def test_count_parameters_for_any_number_of_layers(student, rng):
 # --- 1.6 xor_weights
 
 
-@pytest.mark.task("xor_weights", weight=3)
-def test_the_network_computes_xor(student):
-    """All four inputs, with step(0) = 1 in both layers: which unit rejects (1,1)?"""
-    W1, b1, W2, b2 = student.xor_weights()
+def _fires(weights, x):
+    """Run the network of the docstring on one input; return the output unit's 0 or 1."""
+    W1, b1, W2, b2 = weights
     for array, name, axes in ((W1, "W1", 2), (b1, "b1", 1), (W2, "W2", 2), (b2, "b2", 1)):
         expect.finite(array, f"xor_weights ({name})")
         expect.is_true(array.ndim == axes, f"xor_weights ({name}): {array.ndim} axes, expected {axes}")
-
-    h = (XOR_INPUTS @ W1.T + b1 >= 0).astype(float)
+    h = (x @ W1.T + b1 >= 0).astype(float)
     y = (h @ W2.T + b2 >= 0).astype(float)
+    expect.shape(y, (1,), "xor_weights (output of the network for one input)")
+    return int(y[0])
 
-    expect.close(y, np.array([[0.0], [1.0], [1.0], [0.0]]), "xor_weights (the network on the four inputs)")
+
+@pytest.mark.task("xor_weights", weight=5)
+def test_the_network_computes_xor(student):
+    """All four inputs, with step(0) = 1 in both layers: which unit rejects (1,1)?"""
+    weights = student.xor_weights()
+
+    answers = [_fires(weights, x) for x in _xor_inputs()]
+
+    expect.equal(answers, [0, 1, 1, 0], "xor_weights (the network on (0,0), (0,1), (1,0), (1,1))")
+
+
+@pytest.mark.task("xor_weights")
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (1, 1)])
+def test_the_network_answers_one_input(student, first, second):
+    """Follow one input through both layers, on paper, with the sums exactly at zero in mind."""
+    answer = _fires(student.xor_weights(), np.array([float(first), float(second)]))
+
+    expect.equal(answer, first ^ second, f"xor_weights (the network on ({first},{second}))")
 
 
 # --- 1.7 activation_report
@@ -721,22 +984,39 @@ def test_the_network_computes_xor(student):
 
 @pytest.mark.task("activation_report")
 @pytest.mark.parametrize("name", ENTRYWISE)
-def test_the_report_agrees_with_the_function(student, reference, name):
-    """Look at the function far to the left, far to the right, and at f(-x) beside f(x)."""
-    activation, slope = getattr(reference, name), getattr(reference, f"{name}_backward")
-    near, far = np.linspace(-8.0, 8.0, 3201), np.array([-1e6, 1e6])
-    values = activation(np.concatenate([near, far]))
+def test_the_reported_range_is_the_range(student, reference, name):
+    """Which outputs occur, near zero and a million away from it?"""
+    values = getattr(reference, name)(np.append(np.linspace(-8.0, 8.0, 3201), [-1e6, 1e6]))
     low = -np.inf if values.min() < -100 else float(values.min())
     high = np.inf if values.max() > 100 else float(values.max())
-    is_odd = bool(np.allclose(activation(-near), -activation(near)))
-    is_flat = bool(np.all(np.abs(slope(np.ones(2), np.array([-60.0, 60.0]))) < 1e-9))
+
+    got_low, got_high = student.activation_report(name)["range"]
+
+    for got, want, end in ((got_low, low, "lower"), (got_high, high, "upper")):
+        expect.close(got, want, f"activation_report({name!r}) ({end} end of the range)", rtol=0, atol=0.0015)
+
+
+@pytest.mark.task("activation_report")
+@pytest.mark.parametrize("name", ENTRYWISE)
+def test_zero_centered_means_odd(student, reference, name):
+    """Compare f(-x) with -f(x)."""
+    x = np.linspace(-8.0, 8.0, 161)
+    is_odd = bool(np.allclose(getattr(reference, name)(-x), -getattr(reference, name)(x)))
 
     report = student.activation_report(name)
 
-    got_low, got_high = report["range"]
-    for got, want, end in ((got_low, low, "lower"), (got_high, high, "upper")):
-        expect.close(got, want, f"activation_report({name!r}) ({end} end of the range)", rtol=0, atol=0.0015)
     expect.equal(report["zero_centered"], is_odd, f"activation_report({name!r}) (zero_centered)")
+
+
+@pytest.mark.task("activation_report")
+@pytest.mark.parametrize("name", ENTRYWISE)
+def test_saturates_means_flat_on_both_sides(student, reference, name):
+    """How steep is the function far to the left, and how steep far to the right?"""
+    slopes = getattr(reference, f"{name}_backward")(np.ones(2), np.array([-60.0, 60.0]))
+    is_flat = bool(np.all(np.abs(slopes) < 1e-9))
+
+    report = student.activation_report(name)
+
     expect.equal(report["saturates"], is_flat, f"activation_report({name!r}) (saturates)")
 
 
@@ -781,6 +1061,14 @@ def test_the_share_of_stuck_units_on_random_activations(student, rng):
 
 
 @pytest.mark.task("activation_report")
+def test_a_share_lies_between_zero_and_one(student, rng):
+    """However many entries there are, a share is at most 1."""
+    share = student.saturation_fraction(np.tanh(5.0 * rng.normal(size=(20, 3))))
+
+    expect.between(share, 0, 1, "saturation_fraction")
+
+
+@pytest.mark.task("activation_report")
 def test_all_stuck_and_none_stuck(student):
     """The share goes from 0 to 1."""
     expect.close(student.saturation_fraction(np.array([[1.0, -1.0]])), 1, "saturation_fraction (all stuck)")
@@ -804,7 +1092,18 @@ def test_probabilities_of_a_network(student, rng):
     p = student.predict_proba(X, params, _tanh)
 
     expect.close(p, _shares(_network(X, params, _tanh)["z2"]), "predict_proba")
-    expect.close(p.sum(axis=1), np.ones(6), "predict_proba (sum of each row)")
+
+
+@pytest.mark.task("predict")
+def test_probabilities_of_a_sample_add_up_to_one(student, rng):
+    """One of the classes it must be: every row is positive and adds up to 1."""
+    X, params = rng.normal(size=(5, 3)), _random_params(rng, [3, 5, 4])
+
+    p = student.predict_proba(X, params, _tanh)
+
+    expect.shape(p, (5, 4), "predict_proba")
+    expect.is_true(bool(np.all(p >= 0)), "predict_proba: a probability is negative")
+    expect.close(p.sum(axis=1), np.ones(5), "predict_proba (sum of each row)")
 
 
 @pytest.mark.task("predict")
@@ -838,15 +1137,36 @@ def test_large_logits_are_certain_not_nan(student):
 
 
 @pytest.mark.task("predict")
-def test_a_sample_alone_gets_the_same_answer(student, rng):
-    """What the others in the batch are changes neither probabilities nor classes."""
+def test_a_sample_alone_gets_the_same_probabilities(student, rng):
+    """What the others in the batch are does not matter to a sample."""
     X, params = rng.normal(size=(7, 3)), _random_params(rng, [3, 4, 4])
-    p = _shares(_network(X, params, _tanh)["z2"])
+    together = student.predict_proba(X, params, _tanh)
+    expect.shape(together, (7, 4), "predict_proba")
     for n in (0, 3):
-        alone, want = X[n : n + 1], p[n : n + 1]
+        alone = student.predict_proba(X[n : n + 1], params, _tanh)
 
-        expect.close(student.predict_proba(alone, params, _tanh), want, "predict_proba of one sample")
-        expect.equal(student.predict(alone, params, _tanh), want.argmax(axis=1), "predict of one sample")
+        expect.close(alone, together[n : n + 1], "predict_proba of one sample, beside the same in a batch")
+
+
+@pytest.mark.task("predict")
+def test_one_sample_gets_one_class(student, rng):
+    """A batch of one sample gives an array of one class."""
+    X, params = rng.normal(size=(7, 3)), _random_params(rng, [3, 4, 4])
+    want = _network(X, params, _tanh)["z2"].argmax(axis=1)
+    for n in (0, 3):
+        expect.equal(student.predict(X[n : n + 1], params, _tanh), want[n : n + 1], "predict of one sample")
+
+
+@pytest.mark.task("predict")
+def test_classes_are_whole_numbers_below_the_number_of_classes(student, rng):
+    """As many samples as classes, so that a shape says little: the entries are class numbers."""
+    X, params = rng.normal(size=(4, 3)), _random_params(rng, [3, 5, 4])
+
+    classes = student.predict(X, params, _tanh)
+
+    expect.shape(classes, (4,), "predict")
+    expect.is_true(classes.dtype.kind in "iu", f"predict: entries of type {classes.dtype}, expected integers")
+    expect.is_true(bool(np.all((classes >= 0) & (classes < 4))), "predict: a class is not one of 0, 1, 2, 3")
 
 
 @pytest.mark.task("predict")
@@ -872,7 +1192,20 @@ def test_accuracy_counts_equal_classes(student, rng):
     expect.close(student.accuracy(predicted, labels), right / 37, "accuracy")
     expect.close(student.accuracy(labels, labels), 1, "accuracy (all right)")
     expect.close(student.accuracy(labels + 1, labels), 0, "accuracy (all wrong)")
-    expect.close(student.accuracy(labels[:1], labels[:1]), 1, "accuracy (one sample)")
+
+
+@pytest.mark.task("predict")
+def test_accuracy_of_one_sample_that_is_right(student):
+    """One of one is everything."""
+    expect.close(student.accuracy(np.array([3]), np.array([3])), 1, "accuracy (one sample)")
+
+
+@pytest.mark.task("predict")
+def test_accuracy_lies_between_zero_and_one(student, rng):
+    """However many samples there are, a share is at most 1."""
+    share = student.accuracy(rng.integers(0, 3, size=50), rng.integers(0, 3, size=50))
+
+    expect.between(share, 0, 1, "accuracy")
 
 
 @pytest.mark.task("predict")
