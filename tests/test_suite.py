@@ -52,7 +52,8 @@ def test_a_parametrised_test_weighs_once_a_case(tmp_path, decorator, constant):
 
 
 def test_helpers_fixtures_and_other_markers_are_no_tests(tmp_path):
-    extra = "@pytest.fixture\ndef number():\n    return 3\n\ndef _help(reference):\n    return 1\n\n@pytest.mark.slow\n"
+    fixture = "@pytest.fixture\ndef number():\n    return 3\n\n"
+    extra = fixture + "def _help(reference):\n    return 1\n\n@pytest.mark.slow\n"
     topic = make_topic(tmp_path, public=(MARK, extra + MARK))
 
     assert len(read_suite(topic)) == 5
