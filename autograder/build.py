@@ -152,7 +152,7 @@ def _check_names(topic: Topic, stub: str) -> None:
 
 
 def _refuse_answers(topic: Topic, path: Path, text: str) -> None:
-    """Refuse a public file that repeats three lines of the solution in a row: it would give the answer away."""
+    """Refuse a public file that repeats three lines of the solution in a row, and so gives it away."""
     where = str(topic.solution_path)
     answer = [line.strip() for _, line in solution_lines(_read(topic.solution_path), where)]
     rows = {row for row in _in_threes(answer) if len("".join(row)) >= 40}
