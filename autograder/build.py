@@ -132,6 +132,7 @@ def _refuse_strays(topic: Topic) -> None:
         topic.public_tests_path,
         topic.hidden_tests_path,
         topic.mistakes_path,
+        topic.folder / "signatures.json",  # computed by `make verify`: which tests each mistake fails
     }
     for path in sorted(topic.folder.iterdir()):
         if path not in known and not path.name.startswith((".", "__pycache__")):

@@ -183,6 +183,7 @@ def test_a_seventh_file_is_refused(tmp_path):
     topic = make_topic(tmp_path / "01_tiny")
     (topic.folder / "__pycache__").mkdir()
     (topic.folder / ".ipynb_checkpoints").mkdir()
+    (topic.folder / "signatures.json").write_text("{}")
     render(topic)
     (topic.folder / "notes.txt").write_text("")
 
