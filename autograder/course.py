@@ -51,7 +51,9 @@ class Course:
         known = self.topic_ids()
         if topic_id not in known:
             close = difflib.get_close_matches(topic_id, known, n=1, cutoff=0.3)
-            meant = f"did you mean {close[0]}?" if close else f"the assignments are {', '.join(known) or 'none'}"
+            meant = (
+                f"did you mean {close[0]}?" if close else f"the assignments are {', '.join(known) or 'none'}"
+            )
             raise CourseError(f"{self.assignments}: no assignment {topic_id!r}; {meant}")
         return read_topic(self.assignments / topic_id)
 
@@ -69,4 +71,6 @@ def find_course(start: Path) -> Course:
     for folder in (start, *start.parents):
         if (folder / "assignments").is_dir() and (folder / "nbgrader_config.py").is_file():
             return Course(folder)
-    raise CourseError(f"{start}: not inside a course; go to the folder that holds assignments/ and nbgrader_config.py")
+    raise CourseError(
+        f"{start}: not inside a course; go to the folder that holds assignments/ and nbgrader_config.py"
+    )

@@ -41,6 +41,16 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """A different right answer: a replacement in the solution that must still pass."""
+
+    task: str
+    name: str
+    find: str
+    replace: str
+
+
+@dataclass(frozen=True)
 class Topic:
     """One assignment as its author wrote it."""
 
@@ -101,26 +111,61 @@ class Topic:
         Raises:
             AuthorError: mistakes.toml is malformed, names no task of this topic, or does not fit the solution
         """
-        path = self.mistakes_path
-        entries = _read_toml(path).get("mistake", [])
-        if not isinstance(entries, list):
-            raise AuthorError(f"{path}: 'mistake' must be a list of tables; write [[mistake]]")
-        return tuple(self._mistake(number, entry) for number, entry in enumerate(entries, start=1))
+        return tuple(Mistake(**entry) for entry in self._replacements("mistake", ("hint",)))
 
-    def _mistake(self, number: int, entry: dict[str, Any]) -> Mistake:
-        where = f"{self.mistakes_path}: mistake {number} ({entry.get('name', 'without a name')!r})"
-        keys = {"task", "name", "find", "replace", "hint"}
-        _refuse_unknown_keys(entry, keys, where)
-        for key in sorted(keys):
+    @cached_property
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """The different right answers, read on first use.
+
+        Raises:
+            AuthorError: as for `mistakes`
+        """
+        return tuple(Alternative(**entry) for entry in self._replacements("alternative", ()))
+
+    def _replacements(self, kind: str, more: tuple[str, ...]) -> list[dict[str, str]]:
+        """Read the tables of one kind from mistakes.toml, and check each against the solution."""
+        path = self.mistakes_path
+        table = _read_toml(path)
+        _refuse_unknown_keys(table, {"mistake", "alternative"}, str(path))
+        entries = table.get(kind, [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise AuthorError(f"{path}: {kind!r} must be a list of tables; write [[{kind}]]")
+        solution = self.solution_path.read_text(encoding="utf-8")
+        names: set[str] = set()
+        for number, entry in enumerate(entries):
+            name = entry.get("name", "without a name")
+            where = f"{_place(path, f'[[{kind}]]', number)}: {kind} {number + 1} ({name!r})"
+            self._check_replacement(entry, ("task", "name", "find", "replace", *more), solution, where)
+            if name in names:
+                raise AuthorError(f"{where}: this name is taken; give each {kind} a name of its own")
+            names.add(name)
+        return entries
+
+    def _check_replacement(
+        self, entry: dict[str, Any], keys: tuple[str, ...], solution: str, where: str
+    ) -> None:
+        _refuse_unknown_keys(entry, set(keys), where)
+        for key in keys:
             if not isinstance(entry.get(key), str):
                 raise AuthorError(f"{where}: needs a text {key!r}; add it")
-        mistake = Mistake(**entry)
-        if mistake.task not in {task.id for task in self.tasks}:
-            raise AuthorError(f"{where}: no task {mistake.task!r} in topic.toml; use one of {self._task_ids()}")
-        count = self.solution_path.read_text(encoding="utf-8").count(mistake.find)
+        if entry["task"] not in {task.id for task in self.tasks}:
+            raise AuthorError(
+                f"{where}: no task {entry['task']!r} in topic.toml; use one of {self._task_ids()}"
+            )
+        count = solution.count(entry["find"])
         if count != 1:
-            raise AuthorError(f"{where}: 'find' stands {count} times in the solution; make it stand exactly once")
-        return mistake
+            raise AuthorError(
+                f"{where}: 'find' stands {count} times in the solution; make it stand exactly once"
+            )
+        if entry["find"] == entry["replace"]:
+            raise AuthorError(f"{where}: 'replace' is 'find' again; write what the student writes")
+        try:
+            compile(solution.replace(entry["find"], entry["replace"]), where, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            raise AuthorError(
+                f"{where}: the replaced solution is not Python ({error.msg}, line {error.lineno}); "
+                "mend 'replace', its indentation too"
+            ) from None
 
     def _task_ids(self) -> str:
         return ", ".join(task.id for task in self.tasks)
@@ -161,7 +206,7 @@ def read_topic(folder: Path) -> Topic:
 
 
 def _task(task_id: str, entry: Any, path: Path) -> Task:
-    where = f"{path}: task {task_id!r}"
+    where = f"{_place(path, f'[tasks.{task_id}]')}: task {task_id!r}"
     if not _ID.fullmatch(task_id):
         raise AuthorError(f"{where}: no task id; use small letters, digits and _")
     if not isinstance(entry, dict):
@@ -196,19 +241,30 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise AuthorError(f"{where}: not TOML ({error}); mend that line") from None
 
 
+def _place(path: Path, header: str, number: int = 0) -> str:
+    """Return path:line of the number-th table with that header; the path alone if there is none."""
+    text = path.read_text(encoding="utf-8")
+    found = [
+        line for line, words in enumerate(text.split("\n"), start=1) if words.split("#")[0].strip() == header
+    ]
+    return f"{path}:{found[number]}" if number < len(found) else str(path)
+
+
 def _value(table: dict[str, Any], key: str, kind: Any, where: Any, *, default: Any = None) -> Any:
     value = table.get(key, default)
     if value is None:
         raise AuthorError(f"{where}: {key!r} is missing; add it")
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise AuthorError(f"{where}: {key!r} is {value!r}, of the wrong type; see CONTRIBUTING.md for each key")
+        raise AuthorError(
+            f"{where}: {key!r} is {value!r}, of the wrong type; see CONTRIBUTING.md for each key"
+        )
     return value
 
 
 def _words(table: dict[str, Any], key: str, where: Any) -> tuple[str, ...]:
     value = table.get(key, [])
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise AuthorError(f"{where}: {key!r} must be a list of texts; write {key} = [\"...\"]")
+        raise AuthorError(f'{where}: {key!r} must be a list of texts; write {key} = ["..."]')
     return tuple(value)
 
 

@@ -1,0 +1,246 @@
+"""The examiner: a process of its own that holds the tests, the reference and the seed, and runs pytest over them.
+
+    python -m autograder.examiner FOLDER --seed N --isolation A
+
+It collects the suite once. Then, for every request (one JSON line on standard input: {"source": base64 or null}), it
+runs all tests against that submission behind the wall and answers with one JSON line. It never imports student code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any, cast
+
+import pytest
+
+from autograder.errors import AutograderError
+from autograder.faults import explain
+from autograder.plugin import task_of
+from autograder.proxy import Examinee, Student
+from autograder.report.model import Isolation
+from autograder.sandbox.codec import CannotCross
+from autograder.sandbox.rungs import Limits
+from autograder.sandbox.zygotes import Zygote
+from autograder.topic import Topic, read_topic
+
+#: after so many tests of one task that ran over a budget or killed the worker, its other tests are not run
+_PATIENCE = 2
+_OURS = (AutograderError, CannotCross, MemoryError)
+
+
+@dataclass
+class _Progress:
+    """One test under way: the phases that passed, and the first error."""
+
+    passed: set[str] = field(default_factory=set)
+    error: BaseException | None = None
+    skipped: str = ""
+
+
+class Examination:
+    """A pytest plugin whose run loop is: for every submission, every test."""
+
+    def __init__(self, topic: Topic, zygote: Zygote, requests: IO[str], answers: IO[str]) -> None:
+        self._topic = topic
+        self._zygote = zygote
+        self._requests = requests
+        self._answers = answers
+        self._examinee: Examinee | None = None
+        self._student: Student | None = None
+        self._reference: ModuleType | None = None
+        self._progress = _Progress()
+        self._given_up: dict[str, list[str]] = {}
+
+    # --- fixtures that stand in the place of the student's own -----------------------------------------------------
+
+    @pytest.fixture(scope="session")
+    def student(self) -> Student | None:
+        """The submission's module, behind the wall."""
+        return self._student
+
+    @pytest.fixture(scope="session")
+    def reference(self) -> ModuleType:
+        """The solution, here in the trusted process."""
+        if self._reference is None:
+            self._reference = load_solution(self._topic)
+        return self._reference
+
+    # --- the run ---------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._answer({"collected": [_describe(item) for item in session.items]})
+        for line in self._requests:
+            source = json.loads(line)["source"]
+            self._answer(self._examine(session.items, None if source is None else base64.b64decode(source)))
+        return True
+
+    def _examine(self, items: list[pytest.Item], source: bytes | None) -> dict[str, Any]:
+        started = time.monotonic()
+        topic = self._topic
+        self._examinee = Examinee(self._zygote, module=topic.module, source=source, imports=topic.imports)
+        self._student = Student(self._examinee)
+        self._given_up = {}
+        results = []
+        try:
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                results.append(self._run(item, following))
+        finally:
+            self._examinee.close()
+        seconds = time.monotonic() - started
+        return {"results": results, "seconds": seconds, "import_fault": self._examinee.import_fault}
+
+    def _run(self, item: pytest.Item, following: pytest.Item | None) -> dict[str, Any]:
+        self._progress = _Progress()
+        started = time.monotonic()
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        progress = self._progress
+        outcome, kind, sentence = "failed", "", ""
+        if progress.error is not None:
+            fault = explain(progress.error, module=self._topic.module)
+            kind, sentence = fault.kind, fault.sentence
+            if isinstance(progress.error, _OURS):
+                outcome, kind, sentence = "broken", "ours", f"{type(progress.error).__name__}: {progress.error}"
+            elif kind in ("limit", "died"):
+                self._given_up.setdefault(task_of(item), []).append(sentence)
+        elif progress.skipped:
+            outcome, kind, sentence = "failed", "skipped", progress.skipped
+        elif progress.passed == {"setup", "call", "teardown"}:
+            outcome = "passed"
+        else:
+            sentence = "the test did not run to its end"
+        return {
+            "test": item.name,
+            "outcome": outcome,
+            "kind": kind,
+            "sentence": sentence,
+            "seconds": time.monotonic() - started,
+        }
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Have a worker ready, with this test's budget and seed, before any fixture runs."""
+        if self._examinee is None:
+            return
+        task = self._topic.task(task_of(item))
+        given_up = self._given_up.get(task.id, [])
+        if len(given_up) >= _PATIENCE:
+            raise _GivenUp(given_up[-1])
+        self._examinee.start(task.id, task.seconds)
+        self._examinee.seed(int(item.config.getoption("autograder_seed")))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        if self._examinee is not None:
+            self._examinee.seed(int(item.config.getoption("autograder_seed")))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+        report = cast(pytest.TestReport, (yield))
+        error = call.excinfo.value if call.excinfo else None
+        if report.passed and error is None and not hasattr(report, "wasxfail"):
+            self._progress.passed.add(call.when)
+        elif report.skipped or hasattr(report, "wasxfail"):
+            self._progress.skipped = str(error) or "skipped"
+        elif self._progress.error is None:
+            self._progress.error = error
+        return report  # type: ignore[return-value]
+
+    def _answer(self, value: dict[str, Any]) -> None:
+        self._answers.write(json.dumps(value) + "\n")
+        self._answers.flush()
+
+
+class _GivenUp(BaseException):
+    """The task has used up the examiner's patience; str() is the sentence of the last time."""
+
+    fault_kind = "limit"
+
+
+class _Hire:
+    """Registers the examination last, so that its fixtures win over the plugin's."""
+
+    def __init__(self, examination: Examination) -> None:
+        self._examination = examination
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.pluginmanager.register(self._examination, "examination")
+
+
+def load_solution(topic: Topic) -> ModuleType:
+    """Import a topic's solution, under a name of its own."""
+    spec = importlib.util.spec_from_file_location(f"reference_{topic.module}", topic.solution_path)
+    if spec is None or spec.loader is None:
+        raise AutograderError(f"{topic.solution_path}: cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _describe(item: pytest.Item) -> dict[str, Any]:
+    marker = item.get_closest_marker("task")
+    docstring = getattr(getattr(item, "function", None), "__doc__", "") or ""
+    return {
+        "test": item.name,
+        "task": task_of(item),
+        "weight": float(marker.kwargs.get("weight", 1)) if marker else 0.0,
+        "is_hidden": item.path.stem.endswith("_hidden"),
+        "lesson": " ".join(docstring.split()),
+    }
+
+
+def pytest_arguments(topic: Topic, seed: int) -> list[str]:
+    """Return the command line under which a topic's suite is collected, untouched by any file around it."""
+    arguments = [str(topic.public_tests_path), str(topic.hidden_tests_path)]
+    arguments += ["-c", os.devnull, f"--rootdir={topic.folder}", "--noconftest", "--import-mode=importlib"]
+    for plugin in ("cacheprovider", "unraisableexception", "threadexception", "faulthandler", "terminal"):
+        arguments += ["-p", f"no:{plugin}"]
+    return [*arguments, "-p", "autograder.plugin", f"--autograder-seed={seed}", "--capture=no"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="autograder.examiner")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--isolation", required=True)
+    options = parser.parse_args()
+    answers = os.fdopen(os.dup(1), "w")  # what a test prints goes to standard error, never among the answers
+    requests = os.fdopen(os.dup(0), "r")
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.dont_write_bytecode = True
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(name, None)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        topic = read_topic(options.folder)
+        limits = Limits(memory_mb=topic.memory)
+        with Zygote(cast(Isolation, options.isolation), topic.imports, limits) as zygote:
+            if topic.needs_torch:
+                import torch
+
+                torch.set_num_threads(1)
+            examination = Examination(topic, zygote, requests, answers)
+            pytest.main(pytest_arguments(topic, options.seed), plugins=[_Hire(examination)])
+    except AutograderError as error:
+        with contextlib.suppress(OSError):
+            answers.write(json.dumps({"error": str(error), "kind": type(error).__name__}) + "\n")
+            answers.flush()
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

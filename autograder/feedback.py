@@ -1,0 +1,93 @@
+"""Feedback: what a grade cell says to the student, and how a page shows what a student wrote.
+
+nbgrader reads a cell's score from the text of its `execute_result`: a plain float, to the last digit. `None`,
+a NumPy scalar or no result would give full marks, and anything on stderr none: neither is ever written.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from jinja2 import pass_context
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat.v4 import new_markdown_cell, new_output
+
+from autograder.answers import is_answer
+from autograder.report import TaskReport
+from autograder.topic import Topic
+
+_PERSON = "A person will look at it. (Teacher: run `autograder release` again.)"
+
+
+def write_outputs(cell: Any, topic: Topic, task: TaskReport | None) -> None:
+    """Write sentences (a stream), then the score (nbgrader reads a plain float's text, to the last digit)."""
+    points = float(cell.metadata.nbgrader.points)
+    cell.execution_count = 1
+    doubt = _doubt(task, points)
+    if task is None or doubt:
+        cell.metadata["autograder"] = {"is_open": True}
+        cell.outputs = [new_output("stream", name="stdout", text=f"{doubt}\n")]
+        return
+    text = said(task, topic)
+    score = repr(float(task.score))
+    cell.outputs = [
+        new_output("stream", name="stdout", text=f"{text}\n"),
+        new_output("execute_result", {"text/plain": score}, execution_count=1),
+    ]
+
+
+def _doubt(task: TaskReport | None, points: float) -> str:
+    """Say why a grade cell gets no score by itself; empty where it gets one."""
+    if task is None:
+        return f"No test belongs to this cell. {_PERSON}"
+    if task.status == "broken":
+        return (
+            "This task could not be judged: a fault of the grader, not of your code. It costs you nothing: "
+            "a person will look at it."
+        )
+    if task.points != points or not (math.isfinite(task.score) and 0 <= task.score <= points):
+        return f"This task has {task.points:g} points here and {points:g} in the gradebook. {_PERSON}"
+    return ""
+
+
+def said(task: TaskReport, topic: Topic) -> str:
+    """Say how a task went: its score, what failed of the public tests, the hint; of hidden tests, nothing."""
+    about = topic.task(task.task)
+    heading = f"{about.number} {about.title}".strip()
+    passed = f"{task.tests_passed} of {task.tests_total} tests passed"
+    lines = [f"{heading}: {task.score:.4g} of {task.points:g} points, {passed}"]
+    for result in task.results:
+        if result.outcome == "failed" and not result.is_hidden:
+            lines += [f"- {_plain(result.sentence)}"]
+            lines += [f"  {_plain(result.lesson)}"] if result.lesson else []
+    if task.hint:
+        lines.append(f"Hint: {_plain(task.hint)}")
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """One line without control characters: nothing here may steer a terminal or a page."""
+    line = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "?" for letter in line)[:1000]
+
+
+def notice(complaints: tuple[str, ...]) -> Any:
+    """Make the cell that tells what was wrong with a parcel."""
+    cell = new_markdown_cell(
+        "**About this submission**\n\n" + "\n".join(f"* {_plain(text)}" for text in complaints)
+    )
+    cell.metadata["autograder"] = {"is_notice": True}
+    cell["id"] = "about-this-submission"
+    return cell
+
+
+@pass_context
+def markdown_to_html(context: Any, source: str) -> str:
+    """Render a cell's text; one that a student wrote or is quoted in, without raw HTML or scripts."""
+    cell = context.get("cell", {})
+    is_theirs = is_answer(cell) or bool(cell.get("metadata", {}).get("autograder"))
+    renderer = IPythonRenderer(
+        escape=is_theirs, allow_harmful_protocols=not is_theirs, attachments=cell.get("attachments", {})
+    )
+    return str(MarkdownWithMath(renderer=renderer).render(source))

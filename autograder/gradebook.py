@@ -1,0 +1,112 @@
+"""Gradebook: let nbgrader record reports, make feedback and export; in this process, student by student."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from autograder.course import Course
+from autograder.errors import CourseError
+from autograder.examine import handing
+from autograder.report import Report
+
+
+def _nothing(student: str) -> None:
+    """Tell nobody."""
+
+
+def record(course: Course, reports: Iterable[Report], on_student: Callable[[str], None] = _nothing) -> None:
+    """Record reports as they are: nothing is judged again, and a hand-given score stays.
+
+    Args:
+        course: its gradebook must know the assignments (`autograder release`)
+        reports: of parcels that lie in submitted/
+        on_student: told each student's name when it is done
+
+    Raises:
+        CourseError: the gradebook is locked or knows no such assignment; or some students could not be
+            recorded, while all others are
+    """
+    failed = []
+    with _nbgrader(course) as api:
+        for report in reports:
+            _require(api, report.assignment)
+            with handing([report]):
+                result = api.autograde(report.assignment, report.student)
+            if not result["success"]:
+                reason = _reason(result)
+                if "locked" in reason:
+                    raise CourseError(f"{course.root / 'gradebook.db'}: {reason}")
+                failed.append(reason)
+            on_student(report.student)
+    if failed:
+        raise CourseError("; ".join(failed))
+
+
+def feedback(course: Course, assignment: str, on_student: Callable[[str], None] = _nothing) -> Path:
+    """Make feedback/<student>/<assignment>/ for everyone who was graded; returns the folder feedback/.
+
+    Raises:
+        CourseError: a page could not be made; all others are
+    """
+    failed = []
+    with _nbgrader(course) as api:
+        _require(api, assignment)
+        for student in sorted(api.get_autograded_students(assignment)):
+            result = api.generate_feedback(assignment, student)
+            if not result["success"]:
+                failed.append(f"no feedback for {student}: {_reason(result)}")
+            on_student(student)
+    if failed:
+        raise CourseError("; ".join(failed))
+    return course.root / "feedback"
+
+
+def export(course: Course, path: Path) -> Path:
+    """Write all scores of the gradebook as nbgrader's CSV; returns the path."""
+    with _nbgrader(course) as api, api.gradebook as gradebook:
+        from nbgrader.plugins import CsvExportPlugin
+
+        plugin = CsvExportPlugin(parent=api)
+        plugin.to = str(path.resolve())
+        plugin.export(gradebook)
+    return path
+
+
+@contextlib.contextmanager
+def _nbgrader(course: Course) -> Iterator[Any]:
+    """Give nbgrader's API for the course, configured as its commands are, and silent."""
+    from nbgrader.apps import NbGraderAPI
+    from nbgrader.apps.baseapp import NbGrader
+
+    path = sys.path.copy()
+    with contextlib.chdir(course.root):
+        app = NbGrader()
+        try:
+            app.initialize([], root=str(course.root))
+            app.log.handlers.clear()
+            app.log.propagate = False
+            yield NbGraderAPI(app.coursedir, parent=app)
+        finally:
+            sys.path[:] = path  # nbgrader puts the current folder in front
+
+
+def _require(api: Any, assignment: str) -> None:
+    from nbgrader.api import MissingEntry
+
+    with api.gradebook as gradebook:
+        try:
+            gradebook.find_assignment(assignment)
+        except MissingEntry:
+            raise CourseError(
+                f"the gradebook knows no assignment {assignment!r}; run `autograder release {assignment}`"
+            ) from None
+
+
+def _reason(result: dict[str, Any]) -> str:
+    """What nbgrader's API says of a failure: the last line of a traceback, without the exception's name."""
+    last = str(result["error"]).strip().splitlines()[-1]
+    return last.partition(": ")[2] or last

@@ -1,0 +1,248 @@
+"""Judge: Submission x Topic -> Report. All marking policy is here.
+
+The judge drives one examiner process (examiner.py), which may crash without taking a mark with it. Before the first
+submission the solution itself is examined: the tests that it passes are the manifest, and only they can cost a mark.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from autograder import errors, store
+from autograder.course import Course
+from autograder.diagnose import Signatures, diagnose, read_signatures
+from autograder.errors import AutograderError, SandboxError
+from autograder.imports import imports_outside
+from autograder.report import Isolation, Report, TaskReport, TestResult
+from autograder.sandbox.rungs import choose
+from autograder.submission import Submission
+from autograder.topic import Task, Topic
+
+#: what a student may be told of a hidden test that failed for a reason that holds no input of the test
+_TELLABLE = {
+    "limit": "{sentence}",
+    "died": "{sentence}",
+    "import_failed": "{sentence}",
+    "not_started": "Not started yet.",
+    "missing_name": "A name of the stub is missing in the module; keep the names of the stub.",
+    "raised": "Your code raises an error for an input that the docstring allows.",
+}
+_ELSE = "The public tests pass, a hidden one does not: read the docstring again, and try its edge cases."
+
+
+@dataclass(frozen=True)
+class ManifestTest:
+    """One test that decides about marks, because the solution passes it under this seed."""
+
+    test: str
+    task: str
+    weight: float
+    is_hidden: bool
+    lesson: str
+    is_broken: bool = False  #: the solution fails it: nobody is marked by it until a person has looked
+
+
+class Judge:
+    """Examines submissions of one topic under one seed. A context manager; not shared between threads."""
+
+    def __init__(self, topic: Topic, *, seed: int, allow_unisolated: bool = False) -> None:
+        self.topic = topic
+        self.seed = seed
+        self.isolation: Isolation = choose(allow_unisolated=allow_unisolated)
+        self._process: subprocess.Popen[str] | None = None
+        self._collected: list[dict[str, Any]] = []
+        self._manifest: tuple[ManifestTest, ...] | None = None
+        self._signatures: Signatures = read_signatures(topic)
+
+    def examine(self, submission: Submission) -> Report:
+        """Return the report of one submission; a bad one gets a report like any other.
+
+        Raises:
+            SandboxError: no isolation can be had here
+            AuthorError: the topic's own files are wrong
+        """
+        manifest = self.manifest()
+        answer = self._ask(submission.source)
+        complaints = [*submission.complaints, *self._complain(submission.source)]
+        if answer is None:
+            answer = {"results": [], "seconds": 0.0, "import_fault": ""}
+            complaints.append("The examiner crashed on this submission; a person has to look at it.")
+            results = {test.test: {"outcome": "broken", "sentence": "the examiner crashed"} for test in manifest}
+        else:
+            results = {result["test"]: result for result in answer["results"]}
+        if answer["import_fault"]:
+            complaints.append(answer["import_fault"])
+        return Report(
+            student=submission.student,
+            assignment=self.topic.id,
+            seed=self.seed,
+            isolation=self.isolation,
+            seconds=round(answer["seconds"], 4),
+            complaints=tuple(dict.fromkeys(complaints)),
+            tasks=tuple(
+                mark(task, [test for test in manifest if test.task == task.id], results, self._signatures)
+                for task in self.topic.tasks
+            ),
+        )
+
+    def manifest(self) -> tuple[ManifestTest, ...]:
+        """Return the tests that decide, from the examination of the solution itself (kept until something changes)."""
+        if self._manifest is None:
+            path = _cache_of(self.topic) / f"{store.suite(self.topic)[:24]}-{store.engine()[:8]}-{self.seed}.json"
+            try:
+                kept = json.loads(path.read_text(encoding="utf-8"))
+                self._manifest = tuple(ManifestTest(**test) for test in kept)
+            except (OSError, ValueError, TypeError):
+                self._manifest = self._examine_solution()
+                if any(test.is_broken for test in self._manifest):
+                    return self._manifest  # not kept: what broke may be mended by the next run
+                path.parent.mkdir(parents=True, exist_ok=True)
+                store.write_atomically(path, json.dumps([vars(test) for test in self._manifest], indent=1))
+        return self._manifest
+
+    def raw(self, source: bytes) -> dict[str, dict[str, Any]]:
+        """Return the examiner's own results by test, for the gates of verify.py.
+
+        Raises:
+            SandboxError: the examiner crashed
+        """
+        answer = self._ask(source)
+        if answer is None:
+            raise SandboxError(f"{self.topic.id}: the examiner crashed; run it again")
+        return {result["test"]: result for result in answer["results"]}
+
+    def _examine_solution(self) -> tuple[ManifestTest, ...]:
+        answer = self._ask(self.topic.solution_path.read_bytes())
+        if answer is None:
+            raise SandboxError(f"{self.topic.id}: the examiner crashed on the solution; see `autograder verify`")
+        results = {result["test"]: result for result in answer["results"]}
+        return tuple(
+            ManifestTest(**test, is_broken=results[test["test"]]["outcome"] != "passed")
+            for test in self._collected
+            if results[test["test"]]["kind"] != "skipped"
+        )
+
+    def _complain(self, source: bytes | None) -> Iterable[str]:
+        if source is None:
+            return
+        for line, name in imports_outside(source.decode("utf-8", "replace"), (*self.topic.imports, "autograder")):
+            offered = ", ".join(self.topic.imports)
+            yield f"Line {line} imports {name}, which this assignment does not offer; it offers {offered}."
+
+    # --- the examiner's process ------------------------------------------------------------------------------------
+
+    def _ask(self, source: bytes | None) -> dict[str, Any] | None:
+        """Return the examiner's answer, or None if it crashed (the next question starts another)."""
+        process = self._process or self._start()
+        request = json.dumps({"source": None if source is None else base64.b64encode(source).decode()})
+        try:
+            assert process.stdin is not None
+            process.stdin.write(request + "\n")
+            process.stdin.flush()
+            answer: dict[str, Any] = self._read(process)
+        except (OSError, ValueError):
+            self.close()
+            return None
+        return answer
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._errors = tempfile.TemporaryFile(mode="w+")
+        command = [sys.executable, "-m", "autograder.examiner", str(self.topic.folder.resolve())]
+        command += ["--seed", str(self.seed), "--isolation", self.isolation]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self._process = process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment
+        )
+        try:
+            answer = self._read(process)
+        except (OSError, ValueError):
+            self._errors.seek(0)
+            words = self._errors.read()[-2000:].strip()
+            self.close()
+            raise AutograderError(f"{self.topic.id}: the suite cannot be collected; {words or 'no answer'}") from None
+        if "error" in answer:
+            self.close()
+            kind = getattr(errors, str(answer.get("kind")), AutograderError)
+            raise kind(answer["error"])
+        self._collected = answer["collected"]
+        return process
+
+    @staticmethod
+    def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.endswith("\n"):
+            raise ValueError("the examiner is gone")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """End the examiner, its zygote and its workers."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.kill()
+            process.communicate()
+            self._errors.close()
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def mark(task: Task, tests: list[ManifestTest], results: dict[str, dict[str, Any]], signatures: Signatures) -> TaskReport:
+    """Mark one task: points x passed weight / total weight over the manifest's tests; silence is a fail."""
+    judged = tuple(_judge_test(test, results.get(test.test)) for test in tests)
+    total = sum(result.weight for result in judged)
+    passed = sum(result.weight for result in judged if result.outcome == "passed")
+    score = task.points if passed == total and total else task.points * passed / total if total else 0.0
+    failed = frozenset(result.test for result in judged if result.outcome == "failed")
+    known = diagnose(task.id, failed, signatures)
+    hint = known.hint if known else _first_fault(judged, results)
+    return TaskReport(task=task.id, score=score, points=task.points, results=judged, hint=hint)
+
+
+def _judge_test(test: ManifestTest, result: dict[str, Any] | None) -> TestResult:
+    outcome = "broken" if test.is_broken else "failed" if result is None else result["outcome"]
+    sentence = "" if outcome == "passed" else "the test was not run" if result is None else result["sentence"]
+    if test.is_broken:
+        sentence = "the solution itself fails this test under this seed"
+    return TestResult(
+        test=test.test,
+        task=test.task,
+        weight=test.weight,
+        is_hidden=test.is_hidden,
+        outcome=outcome,
+        sentence=sentence,
+        lesson=test.lesson,
+        seconds=round(result.get("seconds", 0.0), 4) if result else 0.0,
+    )
+
+
+def _first_fault(judged: tuple[TestResult, ...], results: dict[str, dict[str, Any]]) -> str:
+    """Say the first fault: a public test's in full, of a hidden test's only what holds none of its inputs."""
+    if any(result.outcome == "broken" for result in judged):
+        return "This task could not be examined; a person will look at it. It costs you nothing."
+    failed = [result for result in judged if result.outcome == "failed"]
+    for result in failed:
+        if not result.is_hidden:
+            return result.sentence or result.lesson
+    for result in failed:
+        form = _TELLABLE.get(results.get(result.test, {}).get("kind", ""))
+        if form:
+            return form.format(sentence=result.sentence)
+    return _ELSE if failed else ""
+
+
+def _cache_of(topic: Topic) -> Any:
+    return Course(topic.folder.parent.parent).cache / "manifests" / topic.id

@@ -1,0 +1,103 @@
+"""The student's module as a test in the judge sees it: a proxy with the module's own behaviour.
+
+`Student` is what the fixture returns. Behind it an `Examinee` keeps one submission's worker: a fresh one at the start
+and after every death, none at all for a module that cannot be imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograder.errors import SandboxError
+from autograder.faults import StudentError, explain_import
+from autograder.probe import Probe
+from autograder.sandbox.faults import Ended, ImportFailed
+from autograder.sandbox.session import Session
+from autograder.sandbox.zygotes import Zygote
+
+#: CPU seconds that the import of a student's module may take
+IMPORT_SECONDS = 10.0
+
+
+class Examinee:
+    """One submission behind the wall."""
+
+    def __init__(self, zygote: Zygote, *, module: str, source: bytes | None, imports: tuple[str, ...]) -> None:
+        self._zygote = zygote
+        self._module = module
+        self._source = source
+        self._imports = imports
+        self._session: Session | None = None
+        self.import_fault = ""
+
+    def start(self, what: str, seconds: float) -> None:
+        """Have a worker ready for a test of the task `what`, with so much CPU time.
+
+        Raises:
+            SandboxError: no worker can be had (a fault of ours)
+        """
+        if not self.import_fault and (self._session is None or not self._session.process.is_alive):
+            self._load()
+        if self._session is not None:
+            self._session.start_budget(what, seconds)
+
+    def seed(self, seed: int) -> None:
+        """Seed the global generators where the student's code runs."""
+        if not self.import_fault:
+            self.session().request("seed", args=(seed,))
+
+    def session(self) -> Session:
+        """Return the live connection.
+
+        Raises:
+            ImportFailed: there is none, because the module cannot be imported
+        """
+        if self.import_fault or self._session is None:
+            raise ImportFailed(self.import_fault or "no test is running")
+        return self._session
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._session is not None:
+            self._session.process.kill()
+
+    def _load(self) -> None:
+        if self._source is None:
+            self.import_fault = f"{self._module}.py was not handed in"
+            return
+        self._session = Session(self._zygote.spawn(), self._zygote.how_it_ended)
+        self._session.start_budget("", IMPORT_SECONDS)
+        try:
+            self._session.request("load", name=self._module, args=(self._source, list(self._imports)))
+        except SandboxError:
+            raise
+        except (StudentError, Ended) as error:
+            self.import_fault = explain_import(error, module=self._module).sentence
+            self._session.process.kill()
+
+
+class Student:
+    """The fixture `student` in the judge."""
+
+    def __init__(self, examinee: Examinee) -> None:
+        object.__setattr__(self, "_examinee", examinee)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _session(self).request("get", name=name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _session(self).request("set", name=name, args=(value,))
+
+    def __probe__(self, probe: Probe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a probe beside the module (see probe.py)."""
+        return _session(self).request("probe", name=probe.name, args=(probe.source, probe.modules, *args), kwargs=kwargs)
+
+    def __repr__(self) -> str:
+        return "<the student's module>"
+
+
+def _session(student: Student) -> Session:
+    examinee: Examinee = object.__getattribute__(student, "_examinee")
+    return examinee.session()

@@ -1,0 +1,274 @@
+"""Registrar: what nbgrader does otherwise in this course.
+
+`configure`, called from nbgrader_config.py, puts five things in the place of nbgrader's own, so that its
+commands and the formgrader's buttons work unmodified:
+
+* `Examine` stands for Execute: no student notebook is run; a grade cell's score comes from a report.
+* `SaveScores` stands for SaveAutoGrades: a task without a verdict waits for a person, without a number.
+* `PristineExporter` stands for NotebookExporter: graded is the released notebook, with a student's answers.
+* `Autograde` stands for its namesake: every student's folder is graded, with or without a good notebook, one
+  at a time; only the module and nbgrader's own two files are copied out of a parcel. nbgrader names its
+  converter by import in two modules and offers no setting for it, so these two names are bound anew.
+* `read_timestamp` stands for two functions that die of a timestamp.txt without a time in it, and with them,
+  in stock nbgrader, a student's grading and the formgrader's page of the whole class.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fnmatch
+import glob
+import json
+import os
+import shutil
+import stat
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert.exporters import NotebookExporter
+from nbconvert.preprocessors import ClearMetadataPreprocessor
+from nbgrader import preprocessors, utils
+from nbgrader.apps import api, autogradeapp
+from nbgrader.converters import autograde, base
+from nbgrader.coursedir import CourseDirectory
+from traitlets import Bool, Integer
+
+from autograder.answers import lay
+from autograder.collect import collect
+from autograder.course import Course, find_course
+from autograder.errors import AutograderError, CourseError
+from autograder.examine import report_on
+from autograder.feedback import notice, write_outputs
+
+LOCK_SECONDS = 60.0  #: how long a gradebook that another program holds is waited for, over a whole class
+COPIED = ("timestamp.txt", "submission_secret.txt")  #: nbgrader's own files in a parcel
+
+
+def configure(c: Any, root: Path) -> None:
+    """Set nbgrader up for the course at `root`; `c` is its configuration.
+
+    A fault ends the program: nbgrader would go on without this configuration, and run students' code.
+    """
+    try:
+        _configure(c, Course(root))
+    except Exception as error:
+        raise SystemExit(f"{root / 'nbgrader_config.py'}: {error}") from error
+
+
+def _configure(c: Any, course: Course) -> None:
+    c.CourseDirectory.course_id = "deep_learning"
+    c.Exchange.root = os.environ.get("NBGRADER_EXCHANGE", str(course.root / "exchange"))
+    c.FileNameCollectorPlugin.valid_ext = [".ipynb", ".py"]
+    c.Autograde.exclude_overwriting = {topic_id: [f"{module}.py"] for topic_id, module in _modules(course)}
+    c.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown_to_html"}
+    c.Autograde.exporter_class = PristineExporter
+    c.Autograde.autograde_preprocessors = [
+        Examine,
+        ClearMetadataPreprocessor,
+        preprocessors.LimitOutput,
+        SaveScores,
+        preprocessors.AssignLatePenalties,
+        preprocessors.CheckCellMetadata,
+    ]
+    warnings.filterwarnings("ignore", message="Object of type <Submitted")  # nbgrader's, about its own tables
+    _put_alembic_on_path()
+    _bind_anew()
+
+
+def _modules(course: Course) -> Iterator[tuple[str, str]]:
+    """Each assignment's module; one that its author broke says so when it is graded, and stops no other."""
+    for topic_id in course.topic_ids():
+        try:
+            yield topic_id, course.topic(topic_id).module
+        except AutograderError:
+            continue
+
+
+def _put_alembic_on_path() -> None:
+    """Let nbgrader find alembic in a venv that is not activated; else a new gradebook gets no version."""
+    folder = str(Path(sys.executable).parent)
+    if not shutil.which("alembic") and shutil.which("alembic", path=folder):
+        os.environ["PATH"] = f"{os.environ.get('PATH', '')}{os.pathsep}{folder}"
+
+
+def _bind_anew() -> None:
+    api.Autograde = autogradeapp.Autograde = Autograde
+    CourseDirectory.get_existing_timestamp = lambda self, folder: read_timestamp(Path(folder))
+    api.NbGraderAPI.get_submitted_timestamp = lambda self, assignment_id, student_id: read_timestamp(
+        Path(self.coursedir.format_path(self.coursedir.submitted_directory, student_id, assignment_id))
+    )
+
+
+def read_timestamp(folder: Path) -> datetime.datetime | None:
+    """Return when a parcel was handed in, in UTC; if timestamp.txt holds no time, when it was written."""
+    path = folder / "timestamp.txt"
+    try:
+        what = path.lstat()
+    except OSError:
+        return None
+    written = datetime.datetime.fromtimestamp(int(what.st_mtime), datetime.UTC).replace(tzinfo=None)
+    if not stat.S_ISREG(what.st_mode) or what.st_size > 200:
+        return written
+    try:
+        time_given = utils.parse_utc(path.read_text(encoding="utf-8").strip())
+    except (OSError, ValueError, OverflowError, TypeError):
+        return written
+    return time_given if isinstance(time_given, datetime.datetime) else written
+
+
+class Examine(preprocessors.NbGraderPreprocessor):  # type: ignore[misc]
+    """Write each task's score, and what is said about it, into its grade cell as if the cell had been run."""
+
+    seed = Integer(None, allow_none=True, help="Judge under this seed, not the class's.").tag(config=True)
+    allow_unisolated = Bool(False, help="Judge without a sandbox where none works.").tag(config=True)
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        names = resources["nbgrader"]
+        course = find_course(Path.cwd())
+        topic = course.topic(names["assignment"])
+        coursedir = self.parent.parent.coursedir
+        parcel = coursedir.format_path(coursedir.submitted_directory, names["student"], topic.id)
+        submission = collect(Path(parcel), topic, names["student"])
+        report = report_on(course, submission, seed=self.seed, allow_unisolated=self.allow_unisolated)
+        tasks = {task.task: task for task in report.tasks}
+        for cell in nb.cells:
+            if utils.is_grade(cell) and not utils.is_solution(cell):
+                write_outputs(cell, topic, tasks.get(cell.metadata.nbgrader.grade_id))
+        noticed = (*report.complaints, *nb.metadata.pop("autograder", {}).get("complaints", ()))
+        if noticed:
+            nb.cells.insert(0, notice(noticed))
+        return nb, resources
+
+
+class SaveScores(preprocessors.SaveAutoGrades):  # type: ignore[misc]
+    """Save each grade cell's score; leave a cell without one to a person, as with written answers."""
+
+    def _add_score(self, cell: Any, resources: Any) -> None:
+        super()._add_score(cell, resources)
+        if not cell.metadata.get("autograder", {}).get("is_open"):
+            return
+        names = resources["nbgrader"]
+        grade_id = cell.metadata.nbgrader.grade_id
+        grade = self.gradebook.find_grade(grade_id, names["notebook"], names["assignment"], names["student"])
+        grade.auto_score = None
+        grade.needs_manual_grade = True
+        self.gradebook.db.commit()
+
+
+class PristineExporter(NotebookExporter):  # type: ignore[misc]
+    """Give nbgrader the released notebook with the student's answers in the place of the student's own."""
+
+    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> Any:
+        if not self.parent._sanitizing:
+            return super().from_filename(filename, resources=resources, **kw)
+        course = find_course(Path.cwd())
+        notebook, complaints = lay(_released(course, resources["nbgrader"]["assignment"]), Path(filename))
+        notebook["metadata"]["autograder"] = {"complaints": list(complaints)}
+        resources["metadata"] = {"name": Path(filename).stem, "path": str(Path(filename).parent)}
+        return self.from_notebook_node(
+            nbformat.reads(json.dumps(notebook), as_version=4), resources=resources, **kw
+        )
+
+
+def _released(course: Course, assignment: str) -> dict[str, Any]:
+    path = course.release / assignment / f"{assignment}.ipynb"
+    try:
+        notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CourseError(
+            f"{path}: cannot be read ({error}); run `autograder release {assignment}`"
+        ) from error
+    return notebook
+
+
+class _PlainCopy(base.BaseConverter):  # type: ignore[misc]
+    """Copy named plain files out of a parcel; nbgrader's own copy follows links and reads devices."""
+
+    def init_assignment(self, assignment_id: str, student_id: str) -> None:
+        parcel = Path(self._format_source(assignment_id, student_id))
+        folder = Path(self._format_dest(assignment_id, student_id))
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (*COPIED, *self.exclude_overwriting.get(assignment_id, [])):
+            source = parcel / name
+            if not source.is_symlink() and source.is_file() and source.stat().st_size <= 1_000_000:
+                (folder / name).unlink(missing_ok=True)
+                shutil.copyfile(source, folder / name)
+
+
+class Autograde(autograde.Autograde, _PlainCopy):  # type: ignore[misc]
+    """nbgrader's Autograde for every folder handed in, one student at a time."""
+
+    def init_notebooks(self) -> None:
+        """Take each student's folder with the notebook that ought to be in it: a missing one stops nobody."""
+        assignment, student = self.coursedir.assignment_id, self.coursedir.student_id
+        try:
+            find_course(Path(self.coursedir.root)).topic(assignment)
+        except AutograderError as error:  # not ours, or broken by its author: nothing of it is run
+            self._stop(str(error))
+        place = self._format_source(assignment, student)
+        found = [place] if os.path.isdir(place) else glob.glob(place)
+        folders = [folder for folder in found if os.path.isdir(folder)]
+        if not folders or not fnmatch.fnmatchcase(assignment, self.coursedir.notebook_id):
+            self._stop(f"{place}: nothing was handed in for {assignment}; collect it or put it there")
+        self.assignments = {folder: [os.path.join(folder, f"{assignment}.ipynb")] for folder in folders}
+
+    def convert_notebooks(self) -> None:
+        """Grade one student after the other: what stops one stops nobody else."""
+        everyone, failed = self.assignments, []
+        self.patience = time.monotonic() + LOCK_SECONDS
+        for folder in sorted(everyone):
+            self.assignments = {folder: everyone[folder]}
+            if not self._grade_one():
+                failed.append(f"{Path(folder).parent.name} ({type(self.error).__name__}: {self.error})")
+        if failed:
+            self._stop(f"{len(failed)} of {len(everyone)} not graded: {', '.join(failed)}")
+
+    def _grade_one(self) -> bool:
+        """Grade the one student in `assignments`; wait a while for a gradebook that another program holds."""
+        while True:
+            self.error: Exception | None = None
+            try:
+                super().convert_notebooks()
+            except base.NbGraderException:
+                if isinstance(self.error, AutograderError):  # no sandbox: the next fares no better
+                    self._stop(str(self.error))
+                if "database is locked" not in str(self.error):
+                    return False
+                if time.monotonic() > self.patience:
+                    self._stop(_LOCKED)
+                time.sleep(1)
+            else:
+                return True
+
+    def init_assignment(self, assignment_id: str, student_id: str) -> None:
+        with self._noting():
+            super().init_assignment(assignment_id, student_id)
+
+    def convert_single_notebook(self, notebook_filename: str) -> None:
+        with self._noting():
+            super().convert_single_notebook(notebook_filename)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Keep the error that nbgrader is about to swallow, to tell a lock or a fault of ours from others."""
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _stop(self, sentence: str) -> None:
+        self.log.error(sentence)
+        raise base.NbGraderException(sentence)
+
+
+_LOCKED = (
+    f"the gradebook was locked by another program for {LOCK_SECONDS:g} s; close that program, run this again "
+    "(the reports are kept, nothing is lost or judged twice)"
+)

@@ -1,0 +1,44 @@
+"""The gate for imports: a package that the assignment does not offer becomes a placeholder.
+
+A student who left `import matplotlib.pyplot as plt` at the top keeps the marks of every task that never draws: only a
+use of the placeholder raises. The gate is a courtesy with a clear sentence, not the wall: the packages that are not
+offered are not in the worker's view at all.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from types import ModuleType
+from typing import Any, NoReturn
+
+
+class Placeholder:
+    """What stands for a package that is not offered: any use of it raises ImportError."""
+
+    def __init__(self, name: str, offered: str) -> None:
+        self.__dict__.update(_name=name, _offered=offered)
+
+    def __getattr__(self, name: str) -> Placeholder:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Placeholder(f"{self._name}.{name}", self._offered)
+
+    def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise ImportError(f"{self._name} is not offered in this assignment: use {self._offered}")
+
+    __call__ = __iter__ = __getitem__ = __mro_entries__ = __enter__ = __add__ = __mul__ = __matmul__ = _refuse
+
+
+def close_gate(module: ModuleType, offered: frozenset[str]) -> None:
+    """Give a module, before it runs, an `import` statement that knows only the packages on offer."""
+    known = offered | sys.stdlib_module_names
+    words = "NumPy" if offered == {"numpy"} else ", ".join(sorted(offered)) or "the standard library"
+
+    def gated_import(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        top, _, rest = name.partition(".")
+        if level or top in known:
+            return builtins.__import__(name, globals, locals, fromlist, level)
+        return Placeholder(name if fromlist else top, words)
+
+    module.__dict__["__builtins__"] = vars(builtins) | {"__import__": gated_import}

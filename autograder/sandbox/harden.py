@@ -1,0 +1,148 @@
+"""The kernel's ways to take rights away from the own process, through ctypes. Linux only.
+
+Sources: unshare(2), mount(2), capset(2), prctl(2), landlock(7), seccomp(2), setrlimit(2). Each function either does
+all that it says or raises OSError; a worker in which one fails never loads a module.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import struct
+from collections.abc import Iterable
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
+_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 36, 38, 47, 4
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+_SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446  # the same on every architecture
+_LANDLOCK_EXECUTE, _LANDLOCK_WRITE, _LANDLOCK_READ_FILE, _LANDLOCK_READ_DIR = 1, 2, 4, 8
+_LANDLOCK_TRUNCATE = 1 << 14
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+    return result
+
+
+def _prctl(*arguments: int) -> None:
+    padded = (*arguments, 0, 0, 0, 0)[:5]
+    _check(_libc().prctl(*(ctypes.c_ulong(argument) for argument in padded)), f"prctl {arguments[0]}")
+
+
+def hide_from_siblings() -> None:
+    """Let no process of the same user read this one's memory or descriptors."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Be killed when the thread that started this process ends."""
+    _prctl(_PR_SET_PDEATHSIG, 9)
+
+
+def become(uid: int) -> None:
+    """Give up root for good, for a user that owns nothing."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def enter_namespaces() -> None:
+    """Get own user, mount, IPC and (for the next child) PID namespaces; needs no privilege."""
+    uid, gid = os.getuid(), os.getgid()
+    _prctl(_PR_SET_DUMPABLE, 1)  # or /proc/self/uid_map would belong to root
+    _check(_libc().unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID), "unshare")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def mount_scratch(path: str, megabytes: int) -> None:
+    """Mount an empty file system in memory, of a capped size."""
+    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    data = f"size={megabytes}m,nr_inodes=4096,mode=0700".encode()
+    _check(_libc().mount(b"none", path.encode(), b"tmpfs", ctypes.c_ulong(flags), data), f"mount {path}")
+
+
+def drop_capabilities() -> None:
+    """Drop every capability from every set."""
+    libc = _libc()
+    for capability in range(64):
+        libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)  # EINVAL past the last, EPERM without any
+    libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
+    header, nothing = struct.pack("<Ii", 0x20080522, 0), bytes(24)
+    _check(libc.capset(header, nothing), "capset")
+
+
+def limit_resources(*, cpu_seconds: int, memory_mb: int, scratch_mb: int) -> None:
+    """Set hard limits. PID 1 of a namespace ignores SIGXCPU, so the hard CPU limit (SIGKILL) is close behind."""
+    for limit, soft, hard in (
+        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),
+        (resource.RLIMIT_AS, memory_mb << 20, memory_mb << 20),
+        (resource.RLIMIT_FSIZE, scratch_mb << 20, scratch_mb << 20),
+        (resource.RLIMIT_NOFILE, 64, 64),
+        (resource.RLIMIT_NPROC, 64, 64),
+        (resource.RLIMIT_CORE, 0, 0),
+    ):
+        resource.setrlimit(limit, (soft, hard))
+
+
+def landlock_abi() -> int:
+    """Return the version of Landlock that the kernel offers, 0 for none."""
+    version = _libc().syscall(_SYS_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
+    return max(version, 0)
+
+
+def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> int:
+    """Allow reading below some paths and writing below others, nothing else; no TCP, no signals to the outside.
+
+    Returns:
+        the version of Landlock used (4 and up: no TCP; 6 and up: no signals or abstract sockets across)
+    """
+    abi = landlock_abi()
+    if abi < 1:
+        raise OSError(38, "the kernel has no Landlock")
+    libc = _libc()
+    rights = (1 << 13) - 1 | (1 << 13 if abi >= 2 else 0) | (_LANDLOCK_TRUNCATE if abi >= 3 else 0)
+    rights |= 1 << 15 if abi >= 5 else 0
+    attributes = struct.pack("<QQQ", rights, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
+    attributes = attributes[: 8 if abi < 4 else 16 if abi < 6 else 24]
+    rules = _check(libc.syscall(_SYS_LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0), "landlock")
+    read = _LANDLOCK_READ_FILE | _LANDLOCK_READ_DIR
+    for paths, allowed in ((readable, read), (writable, rights & ~_LANDLOCK_EXECUTE)):
+        for path in paths:
+            if not os.path.exists(path):
+                continue
+            folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            file_rights = _LANDLOCK_WRITE | _LANDLOCK_READ_FILE | (rights & _LANDLOCK_TRUNCATE)
+            access = allowed if os.path.isdir(path) else allowed & file_rights
+            _check(libc.syscall(_SYS_LANDLOCK_ADD, rules, 1, struct.pack("<Qi", access, folder), 0), f"landlock {path}")
+            os.close(folder)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _check(libc.syscall(_SYS_LANDLOCK_RESTRICT, rules, 0), "landlock")
+    os.close(rules)
+    return abi
+
+
+def filter_system_calls(program: bytes) -> None:
+    """Load a seccomp filter, built by seccomp.py outside."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    description = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _check(_libc().prctl(_PR_SET_SECCOMP, ctypes.c_ulong(2), description, 0, 0), "seccomp")

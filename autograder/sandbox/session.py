@@ -1,0 +1,411 @@
+"""One connection to one worker: requests under a budget, answers that are checked before they are values.
+
+Trusted side. Nothing that a worker sends can do more here than become a plain value, a handle or an exception of a
+known class; whatever else it sends ends the connection with a sentence.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from autograder.sandbox import wire
+from autograder.sandbox.codec import CannotCross, Codec
+from autograder.sandbox.faults import Ended, LimitExceeded, ProtocolBroken, WorkerDied, student_error
+from autograder.sandbox.handle import Handle
+from autograder.sandbox.zygotes import WorkerProcess
+
+#: what one submission may send in all
+_MAX_BYTES = 4 << 30
+#: a test may wait this much longer than its CPU seconds, for a machine that is busy with something else
+_PATIENCE, _GRACE = 4.0, 5.0
+#: it is looked at this often (s), and given up after so long (s) asleep: an answer needs no sleep
+_TICK, _IDLE = 0.5, 3.0
+_MAX_CALLS = 1_000_000
+
+
+class Scope:
+    """The mutable arguments of one call, by the order in which they were sent."""
+
+    def __init__(self) -> None:
+        self.cells: list[Any] = []
+
+
+class JudgeCodec(Codec):
+    """A codec that knows the judge's tables: arguments, handles, mirrors of parameters, callbacks."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.scope = Scope()
+        self._decoders |= {
+            "x": self._decode_alias,
+            "v": self._decode_view,
+            "h": self._decode_handle,
+            "P": self._decode_parameter,
+            "O": self._decode_output,
+        }
+
+    # --- out ---------------------------------------------------------------------------------------------------
+
+    def note_out(self, value: Any) -> Any:
+        for index, cell in enumerate(self.scope.cells):
+            if cell is value:
+                return ["x", index]
+        self.scope.cells.append(value)
+        return None
+
+    def encode_tensor(self, tensor: Any) -> Any:
+        number = self.session.mirror_numbers.get(id(tensor))
+        if number is not None:
+            return ["P", number, super().encode_tensor(tensor.detach()), self._encode_grad(tensor)]
+        if not tensor.requires_grad:
+            return super().encode_tensor(tensor)
+        number = self.session.note_argument(tensor)
+        return ["A", number, super().encode_tensor(tensor.detach()), tensor.is_leaf, self._encode_grad(tensor)]
+
+    def _encode_grad(self, tensor: Any) -> Any:
+        return super().encode_tensor(tensor.grad) if tensor.is_leaf and tensor.grad is not None else None
+
+    def encode_other(self, value: Any) -> Any:
+        if isinstance(value, Handle):
+            return ["h", self.session.number_of(value)]
+        if hasattr(value, "__probe__"):
+            return ["h", 0]
+        home = _public_home(value)
+        if home is not None:
+            return ["r", *home]
+        if callable(value) and not hasattr(value, "parameters"):
+            return ["k", self.session.note_callback(value), getattr(value, "__name__", "function")]
+        raise CannotCross(f"a test passes a {type(value).__name__}, which cannot cross the wall; build it in a probe")
+
+    # --- in ----------------------------------------------------------------------------------------------------
+
+    def _decode_alias(self, items: list[Any], depth: int) -> Any:
+        return self.scope.cells[_index(items[0])]
+
+    def _decode_view(self, items: list[Any], depth: int) -> Any:
+        index, offset, shape, strides = items
+        cell = self.scope.cells[_index(index)]
+        if type(cell) is not np.ndarray or not cell.flags.c_contiguous:
+            raise wire.WireError("a view of what is no array")
+        return np.ndarray(shape, cell.dtype, cell, offset, strides)  # refuses what lies outside
+
+    def _decode_handle(self, items: list[Any], depth: int) -> Handle:
+        (number,) = items
+        if type(number) is not int or number < 0:
+            raise wire.WireError("a malformed handle")
+        return self.session.handle(number)
+
+    def _decode_parameter(self, items: list[Any], depth: int) -> Any:
+        number, tree, grad = items
+        value = self._decode(tree, depth)
+        mirror = self.session.mirror(number, value.shape, value.dtype, is_parameter=tree[-1] is True)
+        mirror.data = value.data
+        if grad is not None:
+            mirror.grad = self._decode(grad, depth)
+        return mirror
+
+    def _decode_output(self, items: list[Any], depth: int) -> Any:
+        from autograder.sandbox.autograd import attach
+
+        number, tree, leaves = items
+        inputs = []
+        for leaf_number, shape, dtype in leaves:
+            known = self.session.arguments.get(leaf_number)
+            if known is None and type(leaf_number) is int and leaf_number > 0:
+                known = self.session.mirror(leaf_number, tuple(shape), getattr(self._torch(), dtype), is_parameter=True)
+            inputs.append(known)
+        return attach(self._decode(tree, depth), inputs, self.session, number)
+
+
+class Session:
+    """A worker with one student's module in it, and everything that the judge knows of its objects."""
+
+    def __init__(self, process: WorkerProcess, how_it_ended: Callable[[WorkerProcess], int | None]) -> None:
+        self.process = process
+        self._how_it_ended = how_it_ended
+        self._codec = JudgeCodec(self)
+        self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
+        self._freed: list[int] = []
+        self._callbacks: dict[int, Any] = {}
+        self.arguments: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+        self.mirrors: dict[int, Any] = {}
+        self.mirror_numbers: dict[int, int] = {}
+        self._argument_numbers = 0
+        self._torch_state = b""
+        self._bytes_left = _MAX_BYTES
+        self._calls_left = _MAX_CALLS
+        self._what = ""
+        self._budget = 30.0
+        self._ticks = self._idle_ticks = 0
+        self._cpu_at_start = 0.0
+        self._cpu_before = 0.0
+
+    # --- budget ------------------------------------------------------------------------------------------------
+
+    def start_budget(self, what: str, seconds: float) -> None:
+        """Give the worker `seconds` of CPU time from now on, for `what`."""
+        self._what, self._budget, self._ticks = f"{what}: " if what else "", seconds, 0
+        self._cpu_at_start = self._cpu_before = self.process.cpu_seconds()
+
+    def _more_time(self) -> float | None:
+        """Return a later deadline while the worker computes, within its CPU time and our patience; else None.
+
+        Time is counted in ticks at which this process was awake itself: a machine that stood still costs no mark.
+        """
+        cpu = self.process.cpu_seconds()
+        is_asleep = cpu == self._cpu_before and self.process.is_asleep()
+        self._idle_ticks = self._idle_ticks + 1 if is_asleep else 0
+        self._ticks += 1
+        self._cpu_before = cpu
+        left = self._budget - (cpu - self._cpu_at_start)
+        if left <= 0 or self._idle_ticks > _IDLE / _TICK or self._ticks > (self._budget * _PATIENCE + _GRACE) / _TICK:
+            return None
+        return time.monotonic() + min(_TICK, max(left, 0.02))
+
+    # --- requests ----------------------------------------------------------------------------------------------
+
+    def request(self, op: str, target: int = 0, name: str = "", args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        """Ask the worker for one thing and return its value.
+
+        Raises:
+            StudentError (and a builtin exception with it): the student's code raised
+            Ended: it died, ran over its budget, or broke the protocol
+            CannotCross: an argument has no form on the wire (the test's fault)
+        """
+        if not self.process.is_alive:
+            raise WorkerDied(f"{self._what}your code ended the process in an earlier step of this test")
+        codec, outer = self._codec, self._codec.scope
+        codec.scope = scope = Scope()
+        try:
+            codec.begin_encoding()
+            trees = codec.encode(args), codec.encode(kwargs or {})
+            freed, self._freed = self._freed, []
+            nonce = secrets.token_bytes(8)
+            self._send([nonce, op, target, name, *trees, freed, self._ambient()], codec.buffers)
+            return self._take_answer(nonce, scope)
+        finally:
+            codec.scope = outer
+
+    def _send(self, tree: Any, buffers: list[memoryview]) -> None:
+        try:
+            wire.send(self.process.sock, tree, buffers, time.monotonic() + self._budget * _PATIENCE + _GRACE)
+        except wire.Late:
+            self._end(LimitExceeded(self._over_budget()))
+        except wire.Closed:
+            self._end_of_worker()
+
+    def _receive(self) -> wire.Frame:
+        self._calls_left -= 1
+        if self._calls_left < 0:
+            self._end(LimitExceeded(f"{self._what}more than {_MAX_CALLS} steps; does a loop never end?"))
+        try:
+            self._idle_ticks = 0
+            deadline = time.monotonic() + min(_TICK, self._budget)
+            frame = wire.receive(self.process.sock, deadline, extend=self._more_time, max_bytes=self._bytes_left)
+        except wire.Late:
+            self._end(LimitExceeded(self._over_budget()))
+        except wire.Closed:
+            self._end_of_worker()
+        except wire.WireError as error:
+            self._end(ProtocolBroken(f"{self._what}your code answered with {error}, which no value of the task needs"))
+        self._bytes_left -= len(frame.body)
+        return frame
+
+    def _take_answer(self, nonce: bytes, scope: Scope) -> Any:
+        codec = self._codec
+        while True:
+            frame = self._receive()
+            try:
+                tree = codec.begin_decoding(frame)
+                if type(tree) is list and len(tree) == 5 and tree[1] == "callback":
+                    _nonce, _kind, number, args, kwargs = tree
+                    call = (self._callbacks[number], codec.decode(args), codec.decode(kwargs))
+                else:
+                    answered, status, value_tree, changes, torch_state = tree
+                    if answered != nonce or status not in ("ok", "error"):
+                        raise wire.WireError("an answer to another question")
+                    value = codec.decode(value_tree)
+                    self._apply(changes, scope)
+                    self._take_torch_state(torch_state)
+                    break
+            except (wire.WireError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+                words = str(error) if isinstance(error, wire.WireError) else "a malformed answer"
+                self._end(ProtocolBroken(f"{self._what}your code answered with {words}; return plain values"))
+            self._call_back(*call)
+        if status == "ok":
+            return value
+        raise student_error(value)
+
+    def _call_back(self, function: Any, args: Any, kwargs: Any) -> None:
+        """Run a test's own function on values from the worker, and send back what it returns or raises."""
+        codec, outer = self._codec, self._codec.scope
+        codec.scope = Scope()
+        try:
+            if type(args) is not tuple or type(kwargs) is not dict:
+                self._end(ProtocolBroken(f"{self._what}your code answered with a malformed call"))
+            try:
+                value, status = function(*args, **kwargs), "answer"
+            except Exception as error:
+                value, status = [type(error).__name__, str(error)[:2000]], "raise"
+            codec.begin_encoding()
+            self._send([b"", status, codec.encode(value)], codec.buffers)
+        finally:
+            codec.scope = outer
+
+    def _apply(self, changes: Any, scope: Scope) -> None:
+        """Write back what the student's code changed in its arguments."""
+        for index, tree in changes:
+            cell, value = scope.cells[_index(index)], self._codec.decode(tree)
+            if type(cell) is list and type(value) is list:
+                cell[:] = value
+            elif type(cell) is dict and type(value) is dict:
+                cell.clear()
+                cell.update(value)
+            elif type(cell) is np.ndarray and type(value) is np.ndarray:
+                if cell.shape != value.shape or cell.dtype != value.dtype:
+                    cell.shape, cell.dtype = value.shape, value.dtype
+                np.copyto(cell, value)
+            elif type(cell) is np.random.Generator and type(value) is np.random.Generator:
+                cell.bit_generator.state = value.bit_generator.state
+            else:
+                self._apply_to_tensor(cell, value)
+
+    @staticmethod
+    def _apply_to_tensor(cell: Any, value: Any) -> None:
+        torch = sys.modules.get("torch")
+        if torch is None:
+            raise wire.WireError("a change of what cannot change")
+        if isinstance(cell, torch.Generator) and isinstance(value, torch.Generator):
+            cell.set_state(value.get_state())
+        elif isinstance(cell, torch.Tensor) and isinstance(value, torch.Tensor):
+            cell.data = value.data
+            if cell.is_leaf:
+                cell.requires_grad_(value.requires_grad or cell.requires_grad)
+                if value.is_leaf and value.grad is not None:
+                    cell.grad = value.grad
+        else:
+            raise wire.WireError("a change of what cannot change")
+
+    # --- ends --------------------------------------------------------------------------------------------------
+
+    def _over_budget(self) -> str:
+        cpu = self.process.cpu_seconds() - self._cpu_at_start
+        if cpu < 0.5 * self._budget:
+            return f"{self._what}your code waited for too long without computing; remove sleeps, input() and locks"
+        return f"{self._what}your code used more than {self._budget:g} s of CPU time; look for an endless or very slow loop"
+
+    def _end_of_worker(self) -> NoReturn:
+        """The connection is closed: find out why, and raise it."""
+        code = self._how_it_ended(self.process)
+        reasons: dict[int | None, str] = {
+            0: "ended the process (exit, quit, sys.exit or os._exit); return a value instead",
+            -11: "crashed the interpreter (segmentation fault)",
+            -9: "was killed: it used too much memory or CPU time",
+            -24: "used up all its CPU time",
+            -6: "aborted the interpreter: it ran out of memory, most likely",
+        }
+        self._end(WorkerDied(f"{self._what}your code {reasons.get(code, 'ended the process')}"))
+
+    def _end(self, reason: Ended) -> NoReturn:
+        self.process.kill()
+        raise reason from None
+
+    # --- what belongs together ---------------------------------------------------------------------------------
+
+    def handle(self, number: int) -> Handle:
+        """Return the handle of that number: one object there is one object here."""
+        known = self._handles.get(number)
+        if known is None:
+            known = self._handles[number] = Handle(self, number)
+            if number:
+                weakref.finalize(known, _FreeLater(self), number)
+        if number in self._freed:
+            self._freed.remove(number)
+        return known
+
+    def number_of(self, handle: Handle) -> int:
+        session, number = object.__getattribute__(handle, "_wall")
+        if session is not self:
+            raise WorkerDied("an object of an earlier step is lost: your code ended the process that held it")
+        return int(number)
+
+    def note_callback(self, function: Any) -> int:
+        for number, known in self._callbacks.items():
+            if known is function:
+                return number
+        self._callbacks[len(self._callbacks)] = function
+        return len(self._callbacks) - 1
+
+    def note_argument(self, tensor: Any) -> int:
+        """Return the number (below zero) of a tensor of the test's that needs a gradient."""
+        self._argument_numbers -= 1
+        number = self._argument_numbers
+        self.arguments[number] = tensor
+        weakref.finalize(tensor, _FreeLater(self), number)
+        return number
+
+    def mirror(self, number: Any, shape: Any, dtype: Any, *, is_parameter: bool) -> Any:
+        """Return the judge's stand-in for a leaf tensor of the worker's: gradients land in it."""
+        torch = sys.modules["torch"]
+        if type(number) is not int:
+            raise wire.WireError("a malformed parameter")
+        known = self.mirrors.get(number)
+        if known is None:
+            empty = torch.empty((), dtype=dtype).expand(tuple(shape))  # no memory until its values are asked for
+            known = torch.nn.Parameter(empty) if is_parameter else empty.detach().requires_grad_(True)
+            self.mirrors[number] = known
+            self.mirror_numbers[id(known)] = number
+        return known
+
+    def free(self, number: int) -> None:
+        """Tell the worker, with the next request, that something is not needed any more."""
+        self._freed.append(number)
+
+    def _ambient(self) -> list[Any]:
+        torch = sys.modules.get("torch")
+        if torch is None:
+            return [True, None]
+        state: bytes = torch.get_rng_state().numpy().tobytes()
+        changed, self._torch_state = state != self._torch_state, state
+        return [torch.is_grad_enabled(), state if changed else None]
+
+    def _take_torch_state(self, state: Any) -> None:
+        torch = sys.modules.get("torch")
+        if state is None or torch is None:
+            return
+        torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+        self._torch_state = state
+
+
+class _FreeLater:
+    """A reference to a session that keeps nothing alive."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = weakref.ref(session)
+
+    def __call__(self, number: int) -> None:
+        session = self._session()
+        if session is not None:
+            session.free(number)
+
+
+def _index(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise wire.WireError("a malformed reference")
+    return value
+
+
+def _public_home(value: Any) -> tuple[str, str] | None:
+    """Return module and name of a public function or class of NumPy or torch, which the worker has too."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or module.partition(".")[0] not in ("numpy", "torch"):
+        return None
+    return (module, name) if getattr(sys.modules.get(module), name, None) is value else None

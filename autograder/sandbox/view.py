@@ -1,0 +1,90 @@
+"""What a worker may see of this machine: an interpreter, its libraries, and the packages on offer."""
+
+from __future__ import annotations
+
+import re
+import site
+import sys
+import sysconfig
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import autograder
+from autograder.errors import SandboxError
+
+#: what the engine itself needs beside the student's code
+_ENGINE = ("numpy", "msgpack")
+
+
+@dataclass(frozen=True)
+class View:
+    """Host paths to show, and the paths at which the box has them."""
+
+    python: Path  #: the interpreter
+    prefix: Path  #: its installation, shown without site-packages
+    hidden: tuple[Path, ...]  #: folders of foreign packages inside what is shown
+    packages: tuple[Path, ...]  #: folders and files of site-packages to show
+    engine: Path  #: the folder of this package
+
+    @property
+    def stdlib(self) -> tuple[str, ...]:
+        library = sysconfig.get_path("stdlib")
+        return library, f"{library}/lib-dynload"
+
+
+def view_for(imports: tuple[str, ...]) -> View:
+    """Return what a topic that offers these packages shows to its workers.
+
+    Raises:
+        SandboxError: one of them is not installed here
+    """
+    packages: dict[Path, None] = {}
+    for name in dict.fromkeys((*_ENGINE, *(name for name in imports if name != "autograder"))):
+        if name not in sys.stdlib_module_names:
+            packages |= dict.fromkeys(_paths_of(name))
+    prefix = Path(sys.base_prefix).resolve()
+    folders = [Path(path) for path in (*site.getsitepackages([str(prefix)]), "/usr/lib/python3/dist-packages")]
+    return View(
+        python=Path(getattr(sys, "_base_executable", sys.executable)).resolve(),
+        prefix=prefix,
+        hidden=tuple(folder for folder in dict.fromkeys(folders) if folder.is_dir()),
+        packages=tuple(packages),
+        engine=Path(autograder.__file__).resolve().parent,
+    )
+
+
+@cache
+def _paths_of(name: str) -> tuple[Path, ...]:
+    """Return the top-level paths of the distribution that a package comes from, and of all that it requires."""
+    paths: dict[Path, None] = {}
+    pending, seen = [_distribution_name(name)], set()
+    while pending:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        try:
+            distribution = metadata.distribution(current)
+        except metadata.PackageNotFoundError:
+            if current == _distribution_name(name):
+                raise SandboxError(
+                    f"package {name!r}: not installed here, but an assignment offers it; install it beside autograder"
+                ) from None
+            continue  # a requirement of another platform
+        for file in distribution.files or ():
+            if not file.parts[0].startswith(("..", "__pycache__")):
+                paths[Path(str(distribution.locate_file(file.parts[0])))] = None
+        for requirement in distribution.requires or ():
+            if "extra ==" not in requirement:
+                pending.append(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0])
+    return tuple(path for path in paths if path.exists() and path.suffix != ".pth")
+
+
+def _distribution_name(name: str) -> str:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return next(iter(metadata.packages_distributions().get(name, [name])))
+    return name

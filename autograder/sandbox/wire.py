@@ -1,0 +1,148 @@
+"""Frames over a socket: a msgpack header and raw buffers, both with caps, under an absolute deadline.
+
+    frame = header length (u32) | body length (u64) | header (msgpack) | body (raw buffers, one after the other)
+
+The header is a tree of None, bool, int, float, str, bytes and arrays: no maps, no extension types, so there is
+nothing in it that could construct an object. What the arrays mean is the codec's business.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+_PREFIX = struct.Struct("<IQ")
+
+MAX_HEADER = 8 << 20
+MAX_BODY = 1 << 30
+MAX_ITEMS = 1_000_000
+MAX_DEPTH = 64
+
+
+class WireError(Exception):
+    """The other side broke the protocol: a frame too large, malformed, or not the answer to the question."""
+
+
+class Closed(Exception):
+    """The other side is gone."""
+
+
+class Late(Exception):
+    """The deadline passed before the frame was whole."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One received frame: a header tree, and the buffers that it speaks of."""
+
+    tree: Any
+    body: memoryview
+
+
+def send(sock: socket.socket, tree: Any, buffers: Sequence[memoryview], deadline: float | None = None) -> int:
+    """Send one frame and return its size in bytes.
+
+    Raises:
+        Late: the other side does not read it before the deadline (of time.monotonic)
+        Closed: the other side is gone
+        ValueError: larger than a frame may be
+    """
+    header = msgpack.packb(tree)
+    size = sum(len(buffer) for buffer in buffers)
+    if len(header) > MAX_HEADER or size > MAX_BODY:
+        raise ValueError(f"a value of {len(header) + size} bytes is too large to pass")
+    parts = [memoryview(_PREFIX.pack(len(header), size) + header), *(part for part in buffers if len(part))]
+    while parts:
+        _arm(sock, deadline)
+        try:
+            sent = sock.sendmsg(parts[:64])
+        except TimeoutError:
+            raise Late from None
+        except OSError:
+            raise Closed from None
+        while parts and sent >= len(parts[0]):
+            sent -= len(parts.pop(0))
+        if sent:
+            parts[0] = parts[0][sent:]
+    return len(header) + size
+
+
+def receive(
+    sock: socket.socket,
+    deadline: float | None = None,
+    *,
+    extend: Callable[[], float | None] | None = None,
+    max_bytes: int = MAX_HEADER + MAX_BODY,
+) -> Frame:
+    """Receive one frame.
+
+    Args:
+        sock: a connected stream socket
+        deadline: of time.monotonic, for the whole frame; None waits for ever (the worker's side)
+        extend: asked when the deadline has passed; a later deadline, or None to give up
+        max_bytes: what is left of the sender's budget
+
+    Raises:
+        Late, Closed, WireError
+    """
+    clock = _Clock(deadline, extend)
+    header_size, body_size = _PREFIX.unpack(_read(sock, _PREFIX.size, clock))
+    if header_size > MAX_HEADER or body_size > MAX_BODY or header_size + body_size > max_bytes:
+        raise WireError(f"a frame of {header_size + body_size} bytes")
+    header = _read(sock, header_size, clock)
+    body = _read(sock, body_size, clock)
+    try:
+        tree = msgpack.unpackb(
+            header, strict_map_key=True, max_ext_len=0, max_map_len=0, max_array_len=MAX_ITEMS, use_list=True
+        )
+    except Exception as error:  # msgpack raises a dozen kinds, all of which mean the same
+        raise WireError(f"a malformed header ({type(error).__name__})") from None
+    return Frame(tree, memoryview(body).toreadonly())
+
+
+class _Clock:
+    """A deadline that may be moved, while the sender still has CPU time left, for example."""
+
+    def __init__(self, deadline: float | None, extend: Callable[[], float | None] | None) -> None:
+        self.deadline = deadline
+        self.extend = extend
+
+    def give_up(self) -> bool:
+        """Say whether the deadline has passed for good."""
+        if self.deadline is None or time.monotonic() < self.deadline:
+            return False
+        later = self.extend() if self.extend else None
+        self.deadline = later if later is not None else self.deadline
+        return later is None
+
+
+def _read(sock: socket.socket, size: int, clock: _Clock) -> bytearray:
+    data = bytearray()  # grows with what arrives: a lying length allocates nothing
+    while len(data) < size:
+        _arm(sock, clock.deadline)
+        try:
+            chunk = sock.recv(min(size - len(data), 1 << 20))
+        except TimeoutError:
+            if clock.give_up():
+                raise Late from None
+            continue
+        except OSError:
+            raise Closed from None
+        if not chunk:
+            raise Closed
+        data += chunk
+        if len(data) < size and clock.give_up():  # a slow drip of bytes is late too
+            raise Late
+    return data
+
+
+def _arm(sock: socket.socket, deadline: float | None) -> None:
+    timeout = None if deadline is None else max(deadline - time.monotonic(), 1e-4)
+    if timeout != sock.gettimeout():
+        sock.settimeout(timeout)

@@ -1,0 +1,438 @@
+"""The untrusted side: load one student's module, serve the judge's requests, return plain values.
+
+Nothing here is a secret and nothing here is believed: whatever this process says is checked on the other side.
+
+    request  [nonce, op, target, name, args, kwargs, freed handles, [grad mode, torch's random state]]
+    reply    [nonce, "ok" | "error", value | error, changed arguments, torch's random state]
+    callback [nonce, "callback", id, args, kwargs]  ->  [nonce, "answer" | "raise", value | [type, message]]
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import importlib
+import importlib.util
+import io
+import operator
+import os
+import random
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from autograder.sandbox import wire
+from autograder.sandbox.codec import Codec
+from autograder.sandbox.gate import close_gate
+
+_MODULE = 0  # the handle of the student's module
+
+
+class Scope:
+    """The arguments of one call that its code may change, with what they held before."""
+
+    def __init__(self) -> None:
+        self.cells: list[Any] = []
+        self.before: list[Any] = []
+
+    def freeze(self) -> None:
+        """Remember what every argument holds now."""
+        self.before = [_contents(cell) for cell in self.cells]
+
+    def changed(self) -> list[int]:
+        """Return the indices of the arguments that hold something else by now."""
+        return [i for i, cell in enumerate(self.cells) if _contents(cell) != self.before[i]]
+
+
+class WorkerCodec(Codec):
+    """A codec that turns what cannot cross into handles, and remembers what belongs together."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__()
+        self.worker = worker
+        self.scope = Scope()
+        self.use_aliases = True
+        self._decoders |= {
+            "x": lambda items, depth: self.scope.cells[items[0]],
+            "h": lambda items, depth: worker.objects[items[0]],
+            "r": lambda items, depth: getattr(importlib.import_module(items[0]), items[1]),
+            "k": lambda items, depth: worker.callback(items[0], items[1]),
+            "A": self._decode_argument,
+            "P": self._decode_leaf,
+        }
+
+    def note_in(self, value: Any) -> Any:
+        self.scope.cells.append(value)
+        return value
+
+    def note_out(self, value: Any) -> Any:
+        if not self.use_aliases:
+            return None
+        for index, cell in enumerate(self.scope.cells):
+            if cell is value:
+                return ["x", index]
+        return self._view(value) if type(value) is np.ndarray and value.base is not None else None
+
+    def _view(self, array: np.ndarray[Any, Any]) -> Any:
+        for index, cell in enumerate(self.scope.cells):
+            if (type(cell) is np.ndarray and cell.dtype == array.dtype and cell.flags.c_contiguous
+                    and array.size and np.may_share_memory(array, cell)):  # fmt: skip
+                offset = array.__array_interface__["data"][0] - cell.__array_interface__["data"][0]
+                return ["v", index, offset, list(array.shape), list(array.strides)]
+        return None
+
+    def encode_other(self, value: Any) -> Any:
+        return ["h", self.worker.handle(value)]
+
+    # --- autograd ----------------------------------------------------------------------------------------------
+
+    def _decode_argument(self, items: list[Any], depth: int) -> Any:
+        """["A", number, tensor, is a leaf, grad]: an argument that needs a gradient."""
+        number, tree, is_leaf, grad = items
+        scope, self.scope = self.scope, Scope()
+        leaf = self._decode(tree, depth).requires_grad_(True)
+        leaf.grad = self._decode(grad, depth)
+        self.scope = scope
+        self.worker.leaves[number] = leaf
+        return self.note_in(leaf if is_leaf else leaf.clone())
+
+    def _decode_leaf(self, items: list[Any], depth: int) -> Any:
+        """["P", number, tensor, grad]: a parameter of the student's, on its way back."""
+        number, tree, grad = items
+        torch = self._torch()
+        scope, self.scope = self.scope, Scope()
+        leaf = self.worker.leaves[number]
+        with torch.no_grad():
+            leaf.copy_(self._decode(tree, depth))
+        leaf.grad = self._decode(grad, depth)
+        self.scope = scope
+        return self.note_in(leaf)
+
+    def encode_tensor(self, tensor: Any) -> Any:
+        if not tensor.requires_grad:
+            return super().encode_tensor(tensor)
+        data = super().encode_tensor(tensor)
+        if tensor.is_leaf:
+            grad = None if tensor.grad is None else super().encode_tensor(tensor.grad)
+            return ["P", self.worker.leaf_number(tensor), data, grad]
+        leaves = _leaves_of(tensor)
+        number = self.worker.remember_output(tensor, leaves)
+        shapes = [[self.worker.leaf_number(leaf), list(leaf.shape), str(leaf.dtype).removeprefix("torch.")] for leaf in leaves]
+        return ["O", number, data, shapes]
+
+
+class Worker:
+    """One connection's state: the module, the objects behind handles, the graphs behind tensors."""
+
+    def __init__(self, sock: socket.socket, scratch: str) -> None:
+        self.sock = sock
+        self.scratch = scratch
+        self.codec = WorkerCodec(self)
+        self.objects: dict[int, Any] = {}
+        self.numbers: dict[int, int] = {}  # id(object) -> handle
+        self.leaves: dict[int, Any] = {}
+        self.outputs: dict[int, tuple[Any, list[Any]]] = {}
+        self.counter = 0
+        self.torch_state = b""
+        self.callbacks: dict[int, Any] = {}
+
+    def serve(self) -> None:
+        """Answer requests until the judge hangs up."""
+        while True:
+            frame = wire.receive(self.sock)
+            self.answer(frame)
+
+    def answer(self, frame: wire.Frame) -> None:
+        """Do what one request asks, and send the reply."""
+        codec, outer = self.codec, self.codec.scope
+        codec.scope = scope = Scope()
+        nonce, op, target, name, args_tree, kwargs_tree, freed, ambient = codec.begin_decoding(frame)
+        for number in freed:
+            self._free(number)
+        try:
+            args, kwargs = codec.decode(args_tree), codec.decode(kwargs_tree)
+            scope.freeze()
+            with self._ambient(*ambient):
+                value = getattr(self, f"do_{op}")(target, name, args, kwargs)
+            status: str = "ok"
+        except (wire.Closed, wire.WireError):
+            raise
+        except BaseException as error:
+            status, value = "error", describe(error, self.objects.get(_MODULE))
+            error.__traceback__ = None
+        codec.scope = scope
+        codec.begin_encoding()
+        try:
+            tree = codec.encode(value)
+            changes = self._changes(scope)
+        except BaseException as error:
+            codec.begin_encoding()
+            status, tree, changes = "error", codec.encode(describe(error, None)), []
+        buffers = codec.buffers
+        codec.scope = outer
+        wire.send(self.sock, [nonce, status, tree, changes, self._torch_state()], buffers)
+
+    def _changes(self, scope: Scope) -> list[Any]:
+        changes = []
+        for index in scope.changed():
+            cell = scope.cells[index]
+            hidden, scope.cells[index] = cell, None  # encode its contents, not an alias of itself
+            changes.append([index, self.codec.encode(cell)])
+            scope.cells[index] = hidden
+        return changes
+
+    # --- what a request may ask --------------------------------------------------------------------------------
+
+    def do_load(self, _target: int, name: str, args: Any, _kwargs: Any) -> None:
+        """Import the student's module from its source."""
+        source, allowed = args
+        path = os.path.join(self.scratch, f"{name}.py")
+        with open(path, "wb") as file:
+            file.write(source)
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{name}.py is no module")
+        module = importlib.util.module_from_spec(spec)
+        close_gate(module, frozenset(allowed))
+        self.objects[_MODULE] = sys.modules[name] = module
+        spec.loader.exec_module(module)
+
+    def do_seed(self, _target: int, _name: str, args: Any, _kwargs: Any) -> None:
+        """Seed the global generators, as they are at the start of every test."""
+        (seed,) = args
+        random.seed(seed)
+        np.random.seed(seed)
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            torch.manual_seed(seed)
+
+    def do_get(self, target: int, name: str, _args: Any, _kwargs: Any) -> Any:
+        return getattr(self.objects[target], name)
+
+    def do_set(self, target: int, name: str, args: Any, _kwargs: Any) -> None:
+        setattr(self.objects[target], name, args[0])
+
+    def do_call(self, target: int, _name: str, args: Any, kwargs: Any) -> Any:
+        return self.objects[target](*args, **kwargs)
+
+    def do_operate(self, target: int, name: str, args: Any, _kwargs: Any) -> Any:
+        """Apply an operator, by its name in `operator` or `builtins`, to a handle's object."""
+        return _OPERATIONS[name](self.objects[target], *args)
+
+    def do_next(self, target: int, _name: str, _args: Any, _kwargs: Any) -> Any:
+        """Return (True, item), or (False, None) at the end."""
+        end = object()
+        item = next(self.objects[target], end)
+        return (False, None) if item is end else (True, item)
+
+    def do_probe(self, _target: int, name: str, args: Any, kwargs: Any) -> Any:
+        """Run a test's probe beside the module."""
+        (source, modules), args = args[:2], args[2:]
+        namespace: dict[str, Any] = {"__name__": "probe"}
+        for alias, path in modules.items():
+            namespace[alias] = importlib.import_module(path)
+        exec(compile(source, "<probe>", "exec"), namespace)
+        return namespace[name](self.objects[_MODULE], *args, **kwargs)
+
+    def do_backward(self, target: int, _name: str, args: Any, _kwargs: Any) -> Any:
+        """Return the gradients of an output's leaves, given the output's."""
+        torch = sys.modules["torch"]
+        output, leaves = self.outputs[target]
+        return list(torch.autograd.grad(output, leaves, args[0], retain_graph=True, allow_unused=True))
+
+    # --- what belongs together ---------------------------------------------------------------------------------
+
+    def handle(self, value: Any) -> int:
+        """Return the number under which the judge knows an object."""
+        if value is self.objects.get(_MODULE):
+            return _MODULE
+        number = self.numbers.get(id(value))
+        if number is None:
+            number = self._next()
+            self.numbers[id(value)] = number
+            self.objects[number] = value
+        return number
+
+    def leaf_number(self, tensor: Any) -> int:
+        for number, leaf in self.leaves.items():
+            if leaf is tensor:
+                return number
+        number = self._next()
+        self.leaves[number] = tensor
+        return number
+
+    def remember_output(self, tensor: Any, leaves: list[Any]) -> int:
+        number = self._next()
+        self.outputs[number] = (tensor, leaves)
+        return number
+
+    def callback(self, number: int, name: str) -> Callable[..., Any]:
+        """Return a function that asks the judge to call the test's own."""
+        if number not in self.callbacks:
+
+            def ask(*args: Any, **kwargs: Any) -> Any:
+                return self._ask(number, args, kwargs)
+
+            ask.__name__ = ask.__qualname__ = name
+            self.callbacks[number] = ask
+        return self.callbacks[number]
+
+    def _ask(self, number: int, args: Any, kwargs: Any) -> Any:
+        codec = self.codec
+        codec.begin_encoding()
+        codec.use_aliases = False
+        nonce = os.urandom(8)
+        try:
+            tree = [nonce, "callback", number, codec.encode(args), codec.encode(kwargs)]
+        finally:
+            codec.use_aliases = True
+        wire.send(self.sock, tree, codec.buffers)
+        while True:
+            frame = wire.receive(self.sock)
+            if frame.tree[1] not in ("answer", "raise"):
+                self.answer(frame)
+                continue
+            scope, codec.scope = codec.scope, Scope()
+            _nonce, status, value = codec.begin_decoding(frame)
+            value = codec.decode(value)
+            codec.scope = scope
+            if status == "answer":
+                return value
+            kind = getattr(builtins, value[0], RuntimeError)
+            raise kind(value[1]) if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError(value[1])
+
+    def _free(self, number: int) -> None:
+        value = self.objects.pop(number, None)
+        self.numbers.pop(id(value), None)
+        self.outputs.pop(number, None)
+        self.leaves.pop(number, None)
+
+    def _next(self) -> int:
+        self.counter += 1
+        return self.counter
+
+    def _ambient(self, is_grad_enabled: bool, torch_state: bytes | None) -> Any:
+        torch = sys.modules.get("torch")
+        if torch is None:
+            return nullcontext()
+        if torch_state is not None:
+            self.torch_state = torch_state
+            torch.set_rng_state(torch.frombuffer(bytearray(torch_state), dtype=torch.uint8))
+        return torch.set_grad_enabled(is_grad_enabled)
+
+    def _torch_state(self) -> bytes | None:
+        torch = sys.modules.get("torch")
+        if torch is None:
+            return None
+        state: bytes = torch.get_rng_state().numpy().tobytes()
+        if state == self.torch_state:
+            return None
+        self.torch_state = state
+        return state
+
+
+def describe(error: BaseException, module: Any) -> list[Any]:
+    """Return what the judge learns of an exception: [type, builtin bases, message, function, line, text]."""
+    function, line, text = "", 0, ""
+    path = getattr(module, "__file__", None)
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_filename == path:
+            function, line = code.co_qualname, trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError):
+        line = error.lineno or 0
+    try:
+        message = str(error.msg if isinstance(error, SyntaxError) else error)[:2000]
+    except BaseException:
+        message = ""
+    if line and path:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                text = file.read().splitlines()[line - 1].strip()[:200]
+        except (OSError, IndexError):
+            text = ""
+    kinds = [kind.__name__ for kind in type(error).__mro__ if getattr(builtins, kind.__name__, None) is kind]
+    return [type(error).__name__, kinds, message, function, line, text]
+
+
+def _contents(cell: Any) -> Any:
+    """Return something that is equal exactly if a mutable value holds the same as before."""
+    if type(cell) is np.ndarray:
+        return cell.shape, cell.dtype, cell.tobytes()
+    if type(cell) is list:
+        return [id(item) for item in cell]
+    if type(cell) is dict:
+        return [(id(key), id(value)) for key, value in cell.items()]
+    if type(cell) is np.random.Generator:
+        return repr(cell.bit_generator.state)
+    torch = sys.modules["torch"]
+    if type(cell) is torch.Generator:
+        return cell.get_state().numpy().tobytes()
+    grad = None if not cell.is_leaf or cell.grad is None else _bits(cell.grad)
+    return cell.shape, cell.dtype, cell.requires_grad, grad, _bits(cell)
+
+
+def _bits(tensor: Any) -> bytes:
+    torch = sys.modules["torch"]
+    if tensor.device.type == "meta" or not tensor.numel():
+        return b""
+    flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
+    data: bytes = flat.view(torch.uint8).numpy().tobytes()
+    return data
+
+
+def _leaves_of(tensor: Any) -> list[Any]:
+    """Return the leaf tensors that an output's graph ends in, each once."""
+    leaves: dict[int, Any] = {}
+    seen: set[Any] = set()
+    stack = [tensor.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            leaves[id(variable)] = variable
+        stack.extend(parent for parent, _ in node.next_functions)
+    return list(leaves.values())
+
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    **{name: getattr(operator, name) for name in (
+        "add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow", "neg", "pos", "abs", "invert",
+        "and_", "or_", "xor", "lt", "le", "gt", "ge", "getitem", "setitem", "delitem", "contains",
+    )},
+    **{f"r{name}": (lambda a, b, do=getattr(operator, name): do(b, a)) for name in (
+        "add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow", "and_", "or_", "xor",
+    )},
+    **{f"i{name}": getattr(operator, f"i{name}") for name in ("add", "sub", "mul", "truediv", "matmul", "pow")},
+    "len": len, "iter": iter, "bool": bool, "float": float, "int": int, "repr": repr, "str": str, "dir": dir,
+    "enter": lambda manager: type(manager).__enter__(manager),
+    "exit": lambda manager: type(manager).__exit__(manager, None, None, None),
+}  # fmt: skip
+
+
+def quiet() -> None:
+    """Send what the student prints nowhere."""
+    sink = io.TextIOWrapper(io.BufferedWriter(io.FileIO(os.open(os.devnull, os.O_WRONLY), "w")), encoding="utf-8")
+    sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = sink  # type: ignore[misc]
+
+
+def main(sock: socket.socket, scratch: str) -> None:
+    """Serve one submission, and end the process with it."""
+    quiet()
+    sys.dont_write_bytecode = True
+    gc.enable()
+    try:
+        Worker(sock, scratch).serve()
+    except (wire.Closed, wire.WireError):
+        pass
+    os._exit(0)
+

@@ -1,0 +1,195 @@
+"""The warm parent of all workers: imports once, forks on request, never runs student code.
+
+Started inside the box as `python -I -S -B zygote.py FD`. On FD (a SEQPACKET socket) it reads one JSON configuration,
+answers "ready", and then serves {"op": "spawn"} with a connection attached (answer: the worker's pid, and its pidfd) and
+{"op": "reap", "pid": n} (answer: how that worker ended).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"  # before any import: two threads before a fork make the child's matmul hang
+
+import contextlib  # noqa: E402
+import gc  # noqa: E402
+import json  # noqa: E402
+import select  # noqa: E402
+import signal  # noqa: E402
+import socket  # noqa: E402
+import tempfile  # noqa: E402
+from typing import Any  # noqa: E402
+
+
+def main(control: socket.socket) -> None:
+    """Warm up, then fork workers until the judge hangs up."""
+    config = json.loads(control.recv(1 << 16))
+    program = bytes.fromhex(config["seccomp"])
+    sys.path[:] = config["path"]
+    if config["isolation"] == "A":
+        from autograder.sandbox import harden
+
+        if os.getuid() == 0:
+            harden.become(config["uid"])
+        harden.adopt_orphans()
+        harden.hide_from_siblings()
+    _warm_up(config["warm"])
+    config["memory_mb"] += _address_space_mb()
+    gc.collect()
+    gc.freeze()
+    control.send(b"ready")
+    while True:
+        message, descriptors, _flags, _address = socket.recv_fds(control, 1 << 16, 1)
+        if not message:
+            os._exit(0)
+        request = json.loads(message)
+        if request["op"] == "spawn":
+            _spawn(control, descriptors[0], config, program)
+        else:
+            control.send(json.dumps(_reap(request["pid"])).encode())
+
+
+def _address_space_mb() -> int:
+    """Return what this process has mapped by now, so that a limit is what a student's code may add."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE") >> 20
+    except OSError:
+        return 1024
+
+
+def _warm_up(packages: list[str]) -> None:
+    """Import what the workers need, and run each lazy import once."""
+    import numpy as np
+
+    import autograder.sandbox.worker  # noqa: F401
+
+    np.random.default_rng(0).normal(size=(4, 4)) @ np.linalg.svd(np.eye(4))[0]
+    if "torch" not in packages:
+        return
+    import torch
+    import torch.nn.functional as F
+
+    torch.set_num_threads(1)
+    with contextlib.suppress(RuntimeError):
+        torch.set_num_interop_threads(1)
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten(), torch.nn.Linear(72, 2))
+    for optimizer in (torch.optim.SGD(model.parameters(), 0.1, momentum=0.9), torch.optim.Adam(model.parameters())):
+        F.cross_entropy(model(torch.randn(2, 1, 8, 8)), torch.tensor([0, 1])).backward()
+        optimizer.step()
+    torch.nn.LSTM(4, 4)(torch.randn(3, 1, 4))[0].sum().backward()
+
+
+def _spawn(control: socket.socket, connection: int, config: dict[str, Any], program: bytes) -> None:
+    """Fork one worker that serves `connection`; answer with its pid, and its pidfd where there are such."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read_end)
+        control.close()
+        _become_worker(connection, write_end, config, program)
+    os.close(write_end)
+    os.close(connection)
+    with os.fdopen(read_end) as said:
+        words = said.read().splitlines()  # to the end: every writer has closed its own by then
+    worker = child
+    for word in list(words):
+        if word.startswith("pid "):  # the child only made the PID namespace: its own child is the worker
+            os.waitpid(child, 0)
+            worker = int(word[4:])
+            words.remove(word)
+    if words != ["ok"]:
+        control.send(json.dumps({"error": " ".join(words)}).encode())
+        return
+    answer = json.dumps({"pid": worker}).encode()
+    if hasattr(os, "pidfd_open"):
+        pidfd = os.pidfd_open(worker)
+        socket.send_fds(control, [answer], [pidfd])
+        os.close(pidfd)
+    else:
+        control.send(answer)
+
+
+def _become_worker(connection: int, write_end: int, config: dict[str, Any], program: bytes) -> None:
+    """In the forked child: give every right away, say so, then serve."""
+    scratch = config["scratch"]
+    try:
+        if config["isolation"] == "A":
+            from autograder.sandbox import harden
+
+            harden.enter_namespaces()
+            worker = os.fork()  # PID 1 of the new namespace
+            if worker:
+                os.write(write_end, b"pid %d\n" % worker)
+                os._exit(0)
+            harden.mount_scratch(scratch, config["scratch_mb"])
+            harden.mount_scratch("/proc", 1)
+        else:
+            scratch = tempfile.mkdtemp(dir=scratch)
+        connection, write_end = _keep_only(connection, write_end)
+        os.environ.clear()
+        os.environ.update(HOME=scratch, TMPDIR=scratch, OMP_NUM_THREADS="1", PATH="")
+        tempfile.tempdir = scratch
+        os.chdir(scratch)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        _harden(config, scratch, program)
+        os.write(write_end, b"ok\n")
+        os.close(write_end)
+    except BaseException as error:
+        os.write(write_end, f"{type(error).__name__}: {error}".encode()[:4096])
+        os._exit(1)
+    from autograder.sandbox import worker as serving
+
+    serving.main(socket.socket(fileno=connection), scratch)
+
+
+def _harden(config: dict[str, Any], scratch: str, program: bytes) -> None:
+    try:
+        from autograder.sandbox import harden
+    except ImportError:  # no `resource` module: not a Unix
+        return
+    cpu, memory = config["cpu_seconds"], config["memory_mb"]
+    if config["isolation"] != "A":
+        with contextlib.suppress(OSError, ValueError):
+            harden.limit_resources(cpu_seconds=cpu, memory_mb=memory, scratch_mb=config["scratch_mb"])
+        return
+    harden.limit_resources(cpu_seconds=cpu, memory_mb=memory, scratch_mb=config["scratch_mb"])
+    harden.restrict_files([*config["readable"], "/dev/null", "/dev/urandom"], [scratch, "/dev/null"])
+    harden.hide_from_siblings()
+    harden.drop_capabilities()
+    harden.filter_system_calls(program)
+
+
+def _keep_only(connection: int, write_end: int) -> tuple[int, int]:
+    """Close every descriptor but these two; 0, 1 and 2 lead nowhere."""
+    connection, write_end = os.dup(connection), os.dup(write_end)
+    high = max(connection, write_end) + 1
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.dup2(connection, high + 1)
+    os.dup2(write_end, high + 2)
+    os.dup2(high + 1, 3)
+    os.dup2(high + 2, 4)
+    os.closerange(5, 65536)
+    return 3, 4
+
+
+def _reap(pid: int) -> dict[str, int | None]:
+    """Return how a worker ended: an exit code, or minus the signal that killed it."""
+    for _ in range(100):
+        with contextlib.suppress(ChildProcessError):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found == pid:
+                return {"code": os.waitstatus_to_exitcode(status)}
+            select.select([], [], [], 0.01)
+            continue
+        break
+    return {"code": None}
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,148 @@
+"""The trusted owner of a zygote: start it, prove the wall, spawn workers, learn how they ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from autograder.errors import SandboxError
+from autograder.report.model import Isolation
+from autograder.sandbox.rungs import Limits, launch
+from autograder.sandbox.view import view_for
+
+_START_SECONDS = 120.0
+
+
+class WorkerProcess:
+    """One worker: its connection, and a hold on the process that no reused pid can confuse."""
+
+    def __init__(self, sock: socket.socket, pidfd: int | None, pid_inside: int) -> None:
+        self.sock = sock
+        self.pidfd = pidfd
+        self.pid_inside = pid_inside
+        self.pid = _pid_here(pidfd) if pidfd is not None else pid_inside
+        self.is_alive = True
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that all its threads have used; 0 where the system does not tell."""
+        fields = self._stat()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+    def is_asleep(self) -> bool:
+        """Say whether it waits for something, rather than for a CPU."""
+        fields = self._stat()
+        return bool(fields) and fields[0] == b"S"
+
+    def _stat(self) -> list[bytes]:
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                return file.read().rpartition(b")")[2].split()
+        except OSError:
+            return []
+
+    def kill(self) -> None:
+        """End it, and with it everything in its PID namespace; harmless if it has ended."""
+        if not self.is_alive:
+            return
+        self.is_alive = False
+        self.sock.close()
+        with contextlib.suppress(OSError):
+            if self.pidfd is None:
+                os.kill(self.pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+
+
+class Zygote:
+    """A warm process on one rung, with one topic's packages in view. A context manager."""
+
+    def __init__(self, isolation: Isolation, imports: tuple[str, ...], limits: Limits) -> None:
+        self.isolation = isolation
+        self._scratch = tempfile.TemporaryDirectory(prefix="autograder-")
+        warm = tuple(name for name in imports if name == "torch")
+        plan = launch(isolation, view_for(imports), limits, warm=warm, scratch=Path(self._scratch.name))
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, tempfile.TemporaryFile() as errors:
+            self._process = subprocess.Popen(
+                [*plan.command, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=plan.environment,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+            theirs.close()
+            self._control.settimeout(_START_SECONDS)
+            try:
+                self._control.send(json.dumps(plan.config).encode())
+                ready = self._control.recv(64)
+            except OSError:
+                ready = b""
+            if ready != b"ready":
+                self.close()
+                errors.seek(0)
+                words = errors.read(4000).decode(errors="replace").strip().splitlines()
+                raise SandboxError(
+                    f"sandbox: rung {isolation} does not start here ({words[-1] if words else 'no answer'}); "
+                    "`autograder doctor` says what to install or set"
+                )
+
+    def spawn(self) -> WorkerProcess:
+        """Fork a hardened worker.
+
+        Raises:
+            SandboxError: it could not be hardened, or the zygote is gone
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self._control, [b'{"op": "spawn"}'], [theirs.fileno()])
+                message, descriptors, _flags, _address = socket.recv_fds(self._control, 1 << 16, 1)
+                answer = json.loads(message)
+            except (OSError, ValueError):
+                ours.close()
+                raise SandboxError("sandbox: the zygote is gone; run the command again") from None
+        if "error" in answer:
+            ours.close()
+            raise SandboxError(f"sandbox: a worker could not be isolated ({answer['error']}); see `autograder doctor`")
+        return WorkerProcess(ours, descriptors[0] if descriptors else None, answer["pid"])
+
+    def how_it_ended(self, worker: WorkerProcess) -> int | None:
+        """Return a worker's exit code, or minus the signal that ended it; None if it cannot be told."""
+        try:
+            self._control.send(json.dumps({"op": "reap", "pid": worker.pid_inside}).encode())
+            code = json.loads(self._control.recv(1 << 16))["code"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return code if isinstance(code, int) else None
+
+    def close(self) -> None:
+        """End the zygote and every worker."""
+        self._control.close()
+        self._process.kill()
+        self._process.wait()
+        self._scratch.cleanup()
+
+    def __enter__(self) -> Zygote:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _pid_here(pidfd: int) -> int:
+    with open(f"/proc/self/fdinfo/{pidfd}") as file:
+        for line in file:
+            if line.startswith("Pid:"):
+                return int(line.split()[1])
+    return -1

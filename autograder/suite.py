@@ -1,0 +1,211 @@
+"""The tests of a topic as their source says, read without running them: task, weight and lesson of each."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+from autograder.errors import AuthorError
+from autograder.stub import parse
+from autograder.topic import Topic
+
+_FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class SuiteTest:
+    """One test function of a topic."""
+
+    name: str
+    task: str
+    weight: float  #: of all its cases together: a parametrised test counts once a case
+    line: int
+    lesson: str  #: its docstring
+    is_hidden: bool
+
+
+def read_suite(topic: Topic) -> tuple[SuiteTest, ...]:
+    """Read the public and the hidden tests of a topic, and check them against its tasks.
+
+    Raises:
+        AuthorError: a test has no task, no docstring or a name twice; a task has no public or no hidden test,
+            or its public tests weigh less than 30 % or more than 50 %; says file:line
+    """
+    public = _read_file(topic, is_hidden=False)
+    hidden = _read_file(topic, is_hidden=True)
+    seen: dict[str, str] = {}
+    for test in public + hidden:
+        where = f"{_path(topic, test.is_hidden)}:{test.line}"
+        if test.name in seen:
+            raise AuthorError(
+                f"{where}: {test.name} is defined already at {seen[test.name]}; rename one of them"
+            )
+        seen[test.name] = where
+    for task in topic.tasks:
+        for tests, kind in ((public, "public"), (hidden, "hidden")):
+            if not any(test.task == task.id for test in tests):
+                raise AuthorError(
+                    f"{_path(topic, kind == 'hidden')}:1: task {task.id!r} has no {kind} test; "
+                    f"mark one with @pytest.mark.task({task.id!r})"
+                )
+    for task in topic.tasks:
+        _check_share(topic, task.id, public + hidden)
+    return public + hidden
+
+
+def public_share(tests: tuple[SuiteTest, ...], task_id: str) -> float:
+    """Return which part of a task's weight its public tests carry, 0 to 1."""
+    total = sum(test.weight for test in tests if test.task == task_id)
+    return sum(test.weight for test in tests if test.task == task_id and not test.is_hidden) / total
+
+
+def _check_share(topic: Topic, task_id: str, tests: tuple[SuiteTest, ...]) -> None:
+    share = public_share(tests, task_id)
+    if not 0.3 - 1e-9 <= share <= 0.5 + 1e-9:
+        first = next(test.line for test in tests if test.task == task_id)
+        raise AuthorError(
+            f"{topic.public_tests_path}:{first}: the public tests of task {task_id!r} carry {share:.0%} of "
+            "its weight; bring it between 30 % and 50 % with more tests or weight="
+        )
+
+
+def _path(topic: Topic, is_hidden: bool) -> Path:
+    return topic.hidden_tests_path if is_hidden else topic.public_tests_path
+
+
+def _read_file(topic: Topic, *, is_hidden: bool) -> tuple[SuiteTest, ...]:
+    path = _path(topic, is_hidden)
+    tree = parse(path.read_text(encoding="utf-8"), str(path))
+    _check_imports(topic, tree, path, is_hidden)
+    tests = []
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            raise AuthorError(
+                f"{path}:{node.lineno}: {node.name} is a test class; write plain test functions"
+            )
+        if not isinstance(node, _FunctionNode):
+            continue
+        is_test = node.name.startswith("test")
+        if not is_hidden and (is_test or _is_fixture(node)):
+            _refuse_reference(node, path)
+        if is_test:
+            tests.append(_read_test(topic, tree, node, path, is_hidden))
+    return tuple(tests)
+
+
+def _read_test(topic: Topic, tree: ast.Module, node: _FunctionNode, path: Path, is_hidden: bool) -> SuiteTest:
+    where = f"{path}:{node.lineno}: {node.name}"
+    marks = [mark for mark in node.decorator_list if _mark_name(mark) == "task"]
+    if len(marks) != 1:
+        raise AuthorError(
+            f'{where} carries {len(marks)} task markers; write one @pytest.mark.task("...") above it'
+        )
+    task, weight = _task_and_weight(marks[0], where)
+    known = [task.id for task in topic.tasks]
+    if task not in known:
+        raise AuthorError(
+            f"{where} is marked for the task {task!r}, not in topic.toml; use one of {', '.join(known)}"
+        )
+    lesson = ast.get_docstring(node)
+    if not lesson:
+        raise AuthorError(
+            f"{where} has no docstring; say in one sentence what the student should think about"
+        )
+    cases = 1
+    for mark in node.decorator_list:
+        if _mark_name(mark) == "parametrize":
+            cases *= _count_cases(tree, mark, where)
+    return SuiteTest(node.name, task, weight * cases, node.lineno, lesson, is_hidden)
+
+
+def _task_and_weight(mark: ast.expr, where: str) -> tuple[str, float]:
+    cure = 'write @pytest.mark.task("softmax") or @pytest.mark.task("softmax", weight=2)'
+    if (
+        not isinstance(mark, ast.Call)
+        or len(mark.args) != 1
+        or {key.arg for key in mark.keywords} - {"weight"}
+    ):
+        raise AuthorError(f"{where} has a malformed task marker; {cure}")
+    task = _literal(mark.args[0])
+    weight = _literal(mark.keywords[0].value) if mark.keywords else 1
+    if not isinstance(task, str):
+        raise AuthorError(f"{where} names its task by {ast.unparse(mark.args[0])}, not by a text; {cure}")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= 100:
+        raise AuthorError(
+            f"{where} has the weight {ast.unparse(mark.keywords[0].value)}; give a number above 0"
+        )
+    return task, float(weight)
+
+
+def _count_cases(tree: ast.Module, mark: ast.expr, where: str) -> int:
+    """Count the cases of a parametrize marker: a list, a range, or a constant of the file that is one."""
+    cases: ast.expr | None = None
+    if isinstance(mark, ast.Call):
+        named = {key.arg: key.value for key in mark.keywords}
+        cases = mark.args[1] if len(mark.args) > 1 else named.get("argvalues")
+    if isinstance(cases, ast.Name):
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [
+                cases.id
+            ]:
+                cases = node.value
+                break
+    if isinstance(cases, ast.List | ast.Tuple | ast.Set) and not any(
+        isinstance(item, ast.Starred) for item in cases.elts
+    ):
+        return len(cases.elts)
+    if isinstance(cases, ast.Dict) and None not in cases.keys:
+        return len(cases.keys)
+    if isinstance(cases, ast.Call) and ast.unparse(cases.func) == "range":
+        literals = [_literal(bound) for bound in cases.args]
+        bounds = [bound for bound in literals if isinstance(bound, int)]
+        if len(bounds) == len(literals):
+            return len(range(*bounds))
+    raise AuthorError(
+        f"{where} is parametrised by something that cannot be counted; write its cases as a list"
+    )
+
+
+def _check_imports(topic: Topic, tree: ast.Module, path: Path, is_hidden: bool) -> None:
+    for node in ast.walk(tree):
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        for module in modules:
+            if module == topic.module:
+                cure = "use the fixture `student`" + (" or `reference`" if is_hidden else "")
+            elif module in (topic.public_tests_path.stem, topic.hidden_tests_path.stem):
+                cure = "a test file stands alone: copy the helper"
+            else:
+                continue
+            raise AuthorError(f"{path}:{getattr(node, 'lineno', 1)}: imports {module}; {cure}")
+
+
+def _refuse_reference(node: _FunctionNode, path: Path) -> None:
+    arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+    if any(argument.arg == "reference" for argument in arguments):
+        raise AuthorError(
+            f"{path}:{node.lineno}: {node.name} uses the fixture `reference`, which students do not have; "
+            "compute the expected value in the test, or move the test to the hidden file"
+        )
+
+
+def _is_fixture(node: _FunctionNode) -> bool:
+    return any("fixture" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def _mark_name(decorator: ast.expr) -> str:
+    """Return "task" of `@pytest.mark.task(...)`; empty for any other decorator."""
+    function = decorator.func if isinstance(decorator, ast.Call) else decorator
+    name = ast.unparse(function)
+    return name.rpartition("mark.")[2] if "mark." in name else ""
+
+
+def _literal(node: ast.expr) -> object:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None

@@ -1,0 +1,19 @@
+"""The settings of nbgrader for this course. What is set, and why, stands in autograder/registrar.py.
+
+Add your own below the call, for example:
+
+    c.Exchange.root = "/srv/nbgrader/exchange"
+    c.CourseDirectory.db_url = "postgresql://..."
+"""
+
+from pathlib import Path
+
+try:
+    from autograder.registrar import configure
+except ImportError as error:  # without it nbgrader would run students' code unprotected: stop
+    raise SystemExit(
+        f"{__file__}: cannot import autograder ({error}); run 'make setup', use .venv/bin"
+    ) from error
+
+c = get_config()  # noqa: F821 (nbgrader provides it)
+configure(c, Path(__file__).resolve().parent)

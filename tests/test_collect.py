@@ -1,0 +1,279 @@
+"""A parcel is opened, whatever is in it; what is wrong with it is a sentence."""
+
+import gzip
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from factory import make_course
+
+from autograder import collect as room
+from autograder.collect import collect, submissions
+from autograder.errors import SubmissionError
+
+CODE = b"def double(x):\n    return 2 * x\n"
+
+
+@pytest.fixture
+def topic(tmp_path):
+    return make_course(tmp_path / "course").topic("01_tiny")
+
+
+def folder_of(root: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return root
+
+
+def zip_of(path: Path, files: dict[str, bytes], kind: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def tar_of(path: Path, members: list[tuple[tarfile.TarInfo, bytes]]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for info, data in members:
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def test_a_folder_gives_its_module_and_the_student_of_its_place(tmp_path, topic):
+    parcel = folder_of(tmp_path / "submitted/ada/01_tiny", {"tiny.py": CODE, "notes.txt": b"hello"})
+
+    found = collect(parcel, topic)
+
+    assert (found.student, found.assignment, found.source, found.complaints) == ("ada", "01_tiny", CODE, ())
+
+
+def test_a_zip_and_a_tar_give_the_module_two_folders_deep(tmp_path, topic):
+    packed = zip_of(tmp_path / "ada.zip", {"a/b/tiny.py": CODE})
+    rolled = tar_of(tmp_path / "bob.tar.gz", [(member("a/b/tiny.py"), CODE)])
+
+    assert collect(packed, topic).source == collect(rolled, topic).source == CODE
+    assert [collect(path, topic).student for path in (packed, rolled)] == ["ada", "bob"]
+
+
+def test_a_module_itself_is_a_parcel(tmp_path, topic):
+    parcel = folder_of(tmp_path / "ada", {"tiny.py": CODE}) / "tiny.py"
+
+    assert (collect(parcel, topic).source, collect(parcel, topic).student) == (CODE, "ada")
+
+
+def test_a_module_under_another_name_is_taken_and_told(tmp_path, topic):
+    parcel = folder_of(tmp_path, {"answer.py": CODE}) / "answer.py"
+
+    found = collect(parcel, topic, "ada")
+
+    assert found.source == CODE
+    assert found.complaints == ("answer.py was taken as tiny.py; name it so",)
+
+
+def test_a_path_without_anything_is_an_error(tmp_path, topic):
+    with pytest.raises(SubmissionError, match="no such file or folder; give a folder"):
+        collect(tmp_path / "nowhere", topic)
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny (1).py", "tiny(2).py", "tiny-1.py", "tiny copy.py", "tiny - Copy.py", "Tiny (1).py"]
+)
+def test_one_copy_with_a_browsers_suffix_is_taken_and_told(tmp_path, topic, name):
+    found = collect(folder_of(tmp_path / "ada", {name: CODE}), topic)
+
+    assert found.source == CODE
+    assert "was taken as tiny.py" in found.complaints[0]
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"tinny.py": CODE}, "no tiny.py; found tinny.py"),
+        ({"01_tiny.ipynb": b"{}"}, "no tiny.py; found 01_tiny.ipynb"),
+        ({"tiny (1).py": CODE, "tiny (2).py": CODE}, "no tiny.py, but 2 copies"),
+        ({"work.zip": b"PK"}, "only an archive inside the parcel"),
+        ({"a/b/c/tiny.py": CODE}, "the parcel holds no file"),
+        ({"readme.txt": b""}, "the parcel holds readme.txt"),
+        ({}, "the parcel holds no file"),
+        ({"a/tiny.py": CODE, "b/tiny.py": b"pass"}, "2 different files are named tiny.py"),
+        ({"tiny.py": b"#" * 1_000_001}, "larger than 1000 kB"),
+        ({"__MACOSX/tiny.py": CODE, ".ipynb_checkpoints/tiny.py": CODE}, "the parcel holds no file"),
+    ],
+)
+def test_a_folder_without_one_module_says_what_it_holds(tmp_path, topic, files, sentence):
+    parcel = tmp_path / "ada"
+    parcel.mkdir()
+
+    found = collect(folder_of(parcel, files), topic)
+
+    assert found.source is None
+    assert sentence in found.complaints[0]
+
+
+def test_the_module_nearest_the_top_is_taken(tmp_path, topic):
+    found = collect(folder_of(tmp_path / "ada", {"tiny.py": CODE, "old/tiny.py": b"pass"}), topic)
+
+    assert found.source == CODE
+    assert "2 files are named tiny.py; the one nearest the top, tiny.py, was taken" in found.complaints[0]
+
+
+def test_the_same_module_twice_is_one(tmp_path, topic):
+    found = collect(folder_of(tmp_path / "ada", {"a/tiny.py": CODE, "b/tiny.py": CODE}), topic)
+
+    assert (found.source, found.complaints) == (CODE, ())
+
+
+def test_a_symbolic_link_is_refused(tmp_path, topic):
+    secret = folder_of(tmp_path, {"secret.py": CODE}) / "secret.py"
+    parcel = tmp_path / "ada"
+    parcel.mkdir()
+    (parcel / "tiny.py").symlink_to(secret)
+
+    found = collect(parcel, topic)
+
+    assert found.source is None
+    assert found.complaints == ("tiny.py: a symbolic link; hand in a plain file",)
+
+
+def test_a_hard_link_is_refused(tmp_path, topic):
+    secret = folder_of(tmp_path, {"secret.py": CODE}) / "secret.py"
+    parcel = tmp_path / "ada"
+    parcel.mkdir()
+    os.link(secret, parcel / "tiny.py")
+
+    assert "a hard link" in collect(parcel, topic).complaints[0]
+
+
+def test_a_pipe_and_a_folder_of_that_name_are_refused_without_waiting(tmp_path, topic):
+    for name in ("ada", "bob"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "ada/tiny.py")
+    (tmp_path / "bob/tiny.py").mkdir()
+
+    assert "not a plain file" in collect(tmp_path / "ada", topic).complaints[0]
+    assert "no tiny.py" in collect(tmp_path / "bob", topic).complaints[0]
+
+
+def test_a_linked_folder_in_submitted_is_not_followed(tmp_path):
+    course = make_course(tmp_path)
+    folder_of(course.submitted / "ada/01_tiny", {"tiny.py": CODE})
+    (course.submitted / "bob").mkdir()
+    (course.submitted / "bob/01_tiny").symlink_to(course.submitted / "ada/01_tiny")
+
+    ada, bob = submissions(course, course.topic("01_tiny"))
+
+    assert (ada.student, ada.source) == ("ada", CODE)
+    assert (bob.student, bob.source) == ("bob", None)
+    assert "a symbolic link" in bob.complaints[0]
+
+
+@pytest.mark.parametrize("name", ["/tiny.py", "../tiny.py", "a/../../tiny.py", "C:/tiny.py"])
+def test_a_path_out_of_an_archive_is_refused(tmp_path, topic, name):
+    packed = zip_of(tmp_path / "ada.zip", {name: CODE})
+    rolled = tar_of(tmp_path / "bob.tgz", [(member(name), CODE)])
+
+    for parcel in (packed, rolled):
+        found = collect(parcel, topic)
+        assert found.source is None
+        assert "leads out of the parcel" in found.complaints[0]
+
+
+def test_links_and_devices_in_archives_are_refused(tmp_path, topic):
+    info = zipfile.ZipInfo("tiny.py")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "ada.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    kinds = [
+        (tarfile.SYMTYPE, "a symbolic link"),
+        (tarfile.LNKTYPE, "a hard link"),
+        (tarfile.CHRTYPE, "not a plain"),
+    ]
+
+    assert "a symbolic link" in collect(tmp_path / "ada.zip", topic).complaints[0]
+    for kind, words in kinds:
+        parcel = tar_of(tmp_path / "bob.tar.gz", [(member("tiny.py", kind, "/etc/passwd"), b"")])
+        assert words in collect(parcel, topic).complaints[0]
+
+
+def test_an_encrypted_archive_is_refused(tmp_path, topic):
+    parcel = zip_of(tmp_path / "ada.zip", {"tiny.py": CODE}, zipfile.ZIP_STORED)
+    data = bytearray(parcel.read_bytes())
+    data[data.find(b"PK\x03\x04") + 6] |= 1
+    data[data.find(b"PK\x01\x02") + 8] |= 1
+    parcel.write_bytes(data)
+
+    assert "encrypted" in collect(parcel, topic).complaints[0]
+
+
+def test_bombs_are_not_unpacked(tmp_path, topic, monkeypatch):
+    monkeypatch.setattr(room, "STREAM_BYTES", 1_000_000)
+    bomb = zip_of(tmp_path / "ada.zip", {"tiny.py": bytes(10_000_000)})
+    rolled = tar_of(
+        tmp_path / "bob.tar.gz", [(member("data.bin"), bytes(3_000_000)), (member("tiny.py"), CODE)]
+    )
+
+    assert "packed more than 200 to 1" in collect(bomb, topic).complaints[0]
+    assert "unpacks to more than 1 MB" in collect(rolled, topic).complaints[0]
+
+
+def test_too_many_files_are_refused(tmp_path, topic, monkeypatch):
+    monkeypatch.setattr(room, "MEMBERS", 3)
+    parcel = zip_of(tmp_path / "ada.zip", {f"{number}.txt": b"" for number in range(4)})
+
+    assert "more than 3 files" in collect(parcel, topic).complaints[0]
+
+
+@pytest.mark.parametrize("name", ["ada.zip", "ada.tar.gz", "ada.tgz"])
+@pytest.mark.parametrize("data", [b"", b"no archive", gzip.compress(b"no tar"), b"PK\x05\x06" + b"\xff" * 18])
+def test_a_broken_archive_is_a_sentence(tmp_path, topic, name, data):
+    (tmp_path / name).write_bytes(data)
+
+    found = collect(tmp_path / name, topic)
+
+    assert (found.student, found.source) == ("ada", None)
+    assert len(found.complaints) == 1
+
+
+def test_a_cut_off_archive_is_a_sentence(tmp_path, topic):
+    whole = tar_of(tmp_path / "ada.tar.gz", [(member("tiny.py"), os.urandom(50_000))]).read_bytes()
+
+    for end in range(1, len(whole) - 10_000, 5_000):
+        (tmp_path / "bob.tar.gz").write_bytes(whole[:end])
+        found = collect(tmp_path / "bob.tar.gz", topic)
+        assert (found.source, len(found.complaints)) == (None, 1)
+
+
+def test_a_parcel_of_another_kind_is_a_sentence(tmp_path, topic):
+    (tmp_path / "ada.rar").write_bytes(b"Rar!")
+
+    assert "not a parcel that can be opened" in collect(tmp_path / "ada.rar", topic).complaints[0]
+
+
+def test_names_are_shown_without_steering_a_terminal(tmp_path, topic):
+    parcel = folder_of(tmp_path / "ada", {"\x1b[2Jwipe\u202e.py": CODE, "n" * 200 + ".py": CODE})
+
+    complaint = collect(parcel, topic).complaints[0]
+
+    assert complaint.isprintable()
+    assert len(complaint) < 300
+
+
+def test_a_parcel_is_left_as_it_was(tmp_path, topic):
+    parcel = zip_of(tmp_path / "ada.zip", {"tiny.py": CODE})
+    before = (parcel.read_bytes(), sorted(tmp_path.iterdir()))
+
+    collect(parcel, topic)
+
+    assert (parcel.read_bytes(), sorted(tmp_path.iterdir())) == before

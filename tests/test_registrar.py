@@ -1,0 +1,588 @@
+"""nbgrader records reports: to the last digit, whatever a folder holds, and one student at a time."""
+
+import json
+import os
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from factory import make_course
+
+from autograder import answers, examine, gradebook, registrar, store
+from autograder.course import Course
+from autograder.errors import CourseError, SandboxError
+from autograder.release import release
+from autograder.report import Report, TaskReport, TestResult
+
+ID = "01_tiny"
+CONFIG = Path(__file__).resolve().parent.parent / "nbgrader_config.py"
+ODD = 0.1 + 0.2  #: a score whose digits show any rounding
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory):
+    """A course with one released assignment, made once; tests work on copies."""
+    course = make_course(tmp_path_factory.mktemp("released"))
+    shutil.copy(CONFIG, course.root / "nbgrader_config.py")
+    release(course)
+    return course
+
+
+@pytest.fixture
+def course(released, tmp_path):
+    shutil.copytree(released.root, tmp_path / "course")
+    return Course(tmp_path / "course")
+
+
+def hand_in(course: Course, student: str = "ada", notebook: object = None, **files: str) -> Path:
+    """Put a folder into submitted/; the notebook is the released one if None, left out if ''."""
+    folder = course.submitted / student / ID
+    folder.mkdir(parents=True)
+    (folder / "tiny.py").write_text("def double(x):\n    return 2 * x\n")
+    if notebook is None:
+        notebook = pristine(course)
+    if notebook:
+        (folder / f"{ID}.ipynb").write_text(notebook if isinstance(notebook, str) else json.dumps(notebook))
+    for name, text in files.items():
+        (folder / name.replace("_txt", ".txt")).write_text(text)
+    return folder
+
+
+def pristine(course: Course) -> dict:
+    return json.loads((course.release / ID / f"{ID}.ipynb").read_text())
+
+
+def cell_of(notebook: dict, grade_id: str) -> dict:
+    return next(
+        cell for cell in notebook["cells"] if cell["metadata"].get("nbgrader", {}).get("grade_id") == grade_id
+    )
+
+
+def answered(course: Course, text: str) -> dict:
+    notebook = pristine(course)
+    cell_of(notebook, "why_double")["source"] = text
+    return notebook
+
+
+def report_of(
+    student: str = "ada", double: float = ODD, halve: float = 30.0, outcome: str = "failed"
+) -> Report:
+    results = (
+        TestResult(
+            "test_three_doubled_is_six",
+            "double",
+            1.0,
+            False,
+            outcome,
+            "double: wrong <b>value</b>.",
+            "Think.",
+            0.0,
+        ),
+        TestResult("test_hidden_name", "double", 1.0, True, outcome, "hidden sentence", "hidden lesson", 0.0),
+    )
+    tasks = (
+        TaskReport("double", double, 60.0, results, "Twice, not thrice."),
+        TaskReport("halve", halve, 30.0, (), ""),
+    )
+    return Report(student, ID, 7, "A", 0.1, (), tasks)
+
+
+def grades_of(course: Course, student: str = "ada") -> dict:
+    """Each cell's automatic score, or None, and whether a person has to look at it."""
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}") as book:
+        (notebook,) = book.find_submission(ID, student).notebooks
+        return {grade.name: (grade.auto_score, grade.needs_manual_grade) for grade in notebook.grades}
+
+
+def page_of(course: Course, student: str = "ada") -> str:
+    gradebook.feedback(course, ID)
+    return (course.root / "feedback" / student / ID / f"{ID}.html").read_text()
+
+
+def tree_of(folder: Path) -> dict:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_scores_arrive_to_the_last_digit(course):
+    hand_in(course)
+
+    gradebook.record(course, [report_of(double=ODD, halve=10 / 3)])
+
+    assert grades_of(course)["double"] == (ODD, False)
+    assert grades_of(course)["halve"] == (10 / 3, False)
+
+
+@pytest.mark.parametrize("score", [0.0, 60.0, 1e-9, 59.99999999999999])
+def test_none_full_and_nearly_either_are_what_they_are(course, score):
+    hand_in(course)
+
+    gradebook.record(course, [report_of(double=score)])
+
+    assert grades_of(course)["double"] == (score, False)
+
+
+def test_a_task_without_a_verdict_waits_for_a_person(course):
+    hand_in(course)
+
+    gradebook.record(course, [report_of(outcome="broken")])
+
+    assert grades_of(course)["double"] == (None, True)
+    assert grades_of(course)["halve"] == (30.0, False)
+    assert "a fault of the grader, not of your code" in page_of(course)
+
+
+def test_a_verdict_that_comes_later_settles_it(course):
+    hand_in(course)
+    gradebook.record(course, [report_of(outcome="broken")])
+
+    gradebook.record(course, [report_of()])
+
+    assert grades_of(course)["double"] == (ODD, False)
+
+
+@pytest.mark.parametrize("score", [61.0, -1.0, float("nan")])
+def test_an_impossible_score_waits_for_a_person(course, score):
+    hand_in(course)
+
+    gradebook.record(course, [report_of(double=score)])
+
+    assert grades_of(course)["double"] == (None, True)
+
+
+def test_points_changed_since_the_release_wait_for_a_person(course):
+    hand_in(course)
+    report = report_of()
+    changed = replace(report, tasks=(replace(report.tasks[0], points=50.0), report.tasks[1]))
+
+    gradebook.record(course, [changed])
+
+    assert grades_of(course)["double"] == (None, True)
+    assert "has 50 points here and 60 in the gradebook" in page_of(course)
+
+
+def test_a_score_given_by_hand_stays(course):
+    from nbgrader.api import Gradebook
+
+    hand_in(course, notebook=answered(course, "Because."))
+    gradebook.record(course, [report_of()])
+    with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}") as book:
+        book.find_grade("why_double", ID, ID, "ada").manual_score = 4.5
+        book.db.commit()
+
+    gradebook.record(course, [report_of()])
+
+    with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}") as book:
+        assert book.find_submission(ID, "ada").score == ODD + 30.0 + 4.5
+
+
+def many_cells(notebook):
+    notebook["cells"] *= 2
+
+
+def fewer_cells(notebook):
+    notebook["cells"] = notebook["cells"][:2]
+
+
+def other_points(notebook):
+    for cell in notebook["cells"]:
+        if "points" in cell["metadata"].get("nbgrader", {}):
+            cell["metadata"]["nbgrader"]["points"] = 1000
+
+
+def other_ids(notebook):
+    for cell in notebook["cells"]:
+        if "nbgrader" in cell["metadata"]:
+            cell["metadata"]["nbgrader"]["grade_id"] = "double"
+
+
+def other_types(notebook):
+    for cell in notebook["cells"]:
+        cell["cell_type"] = "raw"
+
+
+def other_schema(notebook):
+    for cell in notebook["cells"]:
+        if "nbgrader" in cell["metadata"]:
+            cell["metadata"]["nbgrader"]["schema_version"] = 99
+
+
+def other_kernel(notebook):
+    notebook["metadata"] = {"kernelspec": {"name": "evil", "display_name": "Evil", "language": "c"}}
+
+
+def own_score(notebook):
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["source"] = "100.0"
+            result = {
+                "output_type": "execute_result",
+                "data": {"text/plain": "60.0"},
+                "metadata": {},
+                "execution_count": 1,
+            }
+            cell["outputs"] = [result]
+
+
+def nonsense(notebook):
+    notebook["cells"] += [None, 3, {}, {"metadata": 3}, {"metadata": {"nbgrader": []}, "source": [1, None]}]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        many_cells,
+        fewer_cells,
+        other_points,
+        other_ids,
+        other_types,
+        other_schema,
+        other_kernel,
+        own_score,
+        nonsense,
+    ],
+    ids=lambda change: change.__name__,
+)
+def test_a_doctored_notebook_changes_no_score(course, change):
+    notebook = pristine(course)
+    change(notebook)
+    hand_in(course, notebook=notebook)
+
+    gradebook.record(course, [report_of()])
+
+    assert grades_of(course)["double"] == (ODD, False)
+    assert grades_of(course)["halve"] == (30.0, False)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "not JSON", "[]", "3", '{"cells": 3}', "[" * 100_000, '{"cells": [' * 5_000, "\x00"]
+)
+def test_a_broken_notebook_costs_nothing_and_its_answers_wait_for_a_person(course, text):
+    folder = hand_in(course, notebook="")
+    (folder / f"{ID}.ipynb").write_text(text)
+
+    gradebook.record(course, [report_of()])
+
+    assert grades_of(course)["double"] == (ODD, False)
+    assert grades_of(course)["why_double"] == (None, True)
+    assert "a person will look for the written answers" in page_of(course)
+
+
+def test_a_missing_notebook_costs_its_written_answers_only(course):
+    hand_in(course, notebook="")
+
+    gradebook.record(course, [report_of()])
+
+    grades = grades_of(course)
+    assert (grades["double"], grades["why_double"]) == ((ODD, False), (0.0, False))
+    assert f"{ID}.ipynb is missing" in page_of(course)
+
+
+def test_a_huge_notebook_is_not_read(course, monkeypatch):
+    monkeypatch.setattr(answers, "NOTEBOOK_BYTES", 10)
+    hand_in(course)
+
+    gradebook.record(course, [report_of()])
+
+    assert grades_of(course)["why_double"] == (None, True)
+
+
+def test_an_empty_folder_is_graded_too(course):
+    (course.submitted / "ada" / ID).mkdir(parents=True)
+
+    gradebook.record(course, [report_of(double=0.0, halve=0.0)])
+
+    assert grades_of(course)["double"] == (0.0, False)
+
+
+def test_a_written_answer_reaches_the_page_and_waits_for_a_person(course):
+    hand_in(course, notebook=answered(course, "Because **two** is $1 + 1$."))
+
+    gradebook.record(course, [report_of()])
+
+    assert grades_of(course)["why_double"] == (None, True)
+    assert grades_of(course)["why_halve"] == (0.0, False)
+    assert "Because <strong>two</strong> is $1 + 1$." in page_of(course)
+
+
+def test_an_answer_is_found_by_its_cells_own_id_where_metadata_was_stripped(course):
+    notebook = answered(course, "Because of the doubling.")
+    for cell in notebook["cells"]:
+        cell["metadata"] = {}
+    hand_in(course, notebook=notebook)
+
+    gradebook.record(course, [report_of()])
+
+    assert "Because of the doubling." in page_of(course)
+
+
+def test_of_a_duplicated_answer_nothing_is_lost(course):
+    notebook = answered(course, "My first thought.")
+    copied = json.loads(json.dumps(cell_of(notebook, "why_double")))
+    notebook["cells"].append({**copied, "source": ["My second\n", "thought."]})
+    hand_in(course, notebook=notebook)
+
+    gradebook.record(course, [report_of()])
+
+    page = page_of(course)
+    assert "My first thought." in page
+    assert "My second\nthought." in page
+
+
+def test_a_picture_in_an_answer_is_kept_and_nothing_else_attached():
+    cell = {
+        "attachments": {
+            "plot.png": {"image/png": "iVBORw0KGgo=", "text/html": "PHNjcmlwdD4="},
+            'x" onload="alert(1)': {"image/png": "iVBORw0KGgo="},
+            "y.png": {"image/png": '"><script>'},
+        }
+    }
+
+    assert answers._pictures(cell) == {"plot.png": {"image/png": "iVBORw0KGgo="}}
+
+
+def test_the_page_says_score_public_fault_and_hint_and_nothing_hidden(course):
+    hand_in(course)
+
+    gradebook.record(course, [report_of()])
+
+    page = page_of(course)
+    assert "1.1 Double: 0.3 of 60 points, 0 of 2 tests passed" in page
+    assert "double: wrong &lt;b&gt;value&lt;/b&gt;." in page
+    assert "Hint: Twice, not thrice." in page
+    assert "hidden" not in page.split("<body>")[1]
+
+
+def test_the_page_runs_nothing_that_a_student_wrote(course):
+    evil = "<script>alert(1)</script> <img src=x onerror=alert(1)> [x](javascript:alert(1)) <javascript:1>"
+    hand_in(course, "<b>ada", notebook=answered(course, evil))
+    report = replace(report_of("<b>ada"), complaints=("<script>alert(2)</script> was found",))
+
+    gradebook.record(course, [report])
+
+    body = page_of(course, "<b>ada").split("<body>")[1]
+    assert "<script>alert" not in body
+    assert "<img src=x" not in body
+    assert 'href="javascript' not in body
+
+
+def test_a_parcel_is_left_as_it_was_and_only_plain_known_files_are_copied(course):
+    folder = hand_in(
+        course, timestamp_txt="2026-01-02 03:04:05 UTC", submission_secret_txt="abc", conftest_txt="x"
+    )
+    os.mkfifo(folder / "pipe")
+    (folder / "zero").symlink_to("/dev/zero")
+    (folder / "numpy.py").write_text("raise SystemExit")
+    before = tree_of(folder / "tiny.py") | {path: path.lstat().st_mtime_ns for path in folder.iterdir()}
+
+    gradebook.record(course, [report_of()])
+
+    assert (
+        tree_of(folder / "tiny.py") | {path: path.lstat().st_mtime_ns for path in folder.iterdir()} == before
+    )
+    copied = {path.name for path in (course.root / "autograded/ada" / ID).iterdir()}
+    public = {path.name for path in course.release.joinpath(ID).iterdir()}
+    assert copied == public | {"timestamp.txt", "submission_secret.txt"}
+    assert "return 2 * x" in (course.root / "autograded/ada" / ID / "tiny.py").read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "garbage",
+        "",
+        "2026-99-99 00:00:00 UTC",
+        "9999-12-31 23:59:59 -9999",
+        "1" * 500,
+        "\x00",
+        "0001-01-01 00:00 +2300",
+    ],
+)
+def test_a_timestamp_without_a_time_is_the_time_of_its_writing(course, text):
+    folder = hand_in(course, timestamp_txt=text)
+    os.utime(folder / "timestamp.txt", (1_700_000_000, 1_700_000_000))
+
+    gradebook.record(course, [report_of()])
+
+    assert grades_of(course)["double"] == (ODD, False)
+    with gradebook._nbgrader(course) as api:
+        (submission,) = api.get_submissions(ID)
+    assert submission["timestamp"] == "2023-11-14T22:13:20"
+
+
+def test_a_timestamp_is_read_as_nbgrader_wrote_it(course):
+    folder = hand_in(course, timestamp_txt="2026-01-02 03:04:05.000678 UTC")
+
+    assert registrar.read_timestamp(folder).isoformat() == "2026-01-02T03:04:05.000678"
+    assert registrar.read_timestamp(folder.parent) is None
+
+
+def test_a_pipe_for_a_timestamp_holds_nobody_up(course):
+    folder = hand_in(course)
+    os.mkfifo(folder / "timestamp.txt")
+
+    gradebook.record(course, [report_of()])
+
+    assert grades_of(course)["double"] == (ODD, False)
+
+
+@pytest.mark.parametrize("student", ["ada lovelace", "[a-z]*", "a+b", "名前", "o'hara", "-rf"])
+def test_a_students_name_may_be_odd(course, student):
+    hand_in(course, student)
+    hand_in(course, "z")
+
+    gradebook.record(course, [report_of(student)])
+
+    assert grades_of(course, student)["double"] == (ODD, False)
+    assert not (course.root / "autograded/z").exists()
+
+
+def test_what_stops_one_stops_nobody_else(course, monkeypatch):
+    for student in ("ada", "bob", "cyd"):
+        hand_in(course, student)
+    real = registrar.collect
+
+    def failing(path, topic, student):
+        if student == "bob":
+            raise ZeroDivisionError("a bug of ours")
+        return real(path, topic, student)
+
+    monkeypatch.setattr(registrar, "collect", failing)
+
+    with pytest.raises(CourseError, match=r"1 of 1 not graded: bob \(ZeroDivisionError: a bug of ours\)"):
+        gradebook.record(course, [report_of(student) for student in ("ada", "bob", "cyd")])
+
+    assert grades_of(course, "ada")["double"] == grades_of(course, "cyd")["double"] == (ODD, False)
+
+
+class CountingJudge:
+    """Stands for the judge where only the way to it is under test."""
+
+    asked: list[str] = []  # noqa: RUF012
+
+    def __init__(self, topic, *, seed, allow_unisolated):
+        self.seed = seed
+
+    def examine(self, submission):
+        self.asked.append(submission.student)
+        if submission.student == "dan":
+            raise SandboxError("no isolation works here; install bubblewrap")
+        return replace(report_of(submission.student), seed=self.seed)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def judge(monkeypatch):
+    monkeypatch.setattr(examine, "Judge", CountingJudge)
+    monkeypatch.setattr(CountingJudge, "asked", [])
+    yield CountingJudge
+    examine.close_judges()
+
+
+def test_nbgrader_asks_the_judge_once_and_keeps_the_report(course, judge):
+    hand_in(course)
+
+    with gradebook._nbgrader(course) as api:
+        results = [api.autograde(ID, "ada") for _ in range(2)]
+
+    assert all(result["success"] for result in results)
+    assert judge.asked == ["ada"]
+    (kept,) = store.reports(course, ID)
+    assert kept == replace(report_of(), seed=store.class_seed(course, ID))
+
+
+def test_a_whole_class_is_graded_by_one_call_of_nbgrader(course, judge):
+    for student in ("ada", "bob", "cyd"):
+        hand_in(course, student, notebook="" if student == "bob" else None)
+
+    with gradebook._nbgrader(course) as api:
+        result = api.autograde(ID, "*")
+
+    assert result["success"], result["error"]
+    assert judge.asked == ["ada", "bob", "cyd"]
+    assert grades_of(course, "bob")["double"] == (ODD, False)
+
+
+def test_a_sandbox_that_does_not_work_stops_the_class_with_one_sentence(course, judge):
+    for student in ("ada", "dan", "eve"):
+        hand_in(course, student)
+
+    with gradebook._nbgrader(course) as api:
+        result = api.autograde(ID, "*")
+
+    assert not result["success"]
+    assert "no isolation works here; install bubblewrap" in result["error"]
+    assert judge.asked == ["ada", "dan"]
+
+
+def test_an_assignment_that_is_none_of_the_courses_is_never_run(course, judge):
+    shutil.copytree(course.source / ID, course.source / "02_other")
+    (course.source / "02_other" / f"{ID}.ipynb").rename(course.source / "02_other/02_other.ipynb")
+    with gradebook._nbgrader(course) as api:
+        api.generate_assignment("02_other")
+        shutil.copytree(course.release / "02_other", course.submitted / "ada/02_other")
+        result = api.autograde("02_other", "ada")
+
+    assert "no assignment '02_other'" in result["error"]
+
+
+def test_a_gradebook_without_the_assignment_says_what_to_run(course):
+    hand_in(course)
+    (course.root / "gradebook.db").unlink()
+
+    with pytest.raises(CourseError, match="knows no assignment '01_tiny'; run `autograder release 01_tiny`"):
+        gradebook.record(course, [report_of()])
+
+
+@pytest.mark.slow
+def test_a_locked_gradebook_is_waited_for_and_loses_nothing(course, judge, monkeypatch):
+    monkeypatch.setattr(registrar, "LOCK_SECONDS", 1.0)
+    hand_in(course)
+    with gradebook._nbgrader(course) as api:
+        holder = sqlite3.connect(course.root / "gradebook.db", isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        locked = api.autograde(ID, "ada")
+        holder.execute("ROLLBACK")
+        free = api.autograde(ID, "ada")
+
+    assert "the gradebook was locked by another program" in locked["error"]
+    assert free["success"]
+    assert grades_of(course)["double"] == (ODD, False)
+
+
+def test_a_configuration_that_fails_ends_the_program(course, monkeypatch):
+    monkeypatch.setattr(registrar, "_bind_anew", lambda: 1 / 0)
+
+    with pytest.raises(SystemExit, match=r"nbgrader_config\.py: division by zero"):
+        registrar.configure(registrar_config(), course.root)
+
+
+def test_an_assignment_that_its_author_broke_stops_no_other(course):
+    (course.assignments / ID / "topic.toml").write_text("title = ")
+    shutil.copytree(make_course(course.root / "x").assignments / ID, course.assignments / "02_whole")
+    config = registrar_config()
+
+    registrar.configure(config, course.root)
+
+    assert config.Autograde.exclude_overwriting == {"02_whole": ["tiny.py"]}
+
+
+def registrar_config():
+    from traitlets.config import Config
+
+    return Config()
+
+
+def test_all_grades_are_exported(course):
+    hand_in(course)
+    gradebook.record(course, [report_of()])
+
+    lines = gradebook.export(course, course.root / "grades.csv").read_text().splitlines()
+
+    row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+    assert (row["student_id"], float(row["score"])) == ("ada", ODD + 30.0)

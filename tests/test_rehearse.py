@@ -1,0 +1,51 @@
+"""rehearse.py: a lesson runs from top to bottom with the worked solution beside it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from factory import LESSON, make_topic
+
+from autograder import rehearse as rehearse_module
+from autograder.errors import AuthorError
+from autograder.rehearse import rehearse
+
+pytest.importorskip("nbclient")
+pytest.importorskip("autograder.check")
+pytestmark = pytest.mark.slow
+
+FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint(tiny.double(21))\n"
+
+
+def outputs(path):
+    cells = json.loads(path.read_text())["cells"]
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+def test_the_solution_s_output_and_figures_come_out(tmp_path):
+    topic = make_topic(tmp_path / "01_tiny", lesson=("# %% task", f"# %%\n{FIGURE}\n# %% task"))
+
+    executed = outputs(rehearse(topic, tmp_path / "out"))
+
+    assert any("image/png" in output.get("data", {}) for output in executed)
+    assert any("42" in "".join(output.get("text", [])) for output in executed)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "1 / 0",
+            r"lesson\.py:15: this cell fails with the worked solution \(ZeroDivisionError: division by zero\)",
+        ),
+        ("import time; time.sleep(60)", r"lesson\.py:15: .*\(it took more than 3 s\)"),
+    ],
+)
+def test_a_cell_that_fails_is_named_by_its_line(tmp_path, monkeypatch, code, message):
+    monkeypatch.setattr(rehearse_module, "SECONDS", 3)
+    assert "\n# %% task" in LESSON
+    topic = make_topic(tmp_path / "01_tiny", lesson=("# %% task", f"# %%\n{code}\n\n# %% task"))
+
+    with pytest.raises(AuthorError, match=message):
+        rehearse(topic, tmp_path / "out")

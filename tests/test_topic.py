@@ -1,0 +1,156 @@
+"""topic.py: what is read from the six files, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from factory import make_topic, write_files
+
+from autograder.errors import AuthorError
+from autograder.topic import read_topic
+
+
+def test_a_topic_is_read(tmp_path):
+    topic = make_topic(tmp_path / "01_tiny")
+
+    assert (topic.id, topic.module, topic.points, topic.needs_torch) == ("01_tiny", "tiny", 90, False)
+    assert [(task.id, task.number, task.seconds) for task in topic.tasks] == [
+        ("double", "1.1", 2.0),
+        ("halve", "1.2", 10.0),
+    ]
+    assert topic.task("halve").names == ("Halver",)
+    with pytest.raises(KeyError):
+        topic.task("treble")
+
+
+def test_mistakes_and_alternatives_are_kept_apart(tmp_path):
+    topic = make_topic(tmp_path)
+
+    assert [mistake.name for mistake in topic.mistakes] == [
+        "squared instead of doubled",
+        "never counted the calls",
+    ]
+    assert [(other.task, other.replace) for other in topic.alternatives] == [("double", "return x + x")]
+    assert topic.mistakes[1].hint == "Each call adds one to the count."
+
+
+def test_no_mistakes_at_all_is_an_empty_list(tmp_path):
+    topic = make_topic(tmp_path, mistakes="")
+
+    assert (topic.mistakes, topic.alternatives) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"manifest": None}, r"topic\.toml: no such file; an assignment is six files"),
+        ({"hidden": None}, r"test_tiny_hidden\.py: no such file; an assignment is six files"),
+        ({"manifest": ('title = "Tiny"', 'title = "Tiny')}, r"topic\.toml:1: not TOML"),
+        ({"manifest": ('title = "Tiny"', "")}, r"topic\.toml: 'title' is missing; add it"),
+        ({"manifest": ('title = "Tiny"', "title = 3")}, r"topic\.toml: 'title' is 3, of the wrong type"),
+        (
+            {"manifest": ("memory = 512", "memory = true")},
+            r"topic\.toml: 'memory' is True, of the wrong type",
+        ),
+        ({"manifest": ("memory", "memroy")}, r"topic\.toml: unknown key 'memroy'; the keys are"),
+        ({"manifest": ('"tiny"', '"Tiny-1"')}, r"topic\.toml: module 'Tiny-1' is no module name"),
+        ({"manifest": ('["numpy"]', '"numpy"')}, r"topic\.toml: 'imports' must be a list of texts"),
+        ({"manifest": 'title = "a"\nmodule = "tiny"\n'}, r"topic\.toml: no task; add a table"),
+        ({"manifest": ("[tasks.double]", '[tasks."dou ble"]')}, r"topic\.toml: task 'dou ble': no task id"),
+        (
+            {"manifest": ("points = 60", "points = 0")},
+            r"topic\.toml:8: task 'double': points is 0; give a number",
+        ),
+        (
+            {"manifest": ("points = 60", 'points = "60"')},
+            r"topic\.toml:8: task 'double': 'points' is '60', of the",
+        ),
+        ({"manifest": ("seconds = 2", "seconds = -1")}, r"topic\.toml:8: task 'double': seconds is -1"),
+        ({"manifest": ("points = 30", "point = 30")}, r"topic\.toml:15: task 'halve': unknown key 'point'"),
+        (
+            {"manifest": ("[tasks.double]", "tasks.treble = 3\n[tasks.double]")},
+            r"topic\.toml: task 'treble': must be",
+        ),
+    ],
+)
+def test_a_broken_topic_toml_is_refused_with_its_place_and_a_cure(tmp_path, edit, message):
+    write_files(tmp_path / "01_tiny", **edit)
+
+    with pytest.raises(AuthorError, match=f"01_tiny/{message}"):
+        read_topic(tmp_path / "01_tiny")
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
+    write_files(tmp_path)
+    (tmp_path / "topic.toml").write_bytes(b'title = "\xff"')
+
+    with pytest.raises(AuthorError, match=r"topic\.toml: not UTF-8 text; save it as UTF-8"):
+        read_topic(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            ("[[mistake]]", "[[mistakes]]"),
+            r"mistakes\.toml: unknown key 'mistakes'; the keys are alternative, mistake",
+        ),
+        (("[[mistake]]", "version = 1\n[[mistake]]"), r"mistakes\.toml: unknown key 'version'"),
+        ('mistake = "none"', r"mistakes\.toml: 'mistake' must be a list of tables; write \[\[mistake\]\]"),
+        ("mistake = [1]", r"mistakes\.toml: 'mistake' must be a list of tables"),
+        (
+            ('hint = "Each', 'advice = "Each'),
+            r"mistakes\.toml:8: mistake 2 \('never counted the calls'\): unknown key",
+        ),
+        (
+            ('hint = "Each call adds one to the count."', ""),
+            r"mistakes\.toml:8: .*: needs a text 'hint'; add it",
+        ),
+        (
+            ('task = "halve"', 'task = "treble"'),
+            r"mistakes\.toml:8: .*: no task 'treble' in topic\.toml; use one of",
+        ),
+        (
+            ("self.count += 1", "self.count += 2"),
+            r"mistakes\.toml:8: .*: 'find' stands 0 times in the solution",
+        ),
+        (('find = "self.count += 1"', 'find = "self"'), r"mistakes\.toml:8: .*: 'find' stands [0-9]+ times"),
+        (
+            ('replace = "pass"', 'replace = "pass ("'),
+            r"mistakes\.toml:8: .*: the replaced solution is not Python",
+        ),
+        (
+            ('replace = "pass"', 'replace = "self.count += 1"'),
+            r"mistakes\.toml:8: .*: 'replace' is 'find' again",
+        ),
+        (
+            ("never counted the calls", "squared instead of doubled"),
+            r"mistakes\.toml:8: .*: this name is taken",
+        ),
+    ],
+)
+def test_a_broken_mistake_is_refused_with_its_line_and_a_cure(tmp_path, edit, message):
+    topic = make_topic(tmp_path, mistakes=edit)
+
+    with pytest.raises(AuthorError, match=message):
+        _ = topic.mistakes
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            ('replace = "return x + x"', 'replace = "return x + x"\nhint = "no"'),
+            r":15: alternative 1 .*: unknown key",
+        ),
+        (('replace = "return x + x"', ""), r"mistakes\.toml:15: alternative 1 .*: needs a text 'replace'"),
+        (
+            ('replace = "return x + x"', 'replace = "return ("'),
+            r":15: alternative 1 .*: the replaced solution is not",
+        ),
+    ],
+)
+def test_a_broken_alternative_is_refused_with_its_line_and_a_cure(tmp_path, edit, message):
+    topic = make_topic(tmp_path, mistakes=edit)
+
+    with pytest.raises(AuthorError, match=message):
+        _ = topic.alternatives
