@@ -34,7 +34,7 @@ def imported(path: Path) -> Iterator[ModuleType]:
         ImportFailed: it is missing, is no valid Python, or raises
     """
     if not path.is_file():
-        raise ImportFailed(f"{path.name} is not in {path.parent}: keep it beside the tests, under that name.")
+        raise ImportFailed(f"{path.name} is missing: keep it beside its tests in {path.parent.name}/.")
     folder, before, were_loaded = str(path.parent), list(sys.path), dict(sys.modules)
     sys.path.insert(0, folder)
     importlib.invalidate_caches()

@@ -102,8 +102,8 @@ def _shorten(text: str, longest: int) -> str:
 
 def _wrapped(text: str, look: Look, width: int, indent: int = 2) -> list[Line]:
     space = " " * indent
-    rows = textwrap.wrap(text, max(width - 1, 30), initial_indent=space, subsequent_indent=space)
-    return [Line(((row, look),)) for row in rows]
+    fit = textwrap.TextWrapper(max(width - 1, 30), space, space, break_on_hyphens=False)
+    return [Line(((row, look),)) for row in fit.wrap(text)]
 
 
 def can_write(text: str, encoding: str | None) -> bool:

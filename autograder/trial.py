@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
@@ -32,6 +33,8 @@ class Trial:
 class Terminal(Protocol):
     """The part of pytest's terminal writer that is used here."""
 
+    fullwidth: int
+
     def line(self, s: str = "", **markup: bool) -> None: ...
 
 
@@ -46,9 +49,10 @@ class Words:
         self.reprcrash = Crash(place, fault.sentence)
 
     def toterminal(self, tw: Terminal) -> None:
-        tw.line(self.fault.sentence, red=True)
-        if self.lesson:
-            tw.line(f"Think: {self.lesson}")
+        for row in _rows(self.fault.sentence, tw):
+            tw.line(row, red=True)
+        for row in _rows(f"Think: {self.lesson}" if self.lesson else "", tw):
+            tw.line(row)
         for row in self.path:
             tw.line(f"  {row}")
         if self.place:
@@ -58,6 +62,10 @@ class Words:
         think = [f"Think: {self.lesson}"] if self.lesson else []
         test = [f"The test: {self.place}"] if self.place else []
         return "\n".join([self.fault.sentence, *think, *self.path, *test])
+
+
+def _rows(text: str, tw: Terminal) -> list[str]:
+    return textwrap.wrap(text, max(tw.fullwidth - 1, 40), subsequent_indent="  ", break_on_hyphens=False)
 
 
 @dataclass(frozen=True)

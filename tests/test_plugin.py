@@ -21,7 +21,7 @@ from autograder import expect
 @pytest.mark.task("relu", weight=3)
 def test_negatives_become_zero(student):
     """What is left of a negative number?"""
-    expect.close(student.relu(np.array([-1.0, 2.0])), [0, 2], "relu", hint="look at the sign")
+    expect.close(student.relu(np.array([-1.0, 2.0])), [0, 2], "relu", hint="why?")
 
 
 @pytest.mark.task("relu")
@@ -76,6 +76,7 @@ public_points = 15.5
 def folder(pytester, monkeypatch):
     """A topic's folder as a student has it; returns a function that writes the module and runs pytest."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("COLUMNS", "160")
     pytester.makepyfile(test_steps=TESTS)
     pytester.path.joinpath("topic.toml").write_text(CARD)
 
@@ -122,7 +123,7 @@ def test_a_wrong_value_is_one_sentence_with_the_lesson_and_the_place(folder):
     lines = result.outlines
     start = next(i for i, line in enumerate(lines) if "FAILURES" in line)
     assert lines[start + 2 : start + 5] == [
-        "relu: wrong value at [0]. Got -1, expected 0 (largest difference 1): look at the sign",
+        "relu: wrong value at [0]. Got -1, expected 0 (largest difference 1): why?",
         "Think: What is left of a negative number?",
         "The test: test_steps.py:9",
     ]
@@ -147,6 +148,20 @@ def test_an_exception_shows_the_students_own_frames_only(folder):
     result.stdout.no_fnmatch_line("*numpy/*")
 
 
+def test_a_narrow_terminal_without_such_letters_is_written_to_as_well(folder, pytester, monkeypatch):
+    pytester.path.joinpath("steps.py").write_text(STUB)
+    monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+
+    def shown(columns):
+        monkeypatch.setenv("COLUMNS", columns)
+        command = [sys.executable, "-m", "pytest", "-p", "autograder.plugin"]
+        return subprocess.run(command, capture_output=True, text=True).stdout
+
+    assert "  1.1 ReLU     ----------  not started  0 of 20 points" in shown("80").splitlines()
+    assert "  1.1 ReLU     not started  0 of 20 points" in shown("45").splitlines()
+
+
 def test_tb_long_shows_everything(folder):
     result = folder(RIGHT.replace("np.maximum(x, 0)", "x"), "--tb=long")
 
@@ -166,7 +181,7 @@ def test_tb_long_shows_everything(folder):
         ),
         ("import sys\nsys.exit(0)\n", "steps.py ends the program when it is imported (line 2 of*"),
         ("print('spam ' * 100000)\n1 / 0\n", "steps.py cannot be imported. It raised ZeroDivisionError*"),
-        (None, "steps.py is not in *: keep it beside the tests, under that name."),
+        (None, "steps.py is missing: keep it beside its tests in *"),
     ],
     ids=["syntax", "raises", "exits", "floods", "missing"],
 )
