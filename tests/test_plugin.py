@@ -334,6 +334,17 @@ def test_topics_in_several_folders_have_modules_of_their_own(pytester, monkeypat
     assert "neighbour" not in sys.modules
 
 
+def test_an_environment_within_the_folder_is_not_forgotten(folder, pytester):
+    package = pytester.path / ".venv" / "lib" / "costly"
+    package.mkdir(parents=True)
+    package.joinpath("__init__.py").write_text("import sys\nassert not hasattr(sys, 'seen')\nsys.seen = 1\n")
+    source = f"import sys\nsys.path.append({str(package.parent)!r})\nimport costly\n" + RIGHT
+    pytester.makepyfile(test_steps_hidden=TESTS)
+
+    folder(source).assert_outcomes(passed=6)
+    del sys.seen
+
+
 def test_the_hidden_tests_examine_the_same_module(folder, pytester):
     hidden = TESTS.replace("def test_", "def test_hidden_")
     pytester.makepyfile(test_steps_hidden=hidden)
@@ -388,6 +399,13 @@ def test_other_ways_of_reporting_work_too(folder, pytester):
     failures = ET.parse(pytester.path / "out.xml").findall(".//failure")
     assert len(failures) == 3
     assert all("steps.py cannot be imported" in failure.get("message", "") for failure in failures)
+
+
+def test_the_judge_can_do_without_the_reports(folder):
+    result = folder(RIGHT.replace("np.maximum(x, 0)", "x"), "-p", "no:autograder-student-run")
+
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.no_fnmatch_line("*First steps*")
 
 
 def test_the_trials_can_be_read_by_a_program(folder, pytester):
