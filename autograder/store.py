@@ -77,11 +77,12 @@ def fingerprint(topic: Topic, submission: Submission, seed: int) -> str:
 
 
 def suite(topic: Topic) -> str:
-    """Name the state of an assignment's own files, as far as a verdict follows from them."""
+    """Name the state of an assignment's own files, as far as a verdict or a hint follows from them."""
     digest = hashlib.sha256()
     for path in (topic.folder / "topic.toml", topic.solution_path, topic.public_tests_path,
-                 topic.hidden_tests_path, topic.mistakes_path):  # fmt: skip
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+                 topic.hidden_tests_path, topic.mistakes_path, topic.folder / "signatures.json"):  # fmt: skip
+        content = path.read_bytes() if path.exists() else b""  # signatures are computed, some time after
+        digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()
 
 

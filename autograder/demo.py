@@ -1,0 +1,188 @@
+"""Demo: a whole class, from release to feedback, in a scratch course; the second run shows it at once."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from autograder import gradebook, store
+from autograder.cohort import Student, cohort
+from autograder.collect import submissions
+from autograder.course import Course
+from autograder.errors import CourseError
+from autograder.examine import close_judges, report_on
+from autograder.release import release
+from autograder.report import Report, TaskReport
+from autograder.topic import Topic
+
+DEFAULT = ("01_neural_network_basics", "04_convolutional_networks")
+_STAMP = "demo"  #: the file in .autograder/ that makes a folder a demo, and says of what
+
+
+def demo(
+    repo: Course, scratch: Path, ids: tuple[str, ...], console: Console, *, allow_unisolated: bool = False
+) -> None:
+    """Grade an invented class in a course of its own, and show what came of it.
+
+    Args:
+        repo: where the assignments are taken from; nothing in it is changed
+        scratch: the folder of the demo, made or made anew
+        ids: the assignments; else those two that a course begins with
+        console: where to print
+        allow_unisolated: judge without a sandbox where none works
+
+    Raises:
+        CourseError: the folder holds something that is no demo, or nbgrader cannot record
+        SandboxError: no isolation works here
+    """
+    topics = repo.topics(ids or tuple(topic_id for topic_id in DEFAULT if topic_id in repo.topic_ids()))
+    stamp = _stamp(repo, topics)
+    path = scratch / ".autograder" / _STAMP
+    if not path.is_file() or path.read_text(encoding="utf-8") != stamp:
+        _make(repo, scratch, topics, console, allow_unisolated)
+        path.write_text(stamp, encoding="utf-8")
+    course = Course(scratch)
+    for topic in course.topics(tuple(topic.id for topic in topics)):
+        console.print(_table(topic, cohort(topic), store.reports(course, topic.id)))
+    _say_where(course, console)
+
+
+def _stamp(repo: Course, topics: tuple[Topic, ...]) -> str:
+    parts = [store.engine()]
+    for topic in topics:
+        parts += [topic.id, store.suite(topic), hashlib.sha256(topic.lesson_path.read_bytes()).hexdigest()]
+    return "\n".join(parts)
+
+
+def _make(
+    repo: Course, scratch: Path, topics: tuple[Topic, ...], console: Console, allow_unisolated: bool
+) -> None:
+    """Lay out the course, and take the class through every step."""
+    _lay_out(repo, scratch, topics)
+    course = Course(scratch)
+    ids = tuple(topic.id for topic in topics)
+    with _progress(console) as progress:
+        step = progress.add_task("release the assignments", total=len(ids))
+        for topic_id in ids:
+            release(course, (topic_id,))
+            progress.advance(step)
+        topics = course.topics(ids)
+        step = progress.add_task("hand in", total=None)
+        for topic in topics:
+            for student in cohort(topic):
+                _hand_in(course, topic, student)
+        everybody = [submission for topic in topics for submission in submissions(course, topic)]
+        progress.update(step, total=len(everybody), completed=len(everybody))
+        step = progress.add_task("examine", total=len(everybody))
+
+        def examine(topic: Topic) -> list[Report]:
+            reports = []
+            for submission in submissions(course, topic):
+                reports.append(report_on(course, submission, allow_unisolated=allow_unisolated))
+                progress.advance(step)
+            return reports
+
+        with ThreadPoolExecutor(2) as pool:  # one examiner an assignment, so two at a time
+            reports = [report for found in pool.map(examine, topics) for report in found]
+        close_judges()
+        step = progress.add_task("record with nbgrader", total=len(reports))
+        gradebook.record(course, reports, lambda student: progress.advance(step))
+        step = progress.add_task("write feedback with nbgrader", total=len(reports))
+        for topic_id in ids:
+            gradebook.feedback(course, topic_id, lambda student: progress.advance(step))
+        gradebook.export(course, course.root / "grades.csv")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _lay_out(repo: Course, scratch: Path, topics: tuple[Topic, ...]) -> None:
+    """Make the folder a fresh course; the reports of an earlier demo stay, and are used where they fit."""
+    if scratch.exists() and any(scratch.iterdir()) and not (scratch / ".autograder").is_dir():
+        raise CourseError(f"{scratch}: holds something that is no demo; move it away")
+    scratch.mkdir(parents=True, exist_ok=True)
+    for path in scratch.iterdir():
+        if path.name != ".autograder":
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for topic in topics:
+        shutil.copytree(
+            topic.folder, scratch / "assignments" / topic.id, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    shutil.copy(repo.root / "nbgrader_config.py", scratch)
+    (scratch / ".autograder").mkdir(exist_ok=True)
+
+
+def _hand_in(course: Course, topic: Topic, student: Student) -> None:
+    folder = course.submitted / student.name / topic.id
+    folder.mkdir(parents=True)
+    for name, content in student.files.items():
+        (folder / name).write_bytes(content)
+
+
+def _table(topic: Topic, students: list[Student], reports: tuple[Report, ...]) -> Table:
+    """Show one assignment: who did what, the score of each task, and what each student is told."""
+    table = Table(title=f"{topic.title}: {topic.points:g} points by tests", title_style="bold", expand=True)
+    table.add_column("student", no_wrap=True)
+    table.add_column("what happened", style="dim", ratio=2)
+    for task in topic.tasks:
+        table.add_column(task.number or task.id, justify="right", no_wrap=True)
+    table.add_column("total", justify="right", style="bold", no_wrap=True)
+    table.add_column("what is said", ratio=3)
+    found = {report.student: report for report in reports}
+    for student in students:
+        report = found[student.name]
+        scores = [_score(task) for task in report.tasks]
+        table.add_row(
+            student.name, escape(student.story), *scores, f"{report.score:.4g}", escape(_said(report))
+        )
+    return table
+
+
+def _score(task: TaskReport) -> str:
+    if task.status == "broken":
+        return "[magenta]?[/]"
+    colour = "green" if task.score == task.points else "red" if task.score == 0 else "yellow"
+    return f"[{colour}]{task.score:.3g}[/]"
+
+
+def _said(report: Report) -> str:
+    """The first thing that a student reads: a complaint about the parcel, else the first hint."""
+    words = [*report.complaints, *(task.hint for task in report.tasks if task.hint)]
+    return " ".join(words[0].split())[:160] if words else "All tests passed."
+
+
+def _say_where(course: Course, console: Console) -> None:
+    rows = (
+        ("what students got", course.release),
+        ("what they handed in", course.submitted),
+        ("reports", course.cache / "reports"),
+        ("nbgrader's gradebook", course.root / "gradebook.db"),
+        ("feedback pages", course.root / "feedback"),
+        ("all grades", course.root / "grades.csv"),
+    )
+    table = Table.grid(padding=(0, 2))
+    for what, path in rows:
+        table.add_row(what, escape(str(path)))
+    console.print(table)
