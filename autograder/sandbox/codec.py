@@ -151,9 +151,7 @@ class Codec:
         order, dense = _layout(tuple(shape), tuple(s * tensor.element_size() for s in tensor.stride()), tensor.element_size())
         is_meta = tensor.device.type == "meta"
         if not is_meta:
-            rows = tensor.detach().resolve_conj().resolve_neg().permute(order).cpu().contiguous().reshape(-1)
-            data = rows.view(torch.uint8).numpy() if rows.numel() else np.empty(0, np.uint8)
-            self.buffers.append(memoryview(data))
+            self.buffers.append(memoryview(tensor_bytes(tensor.permute(order))))
         return ["T", name, shape, order, dense, "meta" if is_meta else "cpu", type(tensor) is torch.nn.Parameter]
 
     def _encode_generator(self, generator: np.random.Generator) -> Any:
@@ -314,6 +312,18 @@ class Codec:
         if torch is None:
             raise WireError("a tensor where there is no torch")
         return torch
+
+
+def tensor_bytes(tensor: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return a tensor's data in C order, as bytes; a view where it can be one."""
+    torch = sys.modules["torch"]
+    flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
+    if not flat.numel():
+        return np.empty(0, np.uint8)
+    if flat.stride(0) != 1:  # a single entry that was expanded
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    data: np.ndarray[Any, np.dtype[np.uint8]] = flat.view(torch.uint8).numpy()
+    return data
 
 
 def _dtype(name: Any) -> np.dtype[Any]:

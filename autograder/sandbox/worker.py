@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from autograder.sandbox import wire
-from autograder.sandbox.codec import Codec
+from autograder.sandbox.codec import Codec, tensor_bytes
 from autograder.sandbox.gate import close_gate
 
 _MODULE = 0  # the handle of the student's module
@@ -379,12 +379,7 @@ def _contents(cell: Any) -> Any:
 
 
 def _bits(tensor: Any) -> bytes:
-    torch = sys.modules["torch"]
-    if tensor.device.type == "meta" or not tensor.numel():
-        return b""
-    flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
-    data: bytes = flat.view(torch.uint8).numpy().tobytes()
-    return data
+    return b"" if tensor.device.type == "meta" else tensor_bytes(tensor).tobytes()
 
 
 def _leaves_of(tensor: Any) -> list[Any]:
