@@ -1,0 +1,100 @@
+"""check("softmax") in a notebook, `autograder check softmax` in a terminal: how far is this task?
+
+`import autograder` loads this file, so whatever costs time is imported where it is used.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from autograder.progress import Progress
+    from autograder.public_tests import PublicRun
+
+_ANSI = {"title": "1", "passed": "32", "failed": "31", "quiet": "2", "text": "", "command": "36"}
+
+
+def check(task: str | None = None) -> Checked:
+    """Run the public tests of one task, or of all, on the module beside the notebook.
+
+    The module is read afresh from its file, in a process of its own. Leave the call on the last line of a
+    cell: what it returns is what the notebook shows.
+    """
+    from pathlib import Path
+
+    from autograder.public_tests import run_public_tests
+
+    return Checked(run_public_tests(Path.cwd(), task))
+
+
+def check_command(task: str | None, folder: Path) -> int:
+    """Print how far the module in `folder` is.
+
+    Returns:
+        0 where all tests pass, 1 where one does not, 2 where there is nothing to run
+    """
+    import os
+    import shutil
+    import sys
+
+    from autograder.public_tests import run_public_tests
+    from autograder.student_report import can_write, lines
+
+    run = run_public_tests(folder, task)
+    if run.progress is None:
+        print(run.sentence)
+        return 2 if run.is_misuse else 1
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width, plain = shutil.get_terminal_size().columns, not can_write("█░", sys.stdout.encoding)
+    print(run.progress.title)
+    for line in lines(run.progress, width=width, ascii_only=plain):
+        print("".join(_coloured(text, _ANSI[look] if colours else "") for text, look in line.spans))
+    return 0 if run.progress.next_task is None else 1
+
+
+class Checked:
+    """The outcome of a check, as the notebook or the prompt shows it."""
+
+    def __init__(self, run: PublicRun) -> None:
+        self._run = run
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far each task is; None where no test could be run."""
+        return self._run.progress
+
+    def __repr__(self) -> str:
+        from autograder.student_report import to_text
+
+        return to_text(self._run.progress) if self._run.progress else self._run.sentence
+
+    def _repr_html_(self) -> str:
+        import html
+
+        from autograder.student_report import to_html
+
+        if self._run.progress:
+            return to_html(self._run.progress)
+        return f"<pre>{html.escape(self._run.sentence)}</pre>"
+
+
+class attempt:  # it reads as a statement: with attempt(): ...
+    """Let a lesson go on where a function is not written yet: show "not started: softmax", no traceback."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, NotImplementedError):
+            return False
+        name = str(error).partition(": not started")[0]
+        print(f"not started: {name or 'this function'}")
+        return True
+
+
+def _coloured(text: str, code: str) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if code else text

@@ -1,0 +1,92 @@
+"""The pytest plugin of a student's folder: fixtures, the marker `task`, seeds. Reports: student_run.py.
+
+Pytest loads it in every run wherever the package is installed, so it imports nothing costly and does nothing
+to tests without the marker. The judge replaces the fixture `student` by its proxy: of two plugins with
+fixtures of one name, the one that is registered later wins.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autograder.student_run import StudentRun
+from autograder.student_run import task_of as task_of  # the judge asks it of us
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import numpy as np
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("autograder", "a course's assignments")
+    group.addoption(
+        "--autograder-seed", type=int, default=0, metavar="N", help="seed of all random draws (0)"
+    )
+    group.addoption("--autograder-task", metavar="TASK", help="run the tests of this task alone")
+    group.addoption("--autograder-trials", metavar="FILE", help="write each test's outcome there, as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "task(name, weight=1): the graded task that a test belongs to")
+    config.pluginmanager.register(StudentRun(config), "autograder-student-run")
+
+
+def pytest_collect_file(file_path: Path) -> None:
+    """Keep a topic's tests to one thread, faster for small arrays; it must precede `import numpy`."""
+    if (file_path.parent / "topic.toml").is_file():
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _seed_everything(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    _seed_everything(item)  # again: a shared fixture may have drawn, before this test or before another
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """The run's seed."""
+    return int(request.config.getoption("autograder_seed"))
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest, seed: int) -> np.random.Generator:
+    """A generator of its own for each test, drawn from the run's seed and the test's name."""
+    import numpy as np
+
+    return np.random.default_rng([seed, zlib.crc32(request.node.name.encode())])
+
+
+@pytest.fixture(scope="module")
+def student(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The module that the test file examines: softmax.py for test_softmax.py."""
+    from autograder.student_module import imported, module_path
+
+    with imported(module_path(request.path)) as module:
+        yield module
+
+
+def _seed_everything(item: pytest.Item) -> None:
+    """Set the global generators, so that a test draws the same whatever ran before it."""
+    if not task_of(item):
+        return
+    seed = int(item.config.getoption("autograder_seed"))
+    random.seed(seed)
+    loaded: dict[str, Any] = {name: sys.modules.get(name) for name in ("numpy", "torch")}
+    if loaded["numpy"]:
+        loaded["numpy"].random.seed(seed % 2**32)
+    if loaded["torch"]:
+        loaded["torch"].manual_seed(seed)

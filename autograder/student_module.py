@@ -1,0 +1,65 @@
+"""Import the student's module that stands beside a test file, by its path and under its own name."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from autograder.faults import Kind, explain_import
+
+
+class ImportFailed(Exception):
+    """The student's module cannot be imported; the text is the sentence for the student."""
+
+    fault_kind: Kind = "import_failed"
+
+
+def module_path(test_file: Path) -> Path:
+    """test_softmax.py and test_softmax_hidden.py both examine softmax.py."""
+    name = test_file.stem.removeprefix("test_")
+    path = test_file.with_name(f"{name}.py")
+    return path if path.exists() else test_file.with_name(f"{name.removesuffix('_hidden')}.py")
+
+
+@contextmanager
+def imported(path: Path) -> Iterator[ModuleType]:
+    """Import the module at `path`, its folder first on sys.path, and forget it and its neighbours afterwards.
+
+    Raises:
+        ImportFailed: it is missing, is no valid Python, or raises
+    """
+    if not path.is_file():
+        raise ImportFailed(f"{path.name} is not in {path.parent}: keep it beside the tests, under that name.")
+    folder, before, were_loaded = str(path.parent), list(sys.path), dict(sys.modules)
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        yield _import(path)
+    finally:
+        sys.path[:] = before
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None) or ""
+            if were_loaded.get(name) is not module and file.startswith(folder):
+                del sys.modules[name]
+        if path.stem in were_loaded:
+            sys.modules[path.stem] = were_loaded[path.stem]
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ImportFailed(explain_import(error, module=path.stem).sentence) from error
+    return module

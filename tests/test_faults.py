@@ -1,0 +1,207 @@
+"""One sentence for each thing that can go wrong in a student's code."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import ModuleType
+
+import pytest
+
+from autograder.faults import (
+    Fault,
+    Mismatch,
+    StudentError,
+    explain,
+    explain_import,
+    is_students,
+    plain,
+)
+
+SOURCE = """\
+import numpy as np
+
+
+def softmax(x):
+    return helper(x)
+
+
+def helper(x):
+    raise ValueError("shapes (3,4) and (3,)")
+
+
+def lost():
+    return np.no_such_function(1)
+
+
+def endless(n):
+    return endless(n + 1)
+
+
+def leave():
+    raise SystemExit(0)
+
+
+class Trap(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def trap():
+    raise Trap
+"""
+
+
+@pytest.fixture
+def student(tmp_path) -> ModuleType:
+    path = tmp_path / "basics.py"
+    path.write_text(SOURCE)
+    spec = importlib.util.spec_from_file_location("basics", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def raised(function, *args) -> BaseException:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011
+        function(*args)
+    return caught.value
+
+
+def fault_of(function, *args) -> Fault:
+    return explain(raised(function, *args), module="basics")
+
+
+def test_a_stub_is_not_started():
+    error = NotImplementedError("Perceptron.fit: not started")
+
+    assert explain(error, module="basics") == Fault("not_started", "Perceptron.fit: not started yet.")
+
+
+def test_another_not_implemented_error_is_the_students_own():
+    assert explain(NotImplementedError("later"), module="basics").kind == "raised"
+
+
+def test_a_mismatch_is_its_sentence():
+    assert explain(Mismatch("f: no."), module="basics") == Fault("mismatch", "f: no.")
+
+
+def test_an_exception_is_named_with_the_function_and_the_line(student):
+    assert fault_of(student.softmax, 1) == Fault(
+        "raised",
+        "helper raised ValueError: shapes (3,4) and (3,) "
+        '(line 9 of basics.py: `raise ValueError("shapes (3,4) and (3,)")`).',
+    )
+
+
+def test_a_name_that_numpy_lacks_is_no_missing_name_of_the_stub(student):
+    assert fault_of(student.lost).kind == "raised"
+
+
+def test_a_recursion_without_end_is_said_without_its_thousand_frames(student):
+    said = fault_of(student.endless, 0).sentence
+
+    assert said == "endless calls itself without end (line 17 of basics.py: `return endless(n + 1)`)."
+
+
+def test_a_call_of_sys_exit_is_a_fault(student):
+    assert fault_of(student.leave).sentence.startswith("leave ended the program with sys.exit() (line 21")
+
+
+def test_an_exception_whose_text_fails_is_named_all_the_same(student):
+    assert fault_of(student.trap).sentence == "trap raised Trap (line 30 of basics.py: `raise Trap`)."
+
+
+def test_what_the_test_itself_ends_with_is_said_so():
+    said = explain(raised(lambda: None.shape), module="basics").sentence
+
+    assert said == "The test ended with AttributeError: 'NoneType' object has no attribute 'shape'."
+
+
+def test_a_missing_name_is_said_with_one_that_is_close(tmp_path):
+    test_file = tmp_path / "test_basics.py"
+    test_file.write_text("def ask(student): return student.softmax\n")
+    names: dict[str, object] = {}
+    exec(compile(test_file.read_text(), str(test_file), "exec"), names)
+    module = ModuleType("basics")
+    module.soft_max = abs
+
+    assert explain(raised(names["ask"], module), module="basics") == Fault(
+        "missing_name",
+        "softmax: not found in basics.py. There is soft_max. Did you rename it? Keep the names of the stub.",
+    )
+
+
+class FromTheJudge(StudentError, AttributeError):
+    pass
+
+
+def remote(**fields) -> StudentError:
+    error = FromTheJudge(fields["message"])
+    for name, value in fields.items():
+        setattr(error, name, value)
+    return error
+
+
+def test_a_missing_name_is_known_from_the_other_side_of_the_wall():
+    error = remote(type_name="AttributeError", message="module 'basics' has no attribute 'softmax'")
+
+    assert explain(error, module="basics").kind == "missing_name"
+    assert explain(error, module="basics").sentence.startswith("softmax: not found in basics.py.")
+
+
+def test_an_exception_from_the_other_side_reads_as_one_from_this_side():
+    error = remote(
+        type_name="ShapeError", message="no", function="conv2d", line=41, text="    raise ShapeError('no')"
+    )
+
+    assert explain(error, module="basics").sentence == (
+        "conv2d raised ShapeError: no (line 41 of basics.py: `raise ShapeError('no')`)."
+    )
+    assert is_students(error, "basics")
+
+
+def test_a_limit_says_its_own_sentence():
+    class Limit(BaseException):
+        fault_kind = "limit"
+
+    assert explain(Limit("softmax ran for more than 10 CPU seconds."), module="basics") == Fault(
+        "limit", "softmax ran for more than 10 CPU seconds."
+    )
+
+
+def test_a_kind_that_a_student_invents_is_not_believed():
+    class Sly(Exception):
+        fault_kind = "passed"
+
+    assert explain(Sly("x"), module="basics").kind == "raised"
+
+
+def test_a_syntax_error_is_said_with_its_line(tmp_path):
+    path = tmp_path / "basics.py"
+    error = raised(lambda: compile("x = 1\ndef f(:\n    pass\n", str(path), "exec"))
+
+    assert explain_import(error, module="basics") == Fault(
+        "import_failed", "basics.py is not valid Python: invalid syntax (line 2 of basics.py: `def f(:`)."
+    )
+
+
+def test_an_import_that_raises_or_ends_the_program_is_said_so(student):
+    said = explain_import(raised(student.softmax, 1), module="basics").sentence
+    assert said.startswith("basics.py cannot be imported. It raised ValueError: shapes")
+
+    said = explain_import(raised(student.leave), module="basics").sentence
+    assert said == (
+        "basics.py ends the program when it is imported (line 21 of basics.py: `raise SystemExit(0)`)."
+    )
+
+
+def test_text_of_a_student_is_made_harmless():
+    assert plain("\x1b[31mred\x1b[0m \x1b]0;title\x07 and\r\nover\tthe\x00 rest\u202e") == (
+        "red and over the� rest�"
+    )
+    assert len(plain("x" * 10_000_000)) == 500
+    assert plain("word " * 500).endswith(" ...")
+
+
+def test_an_authors_error_in_a_fixture_is_not_the_students():
+    assert not is_students(KeyError("x"), "basics")
