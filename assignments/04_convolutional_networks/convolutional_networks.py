@@ -97,7 +97,8 @@ def conv_params(c_in, c_out, k, bias=True, groups=1):
 def conv2d_forward(x, w, b, stride=1, padding=0):
     """Slide each kernel over each image (cross-correlation: the kernel is not flipped).
 
-        out[n, o, i, j] = b[o] + sum over c, u, v of padded[n, c, i * stride + u, j * stride + v] * w[o, c, u, v]
+        out[n, o, i, j] = b[o]
+                          + sum over c, u, v of padded[n, c, i * stride + u, j * stride + v] * w[o, c, u, v]
 
     where `padded` is x with zeros around it, and stride is that of the rows for i and of the columns for j.
 
@@ -373,8 +374,8 @@ def global_avg_pool2d_backward(dout, cache):
 # ------------------------------------------------------------------------------------------------------------
 
 # Four classic kernels, each a NumPy array (3, 3), for cross-correlation (`apply_filter` does not flip them):
-# SOBEL_X        answers to vertical edges: positive where the image becomes brighter to the right. The columns
-#                (left, middle, right) count -1, 0, +1, and the rows (top, middle, bottom) weigh 1, 2, 1.
+# SOBEL_X        answers to vertical edges: positive where the image becomes brighter to the right. The
+#                columns (left, middle, right) count -1, 0, +1, the rows (top, middle, bottom) weigh 1, 2, 1.
 # SOBEL_Y        answers to horizontal edges: positive where it becomes brighter downwards; the same weights.
 # GAUSSIAN_BLUR  the outer product of (1, 2, 1) with itself, scaled so that a flat image stays as it was.
 # LAPLACIAN      the sum of the four neighbours (above, below, left, right) less four times the centre.
@@ -637,11 +638,12 @@ class ResNet(nn.Module):
 
     conv 64@7x7, stride 2, padding 3, no bias - batch norm - ReLU - max pool 3x3, stride 2, padding 1
     four stages: stage k has layers[k] blocks of 64, 128, 256, 512 channels; the first block of stages two to
-        four has stride 2, every other block stride 1; a block takes the channels that the one before gave
+        four has stride 2, every other block stride 1; a block takes the channels that the last one gave
     mean of each feature map - linear num_classes
 
     Args:
-        block: BasicBlock or Bottleneck (any class with `expansion`, called as block(in_channels, channels, stride))
+        block: BasicBlock or Bottleneck, or another class of the same form: `expansion`, and called as
+            block(in_channels, channels, stride)
         layers: four ints, blocks in each stage
         num_classes: number of scores
 
@@ -717,9 +719,9 @@ def train_small_cnn(x, y, num_classes=10, epochs=10, seed=0):
     """Train a new SmallCNN with mini-batches and cross-entropy, and return it.
 
     The images may come sorted by class, so visit them in a new random order in each epoch, all of them, and
-    clear the gradients before each step. With your default number of epochs it must be right on 0.965 of unseen
-    digits (1,300 images of 8x8 to learn from, in under ten seconds) and on 0.93 of unseen shapes10 (2,000 of
-    32x32, in under a minute), on one CPU thread.
+    clear the gradients before each step. With your default number of epochs it must be right on 0.965 of
+    unseen digits (1,300 images of 8x8 to learn from, in under ten seconds) and on 0.93 of unseen shapes10
+    (2,000 of 32x32, in under a minute), on one CPU thread.
 
     Args:
         x: images, (N, C, H, W) float32 in [0, 1], a NumPy array
