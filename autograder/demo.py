@@ -51,14 +51,22 @@ def demo(
     """
     topics = repo.topics(ids or tuple(topic_id for topic_id in DEFAULT if topic_id in repo.topic_ids()))
     stamp = _stamp(repo, topics)
-    path = scratch / ".autograder" / _STAMP
-    if not path.is_file() or path.read_text(encoding="utf-8") != stamp:
+    course = Course(scratch)
+    path = course.cache / _STAMP
+    if not path.is_file() or path.read_text(encoding="utf-8") != stamp or not _has_reports(course, topics):
         _make(repo, scratch, topics, console, allow_unisolated)
         path.write_text(stamp, encoding="utf-8")
-    course = Course(scratch)
     for topic in course.topics(tuple(topic.id for topic in topics)):
         console.print(_table(topic, cohort(topic), store.reports(course, topic.id)))
     _say_where(course, console)
+
+
+def _has_reports(course: Course, topics: tuple[Topic, ...]) -> bool:
+    return all(
+        {student.name for student in cohort(topic)}
+        <= {report.student for report in store.reports(course, topic.id)}
+        for topic in topics
+    )
 
 
 def _stamp(repo: Course, topics: tuple[Topic, ...]) -> str:

@@ -1,9 +1,12 @@
 """The examiner: a process of its own that holds the tests, the reference and the seed, and runs pytest over them.
 
-    python -m autograder.examiner FOLDER --seed N --isolation A
+    python -m autograder.examiner FOLDER --isolation A
 
-It collects the suite once. Then, for every request (one JSON line on standard input: {"source": base64 or null}), it
-runs all tests against that submission behind the wall and answers with one JSON line. It never imports student code.
+It collects the suite once. Then, for every request (one JSON line on standard input) it runs the tests against that
+submission behind the wall and answers with one JSON line. It never imports student code.
+
+    request  {"source": base64 or null, "seed": int, "tests": names to run, or null for all}
+    answer   {"results": [{"test", "outcome", "kind", "sentence", "seconds"}], "seconds", "import_fault"}
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -51,13 +54,13 @@ class _Progress:
 class Examination:
     """A pytest plugin whose run loop is: for every submission, every test."""
 
-    def __init__(self, topic: Topic, zygote: Zygote, requests: IO[str], answers: IO[str]) -> None:
+    def __init__(self, topic: Topic, zygote: Zygote | None, requests: IO[str], answers: IO[str]) -> None:
         self._topic = topic
-        self._zygote = zygote
+        self._zygote = cast(Zygote, zygote)
         self._requests = requests
         self._answers = answers
         self._examinee: Examinee | None = None
-        self._student: Student | None = None
+        self._student: Any = None
         self._reference: ModuleType | None = None
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
@@ -65,7 +68,7 @@ class Examination:
     # --- fixtures that stand in the place of the student's own -----------------------------------------------------
 
     @pytest.fixture(scope="session")
-    def student(self) -> Student | None:
+    def student(self) -> Any:
         """The submission's module, behind the wall."""
         return self._student
 
@@ -82,24 +85,38 @@ class Examination:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self._answer({"collected": [_describe(item) for item in session.items]})
         for line in self._requests:
-            source = json.loads(line)["source"]
-            self._answer(self._examine(session.items, None if source is None else base64.b64decode(source)))
+            request = json.loads(line)
+            session.config.option.autograder_seed = request["seed"]
+            items = [
+                item for item in session.items if request["tests"] is None or item.name in request["tests"]
+            ]
+            source = None if request["source"] is None else base64.b64decode(request["source"])
+            self._given_up = {}
+            started = time.monotonic()
+            with self.opened(source) as import_fault:
+                results = [
+                    self._run(item, after) for item, after in zip(items, [*items[1:], None], strict=False)
+                ]
+                answer = {
+                    "results": results,
+                    "seconds": time.monotonic() - started,
+                    "import_fault": import_fault(),
+                }
+            self._answer(answer)
         return True
 
-    def _examine(self, items: list[pytest.Item], source: bytes | None) -> dict[str, Any]:
-        started = time.monotonic()
+    @contextlib.contextmanager
+    def opened(self, source: bytes | None) -> Iterator[Callable[[], str]]:
+        """Have `student` be this module for a while; gives a function that says why it could not be imported."""
         topic = self._topic
-        self._examinee = Examinee(self._zygote, module=topic.module, source=source, imports=topic.imports)
-        self._student = Student(self._examinee)
-        self._given_up = {}
-        results = []
+        self._examinee = examinee = Examinee(
+            self._zygote, module=topic.module, source=source, imports=topic.imports
+        )
+        self._student = Student(examinee)
         try:
-            for item, following in zip(items, [*items[1:], None], strict=True):
-                results.append(self._run(item, following))
+            yield lambda: examinee.import_fault
         finally:
-            self._examinee.close()
-        seconds = time.monotonic() - started
-        return {"results": results, "seconds": seconds, "import_fault": self._examinee.import_fault}
+            examinee.close()
 
     def _run(self, item: pytest.Item, following: pytest.Item | None) -> dict[str, Any]:
         self._progress = _Progress()
@@ -111,7 +128,11 @@ class Examination:
             fault = explain(progress.error, module=self._topic.module)
             kind, sentence = fault.kind, fault.sentence
             if isinstance(progress.error, _OURS):
-                outcome, kind, sentence = "broken", "ours", f"{type(progress.error).__name__}: {progress.error}"
+                outcome, kind, sentence = (
+                    "broken",
+                    "ours",
+                    f"{type(progress.error).__name__}: {progress.error}",
+                )
             elif kind in ("limit", "died"):
                 self._given_up.setdefault(task_of(item), []).append(sentence)
         elif progress.skipped:
@@ -201,22 +222,18 @@ def _describe(item: pytest.Item) -> dict[str, Any]:
     }
 
 
-def pytest_arguments(topic: Topic, seed: int) -> list[str]:
+def pytest_arguments(topic: Topic) -> list[str]:
     """Return the command line under which a topic's suite is collected, untouched by any file around it."""
     arguments = [str(topic.public_tests_path), str(topic.hidden_tests_path)]
     arguments += ["-c", os.devnull, f"--rootdir={topic.folder}", "--noconftest", "--import-mode=importlib"]
     for plugin in ("cacheprovider", "unraisableexception", "threadexception", "faulthandler", "terminal"):
         arguments += ["-p", f"no:{plugin}"]
-    return [*arguments, "-p", "autograder.plugin", f"--autograder-seed={seed}", "--capture=no"]
+    return [*arguments, "-p", "autograder.plugin", "--capture=no"]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="autograder.examiner")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--isolation", required=True)
-    options = parser.parse_args()
-    answers = os.fdopen(os.dup(1), "w")  # what a test prints goes to standard error, never among the answers
+def answer_requests(folder: Path, hold: Callable[[Topic, IO[str], IO[str]], int]) -> int:
+    """Read a topic and have `hold` examine what comes in on standard input, undisturbed by what tests print."""
+    answers = os.fdopen(os.dup(1), "w")
     requests = os.fdopen(os.dup(0), "r")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -225,21 +242,36 @@ def main() -> int:
         os.environ.pop(name, None)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     try:
-        topic = read_topic(options.folder)
-        limits = Limits(memory_mb=topic.memory)
-        with Zygote(cast(Isolation, options.isolation), topic.imports, limits) as zygote:
-            if topic.needs_torch:
-                import torch
+        topic = read_topic(folder)
+        if topic.needs_torch:
+            import torch
 
-                torch.set_num_threads(1)
-            examination = Examination(topic, zygote, requests, answers)
-            pytest.main(pytest_arguments(topic, options.seed), plugins=[_Hire(examination)])
+            torch.set_num_threads(1)
+        return hold(topic, requests, answers)
     except AutograderError as error:
-        with contextlib.suppress(OSError):
-            answers.write(json.dumps({"error": str(error), "kind": type(error).__name__}) + "\n")
-            answers.flush()
+        answers.write(json.dumps({"error": str(error), "kind": type(error).__name__}) + "\n")
+        answers.flush()
         return 2
-    return 0
+
+
+def run(examination: Examination, topic: Topic) -> int:
+    """Run pytest with an examination in the place of its loop."""
+    return int(pytest.main(pytest_arguments(topic), plugins=[_Hire(examination)]))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="autograder.examiner")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--isolation", required=True)
+    options = parser.parse_args()
+
+    def hold(topic: Topic, requests: IO[str], answers: IO[str]) -> int:
+        with Zygote(
+            cast(Isolation, options.isolation), topic.imports, Limits(memory_mb=topic.memory)
+        ) as zygote:
+            return run(Examination(topic, zygote, requests, answers), topic)
+
+    return answer_requests(options.folder, hold)
 
 
 if __name__ == "__main__":

@@ -6,23 +6,19 @@ submission the solution itself is examined: the tests that it passes are the man
 
 from __future__ import annotations
 
-import base64
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from autograder import errors, store
+from autograder import store
 from autograder.course import Course
 from autograder.diagnose import Signatures, diagnose, read_signatures
-from autograder.errors import AutograderError, SandboxError
+from autograder.errors import SandboxError
+from autograder.examiner_process import ExaminerProcess
 from autograder.imports import imports_outside
-from autograder.report import Isolation, Report, TaskReport, TestResult
+from autograder.report import Isolation, Outcome, Report, TaskReport, TestResult
 from autograder.sandbox.rungs import choose
 from autograder.submission import Submission
 from autograder.topic import Task, Topic
@@ -58,8 +54,7 @@ class Judge:
         self.topic = topic
         self.seed = seed
         self.isolation: Isolation = choose(allow_unisolated=allow_unisolated)
-        self._process: subprocess.Popen[str] | None = None
-        self._collected: list[dict[str, Any]] = []
+        self._examiner = ExaminerProcess.behind_the_wall(topic, self.isolation)
         self._manifest: tuple[ManifestTest, ...] | None = None
         self._signatures: Signatures = read_signatures(topic)
 
@@ -71,12 +66,14 @@ class Judge:
             AuthorError: the topic's own files are wrong
         """
         manifest = self.manifest()
-        answer = self._ask(submission.source)
+        answer = self._examiner.ask(submission.source, self.seed)
         complaints = [*submission.complaints, *self._complain(submission.source)]
         if answer is None:
             answer = {"results": [], "seconds": 0.0, "import_fault": ""}
             complaints.append("The examiner crashed on this submission; a person has to look at it.")
-            results = {test.test: {"outcome": "broken", "sentence": "the examiner crashed"} for test in manifest}
+            results = {
+                test.test: {"outcome": "broken", "sentence": "the examiner crashed"} for test in manifest
+            }
         else:
             results = {result["test"]: result for result in answer["results"]}
         if answer["import_fault"]:
@@ -97,7 +94,10 @@ class Judge:
     def manifest(self) -> tuple[ManifestTest, ...]:
         """Return the tests that decide, from the examination of the solution itself (kept until something changes)."""
         if self._manifest is None:
-            path = _cache_of(self.topic) / f"{store.suite(self.topic)[:24]}-{store.engine()[:8]}-{self.seed}.json"
+            path = (
+                _cache_of(self.topic)
+                / f"{store.suite(self.topic)[:24]}-{store.engine()[:8]}-{self.seed}.json"
+            )
             try:
                 kept = json.loads(path.read_text(encoding="utf-8"))
                 self._manifest = tuple(ManifestTest(**test) for test in kept)
@@ -109,98 +109,44 @@ class Judge:
                 store.write_atomically(path, json.dumps([vars(test) for test in self._manifest], indent=1))
         return self._manifest
 
-    def raw(self, source: bytes) -> dict[str, dict[str, Any]]:
-        """Return the examiner's own results by test, for the gates of verify.py.
-
-        Raises:
-            SandboxError: the examiner crashed
-        """
-        answer = self._ask(source)
-        if answer is None:
-            raise SandboxError(f"{self.topic.id}: the examiner crashed; run it again")
-        return {result["test"]: result for result in answer["results"]}
-
     def _examine_solution(self) -> tuple[ManifestTest, ...]:
-        answer = self._ask(self.topic.solution_path.read_bytes())
+        answer = self._examiner.ask(self.topic.solution_path.read_bytes(), self.seed)
         if answer is None:
-            raise SandboxError(f"{self.topic.id}: the examiner crashed on the solution; see `autograder verify`")
+            raise SandboxError(
+                f"{self.topic.id}: the examiner crashed on the solution; see `autograder verify`"
+            )
         results = {result["test"]: result for result in answer["results"]}
         return tuple(
             ManifestTest(**test, is_broken=results[test["test"]]["outcome"] != "passed")
-            for test in self._collected
+            for test in self._examiner.collected()
             if results[test["test"]]["kind"] != "skipped"
         )
 
     def _complain(self, source: bytes | None) -> Iterable[str]:
         if source is None:
             return
-        for line, name in imports_outside(source.decode("utf-8", "replace"), (*self.topic.imports, "autograder")):
+        for line, name in imports_outside(
+            source.decode("utf-8", "replace"), (*self.topic.imports, "autograder")
+        ):
             offered = ", ".join(self.topic.imports)
             yield f"Line {line} imports {name}, which this assignment does not offer; it offers {offered}."
 
-    # --- the examiner's process ------------------------------------------------------------------------------------
-
-    def _ask(self, source: bytes | None) -> dict[str, Any] | None:
-        """Return the examiner's answer, or None if it crashed (the next question starts another)."""
-        process = self._process or self._start()
-        request = json.dumps({"source": None if source is None else base64.b64encode(source).decode()})
-        try:
-            assert process.stdin is not None
-            process.stdin.write(request + "\n")
-            process.stdin.flush()
-            answer: dict[str, Any] = self._read(process)
-        except (OSError, ValueError):
-            self.close()
-            return None
-        return answer
-
-    def _start(self) -> subprocess.Popen[str]:
-        self._errors = tempfile.TemporaryFile(mode="w+")
-        command = [sys.executable, "-m", "autograder.examiner", str(self.topic.folder.resolve())]
-        command += ["--seed", str(self.seed), "--isolation", self.isolation]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._process = process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment
-        )
-        try:
-            answer = self._read(process)
-        except (OSError, ValueError):
-            self._errors.seek(0)
-            words = self._errors.read()[-2000:].strip()
-            self.close()
-            raise AutograderError(f"{self.topic.id}: the suite cannot be collected; {words or 'no answer'}") from None
-        if "error" in answer:
-            self.close()
-            kind = getattr(errors, str(answer.get("kind")), AutograderError)
-            raise kind(answer["error"])
-        self._collected = answer["collected"]
-        return process
-
-    @staticmethod
-    def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line.endswith("\n"):
-            raise ValueError("the examiner is gone")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
     def close(self) -> None:
         """End the examiner, its zygote and its workers."""
-        if self._process is not None:
-            process, self._process = self._process, None
-            process.kill()
-            process.communicate()
-            self._errors.close()
+        self._examiner.close()
 
     def __enter__(self) -> Judge:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
-def mark(task: Task, tests: list[ManifestTest], results: dict[str, dict[str, Any]], signatures: Signatures) -> TaskReport:
+def mark(
+    task: Task, tests: list[ManifestTest], results: dict[str, dict[str, Any]], signatures: Signatures
+) -> TaskReport:
     """Mark one task: points x passed weight / total weight over the manifest's tests; silence is a fail."""
     judged = tuple(_judge_test(test, results.get(test.test)) for test in tests)
     total = sum(result.weight for result in judged)
@@ -213,7 +159,7 @@ def mark(task: Task, tests: list[ManifestTest], results: dict[str, dict[str, Any
 
 
 def _judge_test(test: ManifestTest, result: dict[str, Any] | None) -> TestResult:
-    outcome = "broken" if test.is_broken else "failed" if result is None else result["outcome"]
+    outcome: Outcome = "broken" if test.is_broken else "failed" if result is None else result["outcome"]
     sentence = "" if outcome == "passed" else "the test was not run" if result is None else result["sentence"]
     if test.is_broken:
         sentence = "the solution itself fails this test under this seed"

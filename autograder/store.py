@@ -124,8 +124,9 @@ def _path(course: Course, assignment: str, student: str) -> Path:
 
 
 def _written(folder: Path, text: str) -> Path:
-    """Write a text to a new file of that folder, ready to be moved to its place."""
+    """Write a text to a new file of that folder, for the teacher's group, ready to be moved to its place."""
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=".new-")
+    os.fchmod(descriptor, 0o640)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
         stream.write(text)
     return Path(name)

@@ -1,0 +1,123 @@
+"""The command line: verbs. Each parses, calls one function and prints. Exit 0 done, 1 found faults, 2 misuse."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autograder.course import Course, find_course
+from autograder.errors import AutograderError
+
+
+class _Verbs(click.Group):
+    """A group that turns our own errors into one sentence and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except AutograderError as error:
+            click.echo(f"autograder: {error}", err=True)
+            sys.exit(2)
+
+
+def _course() -> Course:
+    return find_course(Path.cwd())
+
+
+def _say_paths(paths: list[Path], nothing: str) -> None:
+    for path in paths:
+        click.echo(path)
+    if not paths:
+        click.echo(nothing)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="autograder")
+def main() -> None:
+    """Author, release and grade deep-learning assignments; check your own answers."""
+
+
+@main.command()
+@click.argument("task", required=False)
+def check(task: str | None) -> None:
+    """Student: run the public tests of TASK (or of all tasks) on the module in this folder."""
+    from autograder.check import check_command
+
+    sys.exit(check_command(task, Path.cwd()))
+
+
+@main.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+def build(ids: tuple[str, ...]) -> None:
+    """Compile assignments/ into source/: stubs, notebooks, public tests."""
+    from autograder.build import build
+
+    _say_paths(build(_course(), ids), "source/ is fresh")
+
+
+@main.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+def release(ids: tuple[str, ...]) -> None:
+    """Make release/ from source/ with nbgrader, and search it for leaks."""
+    from autograder.release import release
+
+    _say_paths(release(_course(), ids), "release/ is fresh")
+
+
+@main.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--full", is_flag=True, help="Run the tests that train under all 20 seeds too.")
+@click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox where none works.")
+def verify(ids: tuple[str, ...], full: bool, allow_unisolated: bool) -> None:
+    """Try the gates of assignments: stub 0, solution 100 %, mistakes caught, right answers passed."""
+    from autograder.screen import verify_all
+
+    sys.exit(verify_all(_course(), ids, is_full=full, allow_unisolated=allow_unisolated))
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+def new(topic_id: str) -> None:
+    """Write the six files of a new assignment, which already passes `verify`."""
+    from autograder.new import new
+
+    _say_paths(new(_course(), topic_id), "nothing written")
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.argument("submissions", nargs=-1, metavar="[SUBMISSION]...", type=click.Path(path_type=Path))
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the reports to this file.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    help="Draw the tests' inputs from this seed, not the class's.",
+)
+@click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox where none works.")
+def grade(
+    topic_id: str,
+    submissions: tuple[Path, ...],
+    json_path: Path | None,
+    seed: int | None,
+    allow_unisolated: bool,
+) -> None:
+    """Examine SUBMISSIONs (folder, .py, .zip, .tar.gz); without any, all of submitted/*/ID, and record them."""
+    from autograder.grade import grade
+
+    sys.exit(grade(_course(), topic_id, submissions, json_path, seed=seed, allow_unisolated=allow_unisolated))
+
+
+@main.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+def demo(ids: tuple[str, ...]) -> None:
+    """Take an invented class from release to feedback, in the scratch folder demo/."""
+    from autograder.screen import run_demo
+
+    run_demo(_course(), ids)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The examiner as its owner sees it: a process to ask, which may crash without harm to who asks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from autograder import errors
+from autograder.errors import AutograderError
+from autograder.report import Isolation
+from autograder.topic import Topic
+
+
+class ExaminerProcess:
+    """One examiner of one topic, started by the first question and started again after a crash."""
+
+    def __init__(self, topic: Topic, command: list[str]) -> None:
+        self._topic = topic
+        self._command = [sys.executable, "-m", *command]
+        self._process: subprocess.Popen[str] | None = None
+        self._collected: list[dict[str, Any]] = []
+
+    @classmethod
+    def behind_the_wall(cls, topic: Topic, isolation: Isolation) -> ExaminerProcess:
+        return cls(topic, ["autograder.examiner", str(topic.folder.resolve()), "--isolation", isolation])
+
+    @classmethod
+    def in_process(cls, topic: Topic) -> ExaminerProcess:
+        """An examiner without a wall, for the author's own code only (see inprocess.py)."""
+        return cls(topic, ["autograder.inprocess", str(topic.folder.resolve())])
+
+    def collected(self) -> list[dict[str, Any]]:
+        """Return what the suite holds: test, task, weight, is_hidden and lesson of each.
+
+        Raises:
+            AuthorError, SandboxError: the examiner cannot start, and why
+        """
+        if self._process is None:
+            self._start()
+        return self._collected
+
+    def ask(self, source: bytes | None, seed: int, tests: list[str] | None = None) -> dict[str, Any] | None:
+        """Return the examiner's answer on a module's source (all tests, or some), or None if it crashed.
+
+        Raises:
+            AuthorError, SandboxError: the examiner cannot start, and why
+        """
+        process = self._process or self._start()
+        encoded = None if source is None else base64.b64encode(source).decode()
+        try:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps({"source": encoded, "seed": seed, "tests": tests}) + "\n")
+            process.stdin.flush()
+            return self._read(process)
+        except (OSError, ValueError):
+            self.close()
+            return None
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed with the process)
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
+        self._process = process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=environment,
+        )
+        try:
+            answer = self._read(process)
+        except (OSError, ValueError):
+            self._errors.seek(0)
+            words = self._errors.read()[-2000:].strip()
+            self.close()
+            raise AutograderError(
+                f"{self._topic.id}: the suite cannot be collected; {words or 'see the test files'}"
+            ) from None
+        if "error" in answer:
+            self.close()
+            kind = getattr(errors, str(answer.get("kind")), AutograderError)
+            raise kind(answer["error"])
+        self._collected = answer["collected"]
+        return process
+
+    @staticmethod
+    def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.endswith("\n"):
+            raise ValueError("the examiner is gone")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """End the process, with its zygote and its workers."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.kill()
+            process.communicate()
+            self._errors.close()

@@ -1,0 +1,99 @@
+"""What the teacher's commands show: progress while they work, and tables of what came out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from autograder.course import Course
+from autograder.report import Report, TaskReport
+from autograder.topic import Topic
+
+
+def progress_bar() -> Progress:
+    """Return a progress bar on standard error, so that what is printed can be piped."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(file=sys.stderr),
+    )
+
+
+def report_table(topic: Topic, reports: Iterable[Report]) -> Table:
+    """Show one assignment: each student's score by task, total, and the first thing that is said to them."""
+    table = Table(title=f"{topic.title}: {topic.points:g} points by tests", title_style="bold")
+    table.add_column("student", no_wrap=True)
+    for task in topic.tasks:
+        table.add_column(task.number or task.id, justify="right", no_wrap=True)
+    table.add_column("total", justify="right", style="bold", no_wrap=True)
+    table.add_column("what is said")
+    for report in reports:
+        scores = [score_cell(task) for task in report.tasks]
+        table.add_row(escape(printable(report.student)), *scores, f"{report.score:.4g}", escape(said(report)))
+    return table
+
+
+def score_cell(task: TaskReport) -> str:
+    """Show a task's score; '?' where a person has to look."""
+    if task.status == "broken":
+        return "[magenta]?[/]"
+    colour = "green" if task.score == task.points else "red" if task.score == 0 else "yellow"
+    return f"[{colour}]{task.score:.3g}[/]"
+
+
+def said(report: Report) -> str:
+    """Return the first thing that a student reads: a complaint about the parcel, else the first hint."""
+    words = [*report.complaints, *(task.hint for task in report.tasks if task.hint)]
+    wall = "" if report.isolation != "D" else "[not isolated] "
+    return wall + (printable(words[0])[:160] if words else "All tests passed.")
+
+
+def printable(text: str) -> str:
+    """Make a text inert on a terminal: one line, no control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+
+
+def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_unisolated: bool) -> int:
+    """Verify assignments, show what did not hold, and return the exit code."""
+    from autograder.verify import verify
+
+    count = 0
+    for topic in course.topics(ids):
+        with Console(file=sys.stderr).status(topic.id) as status:
+            findings = verify(
+                topic,
+                is_full=is_full,
+                allow_unisolated=allow_unisolated,
+                on_step=lambda step, topic=topic, status=status: status.update(f"{topic.id}: {escape(step)}"),  # type: ignore[misc]
+            )
+        for finding in findings:
+            print(f"{topic.id}: {finding}")
+        mistakes, alternatives = len(topic.mistakes), len(topic.alternatives)
+        if not findings:
+            print(
+                f"{topic.id}: every gate holds ({mistakes} mistakes caught, {alternatives} alternatives accepted)"
+            )
+        count += len(findings)
+    return 1 if count else 0
+
+
+def run_demo(course: Course, ids: tuple[str, ...]) -> None:
+    """Run the demo in the course's folder demo/."""
+    from autograder.demo import demo
+
+    demo(course, course.root / "demo", ids, Console())

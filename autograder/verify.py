@@ -1,0 +1,178 @@
+"""Verify: the gates that every assignment passes before a student sees it.
+
+The stub scores nothing, the solution everything, under many seeds, behind the wall and without it, test by test the
+same; every known mistake fails its own task, every different right answer passes. The tests that a mistake fails are
+its signature, written to signatures.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from autograder import build, store
+from autograder.errors import AutograderError
+from autograder.examiner_process import ExaminerProcess
+from autograder.sandbox.rungs import choose
+from autograder.stub import to_stub
+from autograder.topic import Alternative, Mistake, Topic
+
+SEEDS = 20
+#: a test that takes longer than this (s) on the solution trains something, and is run under fewer seeds
+_TRAINS, _TRAINING_SEEDS = 1.0, 3
+_MISTAKES, _MISTAKES_OF_SEVERAL = 5, 8
+
+Results = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One gate that did not hold."""
+
+    gate: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.gate}: {self.sentence}"
+
+
+def verify(
+    topic: Topic,
+    *,
+    is_full: bool = False,
+    allow_unisolated: bool = False,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> list[Finding]:
+    """Try every gate on a topic, refresh its signatures, and return what did not hold.
+
+    Args:
+        is_full: run the tests that train under all seeds too
+        on_step: hears what is being tried
+
+    Raises:
+        AuthorError: the topic's files break a rule
+        SandboxError: no isolation can be had here
+    """
+    build.render(topic)
+    wall = ExaminerProcess.behind_the_wall(topic, choose(allow_unisolated=allow_unisolated))
+    bare = ExaminerProcess.in_process(topic)
+    try:
+        gates = _Gates(topic, wall, bare, on_step)
+        findings = [*gates.enough_mistakes(), *gates.stub(), *gates.solution(is_full=is_full)]
+        if findings:
+            return findings
+        findings += [*gates.alternatives(), *gates.mistakes()]
+        if not findings:
+            _write_signatures(topic, gates.signatures)
+        return findings
+    finally:
+        wall.close()
+        bare.close()
+
+
+def signatures_are_fresh(topic: Topic) -> bool:
+    """Say whether signatures.json was computed from the files as they are."""
+    try:
+        kept = json.loads((topic.folder / "signatures.json").read_text(encoding="utf-8"))
+        return bool(kept["suite"] == store.suite(topic))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+class _Gates:
+    def __init__(
+        self, topic: Topic, wall: ExaminerProcess, bare: ExaminerProcess, on_step: Callable[[str], None]
+    ) -> None:
+        self.topic = topic
+        self.wall = wall
+        self.bare = bare
+        self.on_step = on_step
+        self.text = topic.solution_path.read_text(encoding="utf-8")
+        self.tests = wall.collected()
+        self.signatures: list[tuple[Mistake, list[str]]] = []
+
+    def enough_mistakes(self) -> Iterator[Finding]:
+        for task in self.topic.tasks:
+            found = sum(mistake.task == task.id for mistake in self.topic.mistakes)
+            needed = _MISTAKES_OF_SEVERAL if len(task.names) > 1 else _MISTAKES
+            if found < needed:
+                sentence = f"{found} mistakes of {needed}; add [[mistake]] tables to mistakes.toml"
+                yield Finding(f"{task.id} has enough known mistakes", sentence)
+
+    def stub(self) -> Iterator[Finding]:
+        self.on_step("the stub scores nothing")
+        stub = to_stub(self.text, str(self.topic.solution_path))
+        for name, result in self._ask(self.wall, stub, 0).items():
+            if result["outcome"] == "passed":
+                yield Finding("the stub scores nothing", f"{name} passes on it; what does that test ask for?")
+
+    def solution(self, *, is_full: bool) -> Iterator[Finding]:
+        slow: set[str] = set()
+        for seed in range(SEEDS):
+            self.on_step(f"the solution passes, seed {seed + 1} of {SEEDS}")
+            names = [test["test"] for test in self.tests if test["test"] not in slow]
+            behind = self._ask(self.wall, self.text, seed, names)
+            yield from self._all_pass(behind, f"the solution passes behind the wall (seed {seed})")
+            yield from self._same(
+                behind, self._ask(self.bare, self.text, seed, names), f"solution, seed {seed}"
+            )
+            if seed + 1 == _TRAINING_SEEDS and not is_full:
+                slow = {name for name, result in behind.items() if result["seconds"] > _TRAINS}
+
+    def alternatives(self) -> Iterator[Finding]:
+        for number, alternative in enumerate(self.topic.alternatives):
+            self.on_step(f"a different right answer passes: {alternative.task}, {alternative.name}")
+            gate = f"a different right answer passes ({alternative.task}: {alternative.name})"
+            yield from self._all_pass(self._ask(self.wall, self._edited(alternative), number), gate)
+
+    def mistakes(self) -> Iterator[Finding]:
+        for number, mistake in enumerate(self.topic.mistakes):
+            self.on_step(f"a mistake is caught: {mistake.task}, {mistake.name}")
+            names = [test["test"] for test in self.tests if test["task"] == mistake.task]
+            behind = self._ask(self.wall, self._edited(mistake), number, names)
+            yield from self._same(
+                behind, self._ask(self.bare, self._edited(mistake), number, names), mistake.name
+            )
+            failed = [name for name, result in behind.items() if result["outcome"] != "passed"]
+            if not failed:
+                yield Finding(
+                    f"a mistake is caught ({mistake.task}: {mistake.name})",
+                    "every test passes; add one that fails",
+                )
+            self.signatures.append((mistake, failed))
+
+    def _ask(
+        self, examiner: ExaminerProcess, text: str, seed: int, tests: list[str] | None = None
+    ) -> Results:
+        answer = examiner.ask(text.encode(), seed, tests)
+        if answer is None:
+            raise AutograderError(
+                f"{self.topic.id}: the examiner crashed; run the suite with pytest to see why"
+            )
+        return {result["test"]: result for result in answer["results"]}
+
+    def _edited(self, edit: Mistake | Alternative) -> str:
+        return self.text.replace(edit.find, edit.replace)
+
+    def _all_pass(self, results: Results, gate: str) -> Iterator[Finding]:
+        for name, result in results.items():
+            if result["outcome"] != "passed":
+                yield Finding(gate, f"{name} {result['outcome']}: {result['sentence']}")
+
+    def _same(self, behind: Results, bare: Results, what: str) -> Iterator[Finding]:
+        for name in behind:
+            if behind[name]["outcome"] != bare[name]["outcome"]:
+                sentence = f"{name} {behind[name]['outcome']} behind the wall ({behind[name]['sentence']}), "
+                sentence += f"{bare[name]['outcome']} in-process ({bare[name]['sentence']})"
+                yield Finding(f"both modes agree ({what})", sentence)
+
+
+def _write_signatures(topic: Topic, signatures: list[tuple[Mistake, list[str]]]) -> None:
+    entries = [
+        {"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures
+    ]
+    kept = {"suite": store.suite(topic), "signatures": entries}
+    text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
+    build.write_atomically(topic.folder / "signatures.json", text.encode())

@@ -1,0 +1,88 @@
+"""The demo shows a whole class, makes it once, and touches nothing else."""
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from factory import make_course
+from rich.console import Console
+
+from autograder import demo as room
+from autograder.cohort import cohort
+from autograder.demo import demo
+from autograder.errors import CourseError
+
+ID = "01_tiny"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory):
+    course = make_course(tmp_path_factory.mktemp("repo"), manifest=("memory = 512", "memory = 3072"))
+    shutil.copy(ROOT / "nbgrader_config.py", course.root)
+    return course
+
+
+@pytest.fixture(scope="module")
+def shown(repo):
+    """What the first run printed."""
+    return run(repo)
+
+
+def run(repo):
+    printed = io.StringIO()
+    demo(repo, repo.root / "demo", (ID,), Console(file=printed, width=200))
+    return printed.getvalue()
+
+
+def test_the_class_is_the_same_each_time(repo):
+    topic = repo.topic(ID)
+
+    assert cohort(topic) == cohort(topic)
+    assert len(cohort(topic)) >= 12
+    assert len({student.name for student in cohort(topic)}) == len(cohort(topic))
+
+
+def test_a_folder_that_is_no_demo_is_left_alone(repo, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+
+    with pytest.raises(CourseError, match="holds something that is no demo; move it away"):
+        demo(repo, tmp_path, (ID,), Console(file=io.StringIO()))
+
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.slow
+def test_everybody_stands_in_the_table(repo, shown):
+    for student in cohort(repo.topic(ID)):
+        assert student.name in shown
+    assert "double: wrong value. Got 9, expected 6." in shown
+
+
+@pytest.mark.slow
+def test_a_second_run_makes_nothing_and_shows_the_same(repo, shown, monkeypatch):
+    monkeypatch.setattr(room, "_make", None)
+
+    table = run(repo)
+
+    assert table == shown[shown.index(table[:40]) :]
+
+
+@pytest.mark.slow
+def test_a_changed_assignment_is_made_anew(repo, shown, monkeypatch):
+    made = []
+    monkeypatch.setattr(room, "_make", lambda *arguments: made.append(arguments))
+    path = repo.topic(ID).mistakes_path
+    before = path.read_text()
+    path.write_text(before + "\n# changed\n")
+
+    run(repo)
+
+    path.write_text(before)
+    assert len(made) == 1
+
+
+@pytest.mark.slow
+def test_nothing_but_the_demo_is_written(repo, shown):
+    assert {path.name for path in repo.root.iterdir()} == {"assignments", "nbgrader_config.py", "demo"}
