@@ -10,15 +10,19 @@ import os
 import string
 import symtable
 import tempfile
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 from autograder.course import Course
 from autograder.errors import AuthorError
 from autograder.notebook import FULL_POINTS, to_notebook
-from autograder.stub import refuse_markers, to_stub
+from autograder.stub import refuse_markers, solution_lines, to_stub
 from autograder.suite import SuiteTest, public_share, read_suite
 from autograder.topic import Topic
+
+_T = TypeVar("_T")
 
 
 def render(topic: Topic) -> dict[str, bytes]:
@@ -33,8 +37,11 @@ def render(topic: Topic) -> dict[str, bytes]:
     _check_names(topic, stub)
     public_tests = _read(topic.public_tests_path)
     refuse_markers(public_tests, str(topic.public_tests_path))
+    lesson = _read(topic.lesson_path)
+    for path, text in ((topic.public_tests_path, public_tests), (topic.lesson_path, lesson)):
+        _refuse_answers(topic, path, text)
     files = {
-        f"{topic.id}.ipynb": to_notebook(topic, _read(topic.lesson_path)),
+        f"{topic.id}.ipynb": to_notebook(topic, lesson),
         f"{topic.module}.py": stub,
         f"test_{topic.module}.py": public_tests,
         "topic.toml": _public_manifest(topic, tests),
@@ -69,7 +76,7 @@ def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
     """Return what `make build` would write or remove, and folders of source/ that no assignment explains."""
     paths: list[Path] = []
     for topic in course.topics(ids):
-        paths += _differences(course.source / topic.id, render(topic))
+        paths += differences(course.source / topic.id, render(topic))
     if not ids and course.source.is_dir():
         paths += [path for path in sorted(course.source.iterdir()) if path.name not in course.topic_ids()]
     return paths
@@ -77,7 +84,7 @@ def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> list[Path]:
     """Make a folder hold exactly those files, each replaced in one step; return the paths that changed."""
-    changed = _differences(folder, files)
+    changed = differences(folder, files)
     folder.mkdir(parents=True, exist_ok=True)
     for path in changed:
         if path.name in files and path.parent == folder:
@@ -102,7 +109,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _differences(folder: Path, files: dict[str, bytes]) -> list[Path]:
+def differences(folder: Path, files: dict[str, bytes]) -> list[Path]:
     """Return what must be written (missing or other) and what must go (in no list), sorted."""
     present = {path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
     wanted = {folder / name: content for name, content in files.items()}
@@ -125,6 +132,7 @@ def _refuse_strays(topic: Topic) -> None:
         topic.public_tests_path,
         topic.hidden_tests_path,
         topic.mistakes_path,
+        topic.folder / "signatures.json",  # computed by `make verify`: which tests each mistake fails
     }
     for path in sorted(topic.folder.iterdir()):
         if path not in known and not path.name.startswith((".", "__pycache__")):
@@ -142,6 +150,25 @@ def _check_names(topic: Topic, stub: str) -> None:
                     f"{topic.solution_path}:1: the stub does not define {name!r} of the task {task.id!r}; "
                     "keep its signature and docstring outside the markers"
                 )
+
+
+def _refuse_answers(topic: Topic, path: Path, text: str) -> None:
+    """Refuse a public file that repeats three lines of the solution in a row, and so gives it away."""
+    where = str(topic.solution_path)
+    answer = [line.strip() for _, line in solution_lines(_read(topic.solution_path), where)]
+    rows = {row for row in _in_threes(answer) if len("".join(row)) >= 40}
+    lines = [(number, line.lstrip("# ").rstrip()) for number, line in enumerate(text.split("\n"), start=1)]
+    filled = [(number, line) for number, line in lines if line]
+    for (number, first), (_, second), (_, third) in _in_threes(filled):
+        if (first, second, third) in rows:
+            raise AuthorError(
+                f"{path}:{number}: three lines in a row as in the solution, from {first!r} on; "
+                "students would read the answer: compute it another way"
+            )
+
+
+def _in_threes(items: Sequence[_T]) -> Iterator[tuple[_T, _T, _T]]:
+    return zip(items, items[1:], items[2:], strict=False)
 
 
 def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:

@@ -91,10 +91,18 @@ def new(topic_id: str) -> None:
 @click.argument("topic_id", metavar="ID")
 @click.argument("submissions", nargs=-1, metavar="[SUBMISSION]...", type=click.Path(path_type=Path))
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the reports to this file.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Draw the tests' inputs from this seed, not the class's.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    help="Draw the tests' inputs from this seed, not the class's.",
+)
 @click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox where none works.")
 def grade(
-    topic_id: str, submissions: tuple[Path, ...], json_path: Path | None, seed: int | None, allow_unisolated: bool
+    topic_id: str,
+    submissions: tuple[Path, ...],
+    json_path: Path | None,
+    seed: int | None,
+    allow_unisolated: bool,
 ) -> None:
     """Examine SUBMISSIONs (folder, .py, .zip, .tar.gz); without any, all of submitted/*/ID, and record them."""
     from autograder.grade import grade

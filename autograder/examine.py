@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from autograder.judge import Judge
-
 from autograder import store
 from autograder.course import Course
+from autograder.judge import Judge
 from autograder.report import Report
 from autograder.submission import Submission
 from autograder.topic import Topic

@@ -87,13 +87,21 @@ class Examination:
         for line in self._requests:
             request = json.loads(line)
             session.config.option.autograder_seed = request["seed"]
-            items = [item for item in session.items if request["tests"] is None or item.name in request["tests"]]
+            items = [
+                item for item in session.items if request["tests"] is None or item.name in request["tests"]
+            ]
             source = None if request["source"] is None else base64.b64decode(request["source"])
             self._given_up = {}
             started = time.monotonic()
             with self.opened(source) as import_fault:
-                results = [self._run(item, after) for item, after in zip(items, [*items[1:], None], strict=False)]
-                answer = {"results": results, "seconds": time.monotonic() - started, "import_fault": import_fault()}
+                results = [
+                    self._run(item, after) for item, after in zip(items, [*items[1:], None], strict=False)
+                ]
+                answer = {
+                    "results": results,
+                    "seconds": time.monotonic() - started,
+                    "import_fault": import_fault(),
+                }
             self._answer(answer)
         return True
 
@@ -101,7 +109,9 @@ class Examination:
     def opened(self, source: bytes | None) -> Iterator[Callable[[], str]]:
         """Have `student` be this module for a while; gives a function that says why it could not be imported."""
         topic = self._topic
-        self._examinee = examinee = Examinee(self._zygote, module=topic.module, source=source, imports=topic.imports)
+        self._examinee = examinee = Examinee(
+            self._zygote, module=topic.module, source=source, imports=topic.imports
+        )
         self._student = Student(examinee)
         try:
             yield lambda: examinee.import_fault
@@ -118,7 +128,11 @@ class Examination:
             fault = explain(progress.error, module=self._topic.module)
             kind, sentence = fault.kind, fault.sentence
             if isinstance(progress.error, _OURS):
-                outcome, kind, sentence = "broken", "ours", f"{type(progress.error).__name__}: {progress.error}"
+                outcome, kind, sentence = (
+                    "broken",
+                    "ours",
+                    f"{type(progress.error).__name__}: {progress.error}",
+                )
             elif kind in ("limit", "died"):
                 self._given_up.setdefault(task_of(item), []).append(sentence)
         elif progress.skipped:
@@ -252,7 +266,9 @@ def main() -> int:
     options = parser.parse_args()
 
     def hold(topic: Topic, requests: IO[str], answers: IO[str]) -> int:
-        with Zygote(cast(Isolation, options.isolation), topic.imports, Limits(memory_mb=topic.memory)) as zygote:
+        with Zygote(
+            cast(Isolation, options.isolation), topic.imports, Limits(memory_mb=topic.memory)
+        ) as zygote:
             return run(Examination(topic, zygote, requests, answers), topic)
 
     return answer_requests(options.folder, hold)

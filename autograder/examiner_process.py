@@ -62,7 +62,7 @@ class ExaminerProcess:
             return None
 
     def _start(self) -> subprocess.Popen[str]:
-        self._errors = tempfile.TemporaryFile(mode="w+")
+        self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed with the process)
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),

@@ -48,7 +48,9 @@ def grade(
         raise CourseError(f"{json_path.parent}: no such folder for the reports; make it first")
     if paths:
         parcels = [collect(path, topic) for path in paths]
-        reports = _examine(topic, parcels, store.class_seed(course, topic.id) if seed is None else seed, allow_unisolated)
+        reports = _examine(
+            topic, parcels, store.class_seed(course, topic.id) if seed is None else seed, allow_unisolated
+        )
     else:
         reports = _examine_class(course, topic, seed, allow_unisolated)
     if json_path is not None:
@@ -68,10 +70,14 @@ def _examine(topic: Topic, parcels: list[Submission], seed: int, allow_unisolate
 def _examine_class(course: Course, topic: Topic, seed: int | None, allow_unisolated: bool) -> list[Report]:
     stale = build.stale(course, (topic.id,))
     if stale:
-        raise CourseError(f"{stale[0]}: not what assignments/{topic.id} builds; run 'make release' and grade again")
+        raise CourseError(
+            f"{stale[0]}: not what assignments/{topic.id} builds; run 'make release' and grade again"
+        )
     parcels = submissions(course, topic)
     if not parcels:
-        raise CourseError(f"{course.submitted}: nobody has handed in {topic.id}; collect first, or name the submissions")
+        raise CourseError(
+            f"{course.submitted}: nobody has handed in {topic.id}; collect first, or name the submissions"
+        )
     try:
         with progress_bar() as progress:
             return [

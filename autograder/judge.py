@@ -18,7 +18,7 @@ from autograder.diagnose import Signatures, diagnose, read_signatures
 from autograder.errors import SandboxError
 from autograder.examiner_process import ExaminerProcess
 from autograder.imports import imports_outside
-from autograder.report import Isolation, Report, TaskReport, TestResult
+from autograder.report import Isolation, Outcome, Report, TaskReport, TestResult
 from autograder.sandbox.rungs import choose
 from autograder.submission import Submission
 from autograder.topic import Task, Topic
@@ -71,7 +71,9 @@ class Judge:
         if answer is None:
             answer = {"results": [], "seconds": 0.0, "import_fault": ""}
             complaints.append("The examiner crashed on this submission; a person has to look at it.")
-            results = {test.test: {"outcome": "broken", "sentence": "the examiner crashed"} for test in manifest}
+            results = {
+                test.test: {"outcome": "broken", "sentence": "the examiner crashed"} for test in manifest
+            }
         else:
             results = {result["test"]: result for result in answer["results"]}
         if answer["import_fault"]:
@@ -92,7 +94,10 @@ class Judge:
     def manifest(self) -> tuple[ManifestTest, ...]:
         """Return the tests that decide, from the examination of the solution itself (kept until something changes)."""
         if self._manifest is None:
-            path = _cache_of(self.topic) / f"{store.suite(self.topic)[:24]}-{store.engine()[:8]}-{self.seed}.json"
+            path = (
+                _cache_of(self.topic)
+                / f"{store.suite(self.topic)[:24]}-{store.engine()[:8]}-{self.seed}.json"
+            )
             try:
                 kept = json.loads(path.read_text(encoding="utf-8"))
                 self._manifest = tuple(ManifestTest(**test) for test in kept)
@@ -107,7 +112,9 @@ class Judge:
     def _examine_solution(self) -> tuple[ManifestTest, ...]:
         answer = self._examiner.ask(self.topic.solution_path.read_bytes(), self.seed)
         if answer is None:
-            raise SandboxError(f"{self.topic.id}: the examiner crashed on the solution; see `autograder verify`")
+            raise SandboxError(
+                f"{self.topic.id}: the examiner crashed on the solution; see `autograder verify`"
+            )
         results = {result["test"]: result for result in answer["results"]}
         return tuple(
             ManifestTest(**test, is_broken=results[test["test"]]["outcome"] != "passed")
@@ -118,7 +125,9 @@ class Judge:
     def _complain(self, source: bytes | None) -> Iterable[str]:
         if source is None:
             return
-        for line, name in imports_outside(source.decode("utf-8", "replace"), (*self.topic.imports, "autograder")):
+        for line, name in imports_outside(
+            source.decode("utf-8", "replace"), (*self.topic.imports, "autograder")
+        ):
             offered = ", ".join(self.topic.imports)
             yield f"Line {line} imports {name}, which this assignment does not offer; it offers {offered}."
 
@@ -129,11 +138,15 @@ class Judge:
     def __enter__(self) -> Judge:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
-def mark(task: Task, tests: list[ManifestTest], results: dict[str, dict[str, Any]], signatures: Signatures) -> TaskReport:
+def mark(
+    task: Task, tests: list[ManifestTest], results: dict[str, dict[str, Any]], signatures: Signatures
+) -> TaskReport:
     """Mark one task: points x passed weight / total weight over the manifest's tests; silence is a fail."""
     judged = tuple(_judge_test(test, results.get(test.test)) for test in tests)
     total = sum(result.weight for result in judged)
@@ -146,7 +159,7 @@ def mark(task: Task, tests: list[ManifestTest], results: dict[str, dict[str, Any
 
 
 def _judge_test(test: ManifestTest, result: dict[str, Any] | None) -> TestResult:
-    outcome = "broken" if test.is_broken else "failed" if result is None else result["outcome"]
+    outcome: Outcome = "broken" if test.is_broken else "failed" if result is None else result["outcome"]
     sentence = "" if outcome == "passed" else "the test was not run" if result is None else result["sentence"]
     if test.is_broken:
         sentence = "the solution itself fails this test under this seed"

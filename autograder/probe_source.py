@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 import dis
+import functools
 import linecache
 from types import CodeType
 from typing import Any
@@ -15,18 +17,22 @@ _OF_EVERY_MODULE = {"__name__", "__build_class__"}
 
 def stripped(code: CodeType) -> str | None:
     """Return the `def` that made `code`, without decorators, docstrings, annotations; None if it is gone."""
-    text = "".join(linecache.getlines(code.co_filename))
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return None
-    for node in ast.walk(tree):
+    for node in ast.walk(_parsed("".join(linecache.getlines(code.co_filename)))):
         if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             if first == code.co_firstlineno:
+                node = copy.deepcopy(node)
                 node.decorator_list = []
                 return ast.unparse(_Stripper().visit(node))
     return None
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        return ast.Module(body=[], type_ignores=[])
 
 
 def outside_names(source: str) -> list[str]:

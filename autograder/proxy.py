@@ -22,7 +22,9 @@ IMPORT_SECONDS = 10.0
 class Examinee:
     """One submission behind the wall."""
 
-    def __init__(self, zygote: Zygote, *, module: str, source: bytes | None, imports: tuple[str, ...]) -> None:
+    def __init__(
+        self, zygote: Zygote, *, module: str, source: bytes | None, imports: tuple[str, ...]
+    ) -> None:
         self._zygote = zygote
         self._module = module
         self._source = source
@@ -92,7 +94,9 @@ class Student:
 
     def __probe__(self, probe: Probe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a probe beside the module (see probe.py)."""
-        return _session(self).request("probe", name=probe.name, args=(probe.source, probe.modules, *args), kwargs=kwargs)
+        return _session(self).request(
+            "probe", name=probe.name, args=(probe.source, probe.modules, *args), kwargs=kwargs
+        )
 
     def __repr__(self) -> str:
         return "<the student's module>"

@@ -30,6 +30,7 @@ def rehearse(topic: Topic, folder: Path) -> Path:
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from traitlets.config import Config
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in render(topic).items():
@@ -38,7 +39,11 @@ def rehearse(topic: Topic, folder: Path) -> Path:
     path = folder / f"{topic.id}.ipynb"
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook,
+        timeout=SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        config=Config({"KernelManager": {"transport": "tcp" if os.name == "nt" else "ipc"}}),
     )
     failure = ""
     try:

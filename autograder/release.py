@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autograder.build import build, write_folder
+from autograder.build import build, differences, write_folder
 from autograder.course import Course
 from autograder.errors import AuthorError, CourseError
 from autograder.leak import Leak, leaks
@@ -30,25 +30,48 @@ def release(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
     """
     topics = course.topics(ids)
     changed = build(course, tuple(topic.id for topic in topics))
-    course.cache.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=course.cache, prefix="release-") as name:
-        staging = Path(name)
+    with _staging(course) as staging:
         _generate(course, topics, staging)
         _refuse_leaks(course, topics, staging)
         for topic in topics:
-            made = staging / topic.id
-            files = {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
-            changed += write_folder(course.release / topic.id, files)
+            changed += write_folder(course.release / topic.id, _files(staging / topic.id))
     return changed
 
 
-def _generate(course: Course, topics: tuple[Topic, ...], staging: Path) -> None:
+def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
+    """Return what `make release` would change in release/, with source/ as it is; no gradebook is touched."""
+    topics = course.topics(ids)
+    paths: list[Path] = []
+    if topics:
+        with _staging(course) as staging:
+            _generate(course, topics, staging, gradebook=f"sqlite:///{staging / 'gradebook.db'}")
+            for topic in topics:
+                paths += differences(course.release / topic.id, _files(staging / topic.id))
+    if not ids and course.release.is_dir():
+        paths += [path for path in sorted(course.release.iterdir()) if path.name not in course.topic_ids()]
+    return paths
+
+
+@contextmanager
+def _staging(course: Course) -> Iterator[Path]:
+    course.cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=course.cache, prefix="release-") as name:
+        yield Path(name)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def _generate(course: Course, topics: tuple[Topic, ...], staging: Path, *, gradebook: str = "") -> None:
     """Run `nbgrader generate_assignment` for each topic, which also enters it into the gradebook."""
     from nbgrader.converters import GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
     from nbgrader.utils import capture_log, temp_attrs
 
     config = _nbgrader_config(course, staging)
+    if gradebook:
+        config.CourseDirectory.db_url = gradebook
     with _scripts_on_path():
         folder = CourseDirectory(config=config)
         for topic in topics:

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from autograder.course import Course
@@ -78,7 +85,9 @@ def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_uni
             print(f"{topic.id}: {finding}")
         mistakes, alternatives = len(topic.mistakes), len(topic.alternatives)
         if not findings:
-            print(f"{topic.id}: every gate holds ({mistakes} mistakes caught, {alternatives} alternatives accepted)")
+            print(
+                f"{topic.id}: every gate holds ({mistakes} mistakes caught, {alternatives} alternatives accepted)"
+            )
         count += len(findings)
     return 1 if count else 0
 

@@ -18,8 +18,8 @@ import io
 import itertools
 import re
 import tokenize
-from dataclasses import dataclass
 
+from autograder.block import Block, stand_in
 from autograder.errors import AuthorError
 
 BEGIN = "### BEGIN SOLUTION"
@@ -31,17 +31,6 @@ _FENCES = ("begin", "end")
 _SECRETS = ("solution", "answer", "hidden")
 _FUSED = tuple(fence + secret for fence in _FENCES for secret in _SECRETS)
 _LAYOUT = {getattr(tokenize, name) for name in ("NL", "NEWLINE", "INDENT", "DEDENT", "COMMENT", "ENDMARKER")}
-
-_Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-
-@dataclass(frozen=True)
-class _Block:
-    """One marked block: the lines of its two markers, and how far they are indented."""
-
-    begin: int
-    end: int
-    indent: int
 
 
 def to_stub(text: str, where: str) -> str:
@@ -61,12 +50,12 @@ def to_stub(text: str, where: str) -> str:
         raise AuthorError(f"{where}:1: no solution is marked; put {BEGIN!r} and {END!r} around each answer")
     lines = text.split("\n")
     for block in reversed(blocks):
-        stand_in = _stand_in(tree, block, blocks, where)
+        lines_instead = stand_in(tree, block, blocks, where)
         after = block.end
-        if not stand_in:  # helpers that vanish leave no gap
+        if not lines_instead:  # helpers that vanish leave no gap
             while after < len(lines) and not lines[after].strip():
                 after += 1
-        lines[block.begin - 1 : after] = stand_in
+        lines[block.begin - 1 : after] = lines_instead
     stub = "\n".join(lines)
     try:
         compile(stub, where, "exec", dont_inherit=True)
@@ -122,9 +111,9 @@ def _plain_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _blocks(text: str, where: str) -> tuple[_Block, ...]:
+def _blocks(text: str, where: str) -> tuple[Block, ...]:
     """Find the marked blocks, refusing all that resembles a marker."""
-    blocks: list[_Block] = []
+    blocks: list[Block] = []
     opened: tokenize.TokenInfo | None = None
     previous = tokenize.NEWLINE
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -152,7 +141,7 @@ def _blocks(text: str, where: str) -> tuple[_Block, ...]:
                     f"{where}:{line}: END is indented by {column}, its BEGIN on line {opened.start[0]} by "
                     f"{opened.start[1]}; indent both as the code between them"
                 )
-            blocks.append(_Block(opened.start[0], line, column))
+            blocks.append(Block(opened.start[0], line, column))
             opened = None
         elif _resembles(token.string):
             raise AuthorError(f"{where}:{line}: {token.string!r} resembles a marker and is none; {_CURE}")
@@ -186,97 +175,3 @@ def _resembles(comment: str) -> bool:
 
 def _near(word: str, meant: tuple[str, ...], ratio: float = 0.8) -> bool:
     return any(difflib.SequenceMatcher(None, word, target).ratio() >= ratio for target in meant)
-
-
-def _stand_in(tree: ast.Module, block: _Block, blocks: tuple[_Block, ...], where: str) -> list[str]:
-    """Return the lines that take a block's place."""
-    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-    suite, inside = _statements(tree, block, where)
-    ancestors = _ancestors(inside[0], parents)
-    _refuse_cuts(tree, block, inside, ancestors, where)
-    owner = ancestors[0]
-    if isinstance(owner, _Scope | ast.Module) and suite[0] in inside and ast.get_docstring(owner) is not None:
-        raise AuthorError(f"{where}:{block.begin}: the docstring is inside the block; move BEGIN below it")
-    indent = " " * block.indent
-    scopes = [node for node in ancestors if isinstance(node, _Scope)]
-    if scopes and not isinstance(scopes[0], ast.ClassDef):
-        name = ".".join(scope.name for scope in reversed(scopes))
-        return [f'{indent}raise NotImplementedError("{name}: not started")']
-    names = [f"{indent}{name} = None" for name in _assigned(inside)]
-    would_be_empty = all(_is_in(statement, blocks) for statement in suite) and not isinstance(
-        owner, ast.Module
-    )
-    return names or ([f"{indent}pass"] if would_be_empty else [])
-
-
-def _statements(tree: ast.Module, block: _Block, where: str) -> tuple[list[ast.stmt], list[ast.stmt]]:
-    """Return the outermost suite that has statements in the block, and those statements."""
-    for node in ast.walk(tree):  # breadth first: the outermost suite comes first
-        for field in ("body", "orelse", "finalbody"):
-            suite = getattr(node, field, None)
-            if not isinstance(suite, list):
-                continue
-            inside = [statement for statement in suite if _is_in(statement, (block,))]
-            if not inside:
-                continue
-            if inside[0].col_offset != block.indent:
-                raise AuthorError(
-                    f"{where}:{block.begin}: BEGIN is indented by {block.indent}, the code below it by "
-                    f"{inside[0].col_offset}; indent the markers as the code"
-                )
-            if all(isinstance(statement, ast.Pass) for statement in inside):
-                break
-            return suite, inside
-    raise AuthorError(f"{where}:{block.begin}: the block is empty; put at least one whole statement into it")
-
-
-def _refuse_cuts(
-    tree: ast.Module, block: _Block, inside: list[ast.stmt], ancestors: list[ast.AST], where: str
-) -> None:
-    """Refuse a block that takes a part of a statement, or parts of two branches."""
-    whole = {node for statement in inside for node in ast.walk(statement)}
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.stmt) or node in whole or node in ancestors:
-            continue
-        if _first_line(node) < block.end and (node.end_lineno or node.lineno) > block.begin:
-            raise AuthorError(
-                f"{where}:{block.begin}: the block cuts the statement of line {node.lineno} in two; "
-                "let it hold whole statements of one branch"
-            )
-
-
-def _ancestors(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> list[ast.AST]:
-    found = []
-    while node in parents:
-        node = parents[node]
-        found.append(node)
-    return found
-
-
-def _is_in(statement: ast.stmt, blocks: tuple[_Block, ...]) -> bool:
-    last = statement.end_lineno or statement.lineno
-    return any(block.begin < _first_line(statement) and last < block.end for block in blocks)
-
-
-def _first_line(statement: ast.stmt) -> int:
-    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
-    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
-
-
-def _assigned(statements: list[ast.stmt]) -> list[str]:
-    """Return the simple names that statements assign in their own scope, in order, each once."""
-    names: dict[str, None] = {}
-    todo: list[ast.AST] = list(reversed(statements))
-    while todo:
-        node = todo.pop()
-        if isinstance(node, _Scope | ast.Lambda):
-            continue
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if isinstance(node, ast.AnnAssign) and node.value is not None:
-            targets = [node.target]
-        for target in targets:
-            for part in ast.walk(target):
-                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                    names[part.id] = None
-        todo.extend(reversed(list(ast.iter_child_nodes(node))))
-    return list(names)

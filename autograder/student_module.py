@@ -34,7 +34,7 @@ def imported(path: Path) -> Iterator[ModuleType]:
         ImportFailed: it is missing, is no valid Python, or raises
     """
     if not path.is_file():
-        raise ImportFailed(f"{path.name} is not in {path.parent}: keep it beside the tests, under that name.")
+        raise ImportFailed(f"{path.name} is missing: keep it beside its tests in {path.parent.name}/.")
     folder, before, were_loaded = str(path.parent), list(sys.path), dict(sys.modules)
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
@@ -42,12 +42,19 @@ def imported(path: Path) -> Iterator[ModuleType]:
         yield _import(path)
     finally:
         sys.path[:] = before
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None) or ""
-            if were_loaded.get(name) is not module and file.startswith(folder):
-                del sys.modules[name]
+        loaded = sys.modules.keys() - were_loaded.keys()
+        for name in [name for name in loaded if _lies_in(path.parent, name)]:
+            del sys.modules[name]
+        sys.modules.pop(path.stem, None)
         if path.stem in were_loaded:
             sys.modules[path.stem] = were_loaded[path.stem]
+
+
+def _lies_in(folder: Path, name: str) -> bool:
+    """True for a module directly in the folder or in a package there (.venv in it is another thing)."""
+    top = name.partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None)
+    return file is not None and Path(file) in (folder / f"{top}.py", folder / top / "__init__.py")
 
 
 def _import(path: Path) -> ModuleType:

@@ -30,7 +30,7 @@ def lines(report: Progress, *, width: int = 80, ascii_only: bool = False) -> lis
     counts = [_count(task) for task in report.tasks]
     points = [_points(task) for task in report.tasks]
     room = width - 6 - max(map(len, counts)) - max(map(len, points)) - (BAR + 2 if bars else 0)
-    longest = max(12, min(room, max(map(len, names))))
+    longest = min(max(room, 12), max(map(len, names)))
     found = []
     for task, name, count, reach in zip(report.tasks, names, counts, points, strict=True):
         look: Look = "passed" if task.is_done else "failed" if task.is_started else "quiet"
@@ -76,7 +76,7 @@ def _reach(report: Progress, width: int) -> list[Line]:
 def _count(task: TaskProgress) -> str:
     if not task.is_started:
         return "not started"
-    return f"{task.passed} of {len(task.trials)} tests"
+    return f"{task.passed} of {len(task.trials)} test{'s' * (len(task.trials) != 1)}"
 
 
 def _points(task: TaskProgress) -> str:
@@ -102,8 +102,8 @@ def _shorten(text: str, longest: int) -> str:
 
 def _wrapped(text: str, look: Look, width: int, indent: int = 2) -> list[Line]:
     space = " " * indent
-    rows = textwrap.wrap(text, max(width - 1, 30), initial_indent=space, subsequent_indent=space)
-    return [Line(((row, look),)) for row in rows]
+    fit = textwrap.TextWrapper(max(width - 1, 30), space, space, break_on_hyphens=False)
+    return [Line(((row, look),)) for row in fit.wrap(text)]
 
 
 def can_write(text: str, encoding: str | None) -> bool:

@@ -81,6 +81,7 @@ class StudentRun:
             if report.when == "setup" and not is_students(error, module.stem):
                 return  # a fixture of the test file is broken: its author needs pytest's own words
             said = words(error, module.stem, lesson, item.path, (item.location[1] or 0) + 1)
+            lesson = said.lesson
             sentence, outcome = said.fault.sentence, self._outcome(said.fault.kind, module)
             if self.config.getoption("tbstyle", "auto") in ("auto", "line"):
                 report.longrepr = said  # type: ignore[assignment]

@@ -144,27 +144,36 @@ def _count_cases(tree: ast.Module, mark: ast.expr, where: str) -> int:
     if isinstance(mark, ast.Call):
         named = {key.arg: key.value for key in mark.keywords}
         cases = mark.args[1] if len(mark.args) > 1 else named.get("argvalues")
-    if isinstance(cases, ast.Name):
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [
-                cases.id
-            ]:
-                cases = node.value
-                break
-    if isinstance(cases, ast.List | ast.Tuple | ast.Set) and not any(
-        isinstance(item, ast.Starred) for item in cases.elts
-    ):
-        return len(cases.elts)
-    if isinstance(cases, ast.Dict) and None not in cases.keys:
-        return len(cases.keys)
-    if isinstance(cases, ast.Call) and ast.unparse(cases.func) == "range":
-        literals = [_literal(bound) for bound in cases.args]
-        bounds = [bound for bound in literals if isinstance(bound, int)]
-        if len(bounds) == len(literals):
-            return len(range(*bounds))
-    raise AuthorError(
-        f"{where} is parametrised by something that cannot be counted; write its cases as a list"
-    )
+    constants = {
+        ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)
+    }
+    count = _length(cases, constants)
+    if count is None:
+        raise AuthorError(
+            f"{where} is parametrised by something that cannot be counted; write its cases as a list"
+        )
+    return count
+
+
+def _length(node: ast.expr | None, constants: dict[str, ast.expr]) -> int | None:
+    """Return the length of a list, as far as the source tells; None where only running it would."""
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return None if any(isinstance(item, ast.Starred) for item in node.elts) else len(node.elts)
+    if isinstance(node, ast.Dict):
+        return None if None in node.keys else len(node.keys)
+    if isinstance(node, ast.Name) and node.id in constants:
+        return _length(
+            constants[node.id], {name: value for name, value in constants.items() if name != node.id}
+        )
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts = _length(node.left, constants), _length(node.right, constants)
+        return None if parts[0] is None or parts[1] is None else parts[0] + parts[1]
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("sorted", "list", "tuple") and node.args:
+        return _length(node.args[0], constants)
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "range":
+        bounds = [bound for bound in map(_literal, node.args) if isinstance(bound, int)]
+        return len(range(*bounds)) if len(bounds) == len(node.args) else None
+    return None
 
 
 def _check_imports(topic: Topic, tree: ast.Module, path: Path, is_hidden: bool) -> None:

@@ -6,13 +6,13 @@ The types at the first door: whatever follows (build, judge, report) takes a `To
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from autograder.errors import AuthorError
+from autograder.table import place, read_toml, refuse_unknown_keys, value_of, words_of
 
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
@@ -125,8 +125,8 @@ class Topic:
     def _replacements(self, kind: str, more: tuple[str, ...]) -> list[dict[str, str]]:
         """Read the tables of one kind from mistakes.toml, and check each against the solution."""
         path = self.mistakes_path
-        table = _read_toml(path)
-        _refuse_unknown_keys(table, {"mistake", "alternative"}, str(path))
+        table = read_toml(path)
+        refuse_unknown_keys(table, {"mistake", "alternative"}, str(path))
         entries = table.get(kind, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise AuthorError(f"{path}: {kind!r} must be a list of tables; write [[{kind}]]")
@@ -134,7 +134,7 @@ class Topic:
         names: set[str] = set()
         for number, entry in enumerate(entries):
             name = entry.get("name", "without a name")
-            where = f"{_place(path, f'[[{kind}]]', number)}: {kind} {number + 1} ({name!r})"
+            where = f"{place(path, f'[[{kind}]]', number)}: {kind} {number + 1} ({name!r})"
             self._check_replacement(entry, ("task", "name", "find", "replace", *more), solution, where)
             if name in names:
                 raise AuthorError(f"{where}: this name is taken; give each {kind} a name of its own")
@@ -144,7 +144,7 @@ class Topic:
     def _check_replacement(
         self, entry: dict[str, Any], keys: tuple[str, ...], solution: str, where: str
     ) -> None:
-        _refuse_unknown_keys(entry, set(keys), where)
+        refuse_unknown_keys(entry, set(keys), where)
         for key in keys:
             if not isinstance(entry.get(key), str):
                 raise AuthorError(f"{where}: needs a text {key!r}; add it")
@@ -178,11 +178,11 @@ def read_topic(folder: Path) -> Topic:
         AuthorError: a file is missing or topic.toml breaks a rule; says where, what, and what to do
     """
     path = folder / "topic.toml"
-    table = _read_toml(path)
+    table = read_toml(path)
     keys = {"title", "summary", "module", "objectives", "imports", "memory", "tasks"}
-    _refuse_unknown_keys(table, keys, str(path))
-    title = _value(table, "title", str, path)
-    module = _value(table, "module", str, path)
+    refuse_unknown_keys(table, keys, str(path))
+    title = value_of(table, "title", str, path)
+    module = value_of(table, "module", str, path)
     if not _ID.fullmatch(module):
         raise AuthorError(f"{path}: module {module!r} is no module name; use small letters, digits and _")
     tasks = table.get("tasks")
@@ -191,11 +191,11 @@ def read_topic(folder: Path) -> Topic:
     topic = Topic(
         folder=folder,
         title=title,
-        summary=_value(table, "summary", str, path, default=""),
+        summary=value_of(table, "summary", str, path, default=""),
         module=module,
-        objectives=_words(table, "objectives", path),
-        imports=_words(table, "imports", path),
-        memory=int(_value(table, "memory", int, path, default=3072)),
+        objectives=words_of(table, "objectives", path),
+        imports=words_of(table, "imports", path),
+        memory=int(value_of(table, "memory", int, path, default=3072)),
         tasks=tuple(_task(task_id, entry, path) for task_id, entry in tasks.items()),
     )
     for needed in (topic.solution_path, topic.lesson_path, topic.public_tests_path,
@@ -206,68 +206,23 @@ def read_topic(folder: Path) -> Topic:
 
 
 def _task(task_id: str, entry: Any, path: Path) -> Task:
-    where = f"{_place(path, f'[tasks.{task_id}]')}: task {task_id!r}"
+    where = f"{place(path, f'[tasks.{task_id}]')}: task {task_id!r}"
     if not _ID.fullmatch(task_id):
         raise AuthorError(f"{where}: no task id; use small letters, digits and _")
     if not isinstance(entry, dict):
         raise AuthorError(f"{where}: must be a table; write [tasks.{task_id}]")
-    _refuse_unknown_keys(entry, {"number", "title", "names", "points", "seconds"}, where)
-    points = _value(entry, "points", (int, float), where)
+    refuse_unknown_keys(entry, {"number", "title", "names", "points", "seconds"}, where)
+    points = value_of(entry, "points", (int, float), where)
     if not 0 < points <= 100:
         raise AuthorError(f"{where}: points is {points}; give a number above 0 and up to 100")
-    seconds = _value(entry, "seconds", (int, float), where, default=10.0)
+    seconds = value_of(entry, "seconds", (int, float), where, default=10.0)
     if not 0 < seconds <= 3600:
         raise AuthorError(f"{where}: seconds is {seconds}; give CPU seconds above 0 and up to 3600")
     return Task(
         id=task_id,
-        number=_value(entry, "number", str, where, default=""),
-        title=_value(entry, "title", str, where),
-        names=_words(entry, "names", where),
+        number=value_of(entry, "number", str, where, default=""),
+        title=value_of(entry, "title", str, where),
+        names=words_of(entry, "names", where),
         points=float(points),
         seconds=float(seconds),
     )
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AuthorError(f"{path}: no such file; an assignment is six files, see CONTRIBUTING.md") from None
-    except UnicodeDecodeError:
-        raise AuthorError(f"{path}: not UTF-8 text; save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        where = f"{path}:{line[1]}" if line else str(path)
-        raise AuthorError(f"{where}: not TOML ({error}); mend that line") from None
-
-
-def _place(path: Path, header: str, number: int = 0) -> str:
-    """Return path:line of the number-th table with that header; the path alone if there is none."""
-    text = path.read_text(encoding="utf-8")
-    found = [
-        line for line, words in enumerate(text.split("\n"), start=1) if words.split("#")[0].strip() == header
-    ]
-    return f"{path}:{found[number]}" if number < len(found) else str(path)
-
-
-def _value(table: dict[str, Any], key: str, kind: Any, where: Any, *, default: Any = None) -> Any:
-    value = table.get(key, default)
-    if value is None:
-        raise AuthorError(f"{where}: {key!r} is missing; add it")
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise AuthorError(
-            f"{where}: {key!r} is {value!r}, of the wrong type; see CONTRIBUTING.md for each key"
-        )
-    return value
-
-
-def _words(table: dict[str, Any], key: str, where: Any) -> tuple[str, ...]:
-    value = table.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise AuthorError(f'{where}: {key!r} must be a list of texts; write {key} = ["..."]')
-    return tuple(value)
-
-
-def _refuse_unknown_keys(table: dict[str, Any], known: set[str], where: str) -> None:
-    for key in sorted(set(table) - known):
-        raise AuthorError(f"{where}: unknown key {key!r}; the keys are {', '.join(sorted(known))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
@@ -32,6 +33,8 @@ class Trial:
 class Terminal(Protocol):
     """The part of pytest's terminal writer that is used here."""
 
+    fullwidth: int
+
     def line(self, s: str = "", **markup: bool) -> None: ...
 
 
@@ -46,16 +49,23 @@ class Words:
         self.reprcrash = Crash(place, fault.sentence)
 
     def toterminal(self, tw: Terminal) -> None:
-        tw.line(self.fault.sentence, red=True)
-        if self.lesson:
-            tw.line(f"Think: {self.lesson}")
+        for row in _rows(self.fault.sentence, tw):
+            tw.line(row, red=True)
+        for row in _rows(f"Think: {self.lesson}" if self.lesson else "", tw):
+            tw.line(row)
         for row in self.path:
             tw.line(f"  {row}")
-        tw.line(f"The test: {self.place}", light=True)
+        if self.place:
+            tw.line(f"The test: {self.place}", light=True)
 
     def __str__(self) -> str:
         think = [f"Think: {self.lesson}"] if self.lesson else []
-        return "\n".join([self.fault.sentence, *think, *self.path, f"The test: {self.place}"])
+        test = [f"The test: {self.place}"] if self.place else []
+        return "\n".join([self.fault.sentence, *think, *self.path, *test])
+
+
+def _rows(text: str, tw: Terminal) -> list[str]:
+    return textwrap.wrap(text, max(tw.fullwidth - 1, 40), subsequent_indent="  ", break_on_hyphens=False)
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ class Crash:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}"
+        return f"{self.place}: {self.message}".removeprefix(": ")
 
 
 def words(error: BaseException, module: str, lesson: str, test_file: Path, first_line: int) -> Words:
@@ -75,7 +85,7 @@ def words(error: BaseException, module: str, lesson: str, test_file: Path, first
     Args:
         error: what the test ended with
         module: the student's module, without .py
-        lesson: the test's docstring, on one line
+        lesson: the test's docstring, on one line; left out where it has nothing to say to that error
         test_file: where the test stands
         first_line: the test's own line, where no line of it is on the way to the error
     """
@@ -85,6 +95,10 @@ def words(error: BaseException, module: str, lesson: str, test_file: Path, first
     if len(frames) > 1:
         for frame in frames[-_DEEPEST:]:
             path += [f"{module}.py:{frame.lineno} in {frame.name}", f"    {frame.line}"]
+    if fault.kind == "import_failed":
+        return Words(fault, "", "", [])
+    if fault.kind == "missing_name":
+        lesson = ""
     asked = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(test_file)]
     return Words(fault, lesson, f"{test_file.name}:{asked[-1] if asked else first_line}", path)
 

@@ -39,7 +39,11 @@ class Finding:
 
 
 def verify(
-    topic: Topic, *, is_full: bool = False, allow_unisolated: bool = False, on_step: Callable[[str], None] = lambda _: None
+    topic: Topic,
+    *,
+    is_full: bool = False,
+    allow_unisolated: bool = False,
+    on_step: Callable[[str], None] = lambda _: None,
 ) -> list[Finding]:
     """Try every gate on a topic, refresh its signatures, and return what did not hold.
 
@@ -111,7 +115,9 @@ class _Gates:
             names = [test["test"] for test in self.tests if test["test"] not in slow]
             behind = self._ask(self.wall, self.text, seed, names)
             yield from self._all_pass(behind, f"the solution passes behind the wall (seed {seed})")
-            yield from self._same(behind, self._ask(self.bare, self.text, seed, names), f"solution, seed {seed}")
+            yield from self._same(
+                behind, self._ask(self.bare, self.text, seed, names), f"solution, seed {seed}"
+            )
             if seed + 1 == _TRAINING_SEEDS and not is_full:
                 slow = {name for name, result in behind.items() if result["seconds"] > _TRAINS}
 
@@ -126,16 +132,25 @@ class _Gates:
             self.on_step(f"a mistake is caught: {mistake.task}, {mistake.name}")
             names = [test["test"] for test in self.tests if test["task"] == mistake.task]
             behind = self._ask(self.wall, self._edited(mistake), number, names)
-            yield from self._same(behind, self._ask(self.bare, self._edited(mistake), number, names), mistake.name)
+            yield from self._same(
+                behind, self._ask(self.bare, self._edited(mistake), number, names), mistake.name
+            )
             failed = [name for name, result in behind.items() if result["outcome"] != "passed"]
             if not failed:
-                yield Finding(f"a mistake is caught ({mistake.task}: {mistake.name})", "every test passes; add one that fails")
+                yield Finding(
+                    f"a mistake is caught ({mistake.task}: {mistake.name})",
+                    "every test passes; add one that fails",
+                )
             self.signatures.append((mistake, failed))
 
-    def _ask(self, examiner: ExaminerProcess, text: str, seed: int, tests: list[str] | None = None) -> Results:
+    def _ask(
+        self, examiner: ExaminerProcess, text: str, seed: int, tests: list[str] | None = None
+    ) -> Results:
         answer = examiner.ask(text.encode(), seed, tests)
         if answer is None:
-            raise AutograderError(f"{self.topic.id}: the examiner crashed; run the suite with pytest to see why")
+            raise AutograderError(
+                f"{self.topic.id}: the examiner crashed; run the suite with pytest to see why"
+            )
         return {result["test"]: result for result in answer["results"]}
 
     def _edited(self, edit: Mistake | Alternative) -> str:
@@ -155,7 +170,9 @@ class _Gates:
 
 
 def _write_signatures(topic: Topic, signatures: list[tuple[Mistake, list[str]]]) -> None:
-    entries = [{"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures]
+    entries = [
+        {"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures
+    ]
     kept = {"suite": store.suite(topic), "signatures": entries}
     text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
     build.write_atomically(topic.folder / "signatures.json", text.encode())

@@ -12,6 +12,8 @@ from factory import PUBLIC, make_course, make_topic
 from autograder.build import build, render, stale, write_folder
 from autograder.errors import AuthorError
 
+ANSWER = "FACTOR = 2\ndef _secret_helper(x):\n    return x * FACTOR\n"
+NEWLINE = "\n"
 FILES = {"01_tiny.ipynb", "tiny.py", "test_tiny.py", "topic.toml", "README.md"}
 
 
@@ -151,6 +153,12 @@ def test_a_write_that_breaks_off_leaves_the_old_file_whole(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
+        ({"lesson": ("# %% task", f"# %%\n{ANSWER}# %% task")}, r"lesson\.py:16: three lines in a row as in"),
+        (
+            {"lesson": ("# A number", f"# {ANSWER.replace(NEWLINE, NEWLINE + '# ')}A")},
+            r"lesson\.py:3: three lines",
+        ),
+        ({"public": ("import pytest", f"{ANSWER}import pytest")}, r"test_tiny\.py:3: three lines in a row"),
         (
             {"public": ("import pytest", "# BEGIN SOLUTION\nimport pytest")},
             r"test_tiny\.py:3: .* solution marker",
@@ -175,6 +183,7 @@ def test_a_seventh_file_is_refused(tmp_path):
     topic = make_topic(tmp_path / "01_tiny")
     (topic.folder / "__pycache__").mkdir()
     (topic.folder / ".ipynb_checkpoints").mkdir()
+    (topic.folder / "signatures.json").write_text("{}")
     render(topic)
     (topic.folder / "notes.txt").write_text("")
 

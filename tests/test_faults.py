@@ -149,6 +149,16 @@ def test_a_missing_name_is_known_from_the_other_side_of_the_wall():
     assert explain(error, module="basics").sentence.startswith("softmax: not found in basics.py.")
 
 
+def test_a_stub_is_known_from_the_other_side_of_the_wall():
+    class Remote(StudentError, NotImplementedError):
+        pass
+
+    error = Remote("conv2d: not started")
+    error.message = "conv2d: not started"
+
+    assert explain(error, module="basics") == Fault("not_started", "conv2d: not started yet.")
+
+
 def test_an_exception_from_the_other_side_reads_as_one_from_this_side():
     error = remote(
         type_name="ShapeError", message="no", function="conv2d", line=41, text="    raise ShapeError('no')"

@@ -24,7 +24,7 @@ def course(tmp_path):
 
 
 def run_tests(topic, solution):
-    """Call every test of a topic with a solution's text as the student's module; return the names that failed."""
+    """Call every test of a topic on a solution's text as the student's module; return those that fail."""
     numpy = pytest.importorskip("numpy")
     pytest.importorskip("autograder.expect")
     student, reference = types.ModuleType("student"), types.ModuleType("reference")

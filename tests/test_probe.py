@@ -182,8 +182,9 @@ def uses_nothing_known(student):
         (uses_nothing_known, "uses missing, which is not defined; pass it as an argument"),
     ],
 )
-def test_a_name_of_the_test_file_that_is_no_module_is_refused_at_the_first_call(function, fault):
-    said = refused(probe(function), Proxy())
+@pytest.mark.parametrize("student", [Proxy(), math], ids=["behind the wall", "in place"])
+def test_a_name_of_the_test_file_that_is_no_module_is_refused_at_the_first_call(function, fault, student):
+    said = refused(probe(function), student)
 
     assert said.endswith(f"probe {function.__name__} {fault}")
     assert said.startswith(f"{__file__}:{function.__code__.co_firstlineno}: ")

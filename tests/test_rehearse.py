@@ -37,7 +37,7 @@ def test_the_solution_s_output_and_figures_come_out(tmp_path):
     [
         (
             "1 / 0",
-            r"lesson\.py:15: this cell fails with the worked solution \(ZeroDivisionError: division by zero\)",
+            r"lesson\.py:15: this cell fails with the worked solution \(ZeroDivisionError: division by",
         ),
         ("import time; time.sleep(60)", r"lesson\.py:15: .*\(it took more than 3 s\)"),
     ],

@@ -10,7 +10,7 @@ from factory import make_course, make_topic
 
 from autograder.errors import AuthorError, CourseError
 from autograder.leak import leaks
-from autograder.release import release
+from autograder.release import release, stale
 
 pytest.importorskip("nbgrader")
 pytestmark = pytest.mark.slow
@@ -52,6 +52,19 @@ def test_a_second_release_changes_nothing_and_a_second_course_gives_the_same_byt
     assert release(course) == []
 
 
+def test_a_release_is_stale_when_nbgrader_would_make_another_and_no_gradebook_is_touched(tmp_path):
+    course = make_course(tmp_path)
+    release(course)
+    gradebook = (tmp_path / "gradebook.db").read_bytes()
+    notebook = course.release / "01_tiny" / "01_tiny.ipynb"
+    (course.release / "00_old").mkdir()
+
+    assert stale(course) == [course.release / "00_old"]
+    notebook.write_text(notebook.read_text().replace("checksum", "check sum"))
+    assert stale(course, ("01_tiny",)) == [notebook]
+    assert (tmp_path / "gradebook.db").read_bytes() == gradebook
+
+
 def test_only_the_named_assignments_are_released(tmp_path):
     course = make_course(tmp_path)
     make_topic(course.assignments / "02_tiny")
@@ -79,11 +92,9 @@ def test_many_leaks_are_told_by_the_first_five(tmp_path):
     course = make_course(
         tmp_path, manifest=('["say what doubling does"]', str([words] * 6).replace("'", '"'))
     )
-    lesson = course.topic("01_tiny").mistakes_path
-    lesson.write_text(lesson.read_text())
-    title = course.assignments / "01_tiny" / "topic.toml"
-    title.write_text(
-        title.read_text()
+    manifest = course.assignments / "01_tiny" / "topic.toml"
+    manifest.write_text(
+        manifest.read_text()
         .replace('title = "Tiny"', f'title = "{words}"')
         .replace('title = "Double"', 'title = "never counted the calls"')
     )

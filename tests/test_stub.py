@@ -119,7 +119,7 @@ def test_a_generator_becomes_a_function_that_raises_when_called():
         namespace,
     )
 
-    with pytest.raises(NotImplementedError, match="^batches: not started$"):
+    with pytest.raises(NotImplementedError, match=r"^batches: not started$"):
         namespace["batches"](3)
 
 
@@ -312,7 +312,7 @@ def test_plain_comments_are_left_alone(line):
         (f"A = [\n{BEGIN}\n1]\nB = 2\n{END}\n", r"topic\.py:2: the block cuts the statement of line 1"),
         (f"{BEGIN}\nA = 1\nB = [\n{END}\n2]\n", r"topic\.py:1: the block cuts the statement of line 3"),
         (
-            f"def f(x):\n    if x:\n        {BEGIN}\n        y = 1\n    else:\n        y = 2\n        {END}\n",
+            f"def f(x):\n    if x:\n        {BEGIN}\n        y = 1\n    else:\n        y = 2\n        {END}",
             r"topic\.py:5: this line is indented less",
         ),
         (
@@ -341,9 +341,17 @@ def test_files_that_are_handed_out_as_they_are_hold_no_marker():
 
 
 STATEMENTS = st.sampled_from(
-    ["a{n} = {n}", "print({n})", "for i{n} in range(3):\n    b{n} = i{n}", "if {n}:\n    c{n} = 1\nelse:\n    d{n} = 2",
-     "def g{n}(x):\n    return x + {n}", "class K{n}:\n    e{n} = {n}", 's{n} = """\ntext {n}\n"""', "# note {n}\nh{n} = 0"]
-)  # fmt: skip
+    [
+        "a{n} = {n}",
+        "print({n})",
+        "for i{n} in range(3):\n    b{n} = i{n}",
+        "if {n}:\n    c{n} = 1\nelse:\n    d{n} = 2",
+        "def g{n}(x):\n    return x + {n}",
+        "class K{n}:\n    e{n} = {n}",
+        's{n} = """\ntext {n}\n"""',
+        "# note {n}\nh{n} = 0",
+    ]
+)
 
 
 @given(

@@ -40,6 +40,8 @@ def test_tests_are_read_with_task_weight_and_lesson(tmp_path):
         ('@pytest.mark.parametrize("n", argvalues=(1, 2))', ""),
         ('@pytest.mark.parametrize("n", range(3, 7, 2))', ""),
         ('@pytest.mark.parametrize("n", CASES)', "CASES = [1, 2]"),
+        ('@pytest.mark.parametrize("n", ONE + [2])', "ONE = [1]"),
+        ('@pytest.mark.parametrize("n", sorted(CASES))', "CASES = {'a': 1, 'b': 2}"),
         ('@pytest.mark.parametrize("n", CASES)', "CASES = {'a': 1, 'b': 2}"),
     ],
 )
@@ -52,7 +54,8 @@ def test_a_parametrised_test_weighs_once_a_case(tmp_path, decorator, constant):
 
 
 def test_helpers_fixtures_and_other_markers_are_no_tests(tmp_path):
-    extra = "@pytest.fixture\ndef number():\n    return 3\n\ndef _help(reference):\n    return 1\n\n@pytest.mark.slow\n"
+    fixture = "@pytest.fixture\ndef number():\n    return 3\n\n"
+    extra = fixture + "def _help(reference):\n    return 1\n\n@pytest.mark.slow\n"
     topic = make_topic(tmp_path, public=(MARK, extra + MARK))
 
     assert len(read_suite(topic)) == 5
@@ -139,6 +142,10 @@ def test_helpers_fixtures_and_other_markers_are_no_tests(tmp_path):
         (
             {"public": cases('@pytest.mark.parametrize("n", draw())')},
             r"test_tiny\.py:10: .* is parametrised by something that cannot be counted",
+        ),
+        (
+            {"public": cases('@pytest.mark.parametrize("n", [1] + A)', constant="A = A")},
+            r"py:10: .* cannot be counted",
         ),
         ({"public": cases('@pytest.mark.parametrize("n", [*A])')}, r"test_tiny\.py:10: .* cannot be counted"),
     ],

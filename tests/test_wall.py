@@ -363,7 +363,9 @@ def test_a_package_that_is_not_offered_costs_only_what_uses_it(open_module: Open
     )
 
     assert student.fine(np.zeros(1))[0] == 1.0
-    with pytest.raises(ImportError, match=r"matplotlib\.pyplot\.plot is not offered in this assignment: use NumPy"):
+    with pytest.raises(
+        ImportError, match=r"matplotlib\.pyplot\.plot is not offered in this assignment: use NumPy"
+    ):
         student.plots(1)
     with pytest.raises(ImportError, match=r"torch\.nn\.Linear is not offered"):
         student.layers()
@@ -402,14 +404,18 @@ def test_a_module_that_prints_a_flood_is_not_held_up_by_it(open_module: Open) ->
         ("import os; os.write(3, b'x' * 64); return 1", ProtocolBroken, "answered with"),
     ],
 )
-def test_the_end_of_a_worker_is_a_sentence(open_module: Open, body: str, kind: type[Ended], words: str) -> None:
+def test_the_end_of_a_worker_is_a_sentence(
+    open_module: Open, body: str, kind: type[Ended], words: str
+) -> None:
     student = open_module(f"def f():\n    {body}", seconds=1.0)
 
     with pytest.raises(kind, match=words):
         student.f()
 
 
-def test_after_a_death_the_next_test_gets_a_fresh_worker(open_module: Open, examinees: list[Examinee]) -> None:
+def test_after_a_death_the_next_test_gets_a_fresh_worker(
+    open_module: Open, examinees: list[Examinee]
+) -> None:
     student = open_module("import os\ncount = 0\ndef die(): os._exit(1)\ndef live(): return 7")
     student.count = 5
     with pytest.raises(WorkerDied):
@@ -423,7 +429,9 @@ def test_after_a_death_the_next_test_gets_a_fresh_worker(open_module: Open, exam
     assert student.count == 0
 
 
-def test_a_handle_of_a_worker_that_died_is_lost_with_a_sentence(open_module: Open, examinees: list[Examinee]) -> None:
+def test_a_handle_of_a_worker_that_died_is_lost_with_a_sentence(
+    open_module: Open, examinees: list[Examinee]
+) -> None:
     student = open_module("import os\nclass A: pass\ndef die(): os._exit(1)\ndef take(a): return 1")
     a = student.A()
     with pytest.raises(WorkerDied):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -63,7 +62,9 @@ def test_a_meta_tensor_has_a_shape_and_no_data(open_module: Open) -> None:
 
 
 def test_dtypes_and_public_functions_can_be_passed(open_module: Open) -> None:
-    student = open_module("def build(layer, f, dtype): return layer(2, 3).weight.shape, f(torch.ones(2, dtype=dtype))")
+    student = open_module(
+        "def build(layer, f, dtype): return layer(2, 3).weight.shape, f(torch.ones(2, dtype=dtype))"
+    )
 
     shape, value = student.build(torch.nn.Linear, torch.neg, torch.float64)
 
@@ -245,5 +246,3 @@ def test_training_there_works_in_the_sandbox(open_module: Open) -> None:
 
     assert losses[-1] < losses[0]
     assert (predicted == y).float().mean() > 0.9
-
-

@@ -35,7 +35,7 @@ class _AcrossTheWall(torch.autograd.Function):
         return value
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, gradient: Any) -> Any:
         answers = ctx.graph.session.request("backward", ctx.graph.number, "", (gradient,))
         if type(answers) is not list or len(answers) != len(ctx.positions):
@@ -62,4 +62,5 @@ def attach(value: Any, inputs: list[Any], session: Session, number: int) -> Any:
         positions.append(None if tensor is None else count)
         count += tensor is not None
     with torch.enable_grad():
-        return _AcrossTheWall.apply(value, _Graph(session, number), positions, *known)
+        return _AcrossTheWall.apply(  # type: ignore[no-untyped-call]
+            value, _Graph(session, number), positions, *known)

@@ -77,7 +77,7 @@ class Codec:
         if depth > MAX_DEPTH:
             raise CannotCross(f"nested more than {MAX_DEPTH} deep")
         if kind is tuple or kind is set or kind is frozenset:
-            tag = {tuple: "t", set: "s", frozenset: "z"}[kind]
+            tag = "t" if kind is tuple else "s" if kind is set else "z"
             return [tag, *(self.encode(item, depth + 1) for item in value)]
         if kind in (list, dict, np.ndarray):
             alias = self.note_out(value)
@@ -137,7 +137,7 @@ class Codec:
         if array.dtype.byteorder == ">":
             rows = rows.astype(array.dtype.newbyteorder("<"))
         flat = np.require(rows, requirements=["C"]).reshape(-1)
-        self.buffers.append(memoryview(flat.view(np.uint8)) if flat.size else memoryview(b""))
+        self.buffers.append(flat.view(np.uint8).data if flat.size else memoryview(b""))
         return ["a", kind, list(array.shape), order, dense, bool(array.flags.writeable)]
 
     def encode_tensor(self, tensor: Any) -> Any:
@@ -148,11 +148,21 @@ class Codec:
         if name not in _TORCH or tensor.layout is not torch.strided:
             return self.encode_other(tensor)
         shape = list(tensor.shape)
-        order, dense = _layout(tuple(shape), tuple(s * tensor.element_size() for s in tensor.stride()), tensor.element_size())
+        order, dense = _layout(
+            tuple(shape), tuple(s * tensor.element_size() for s in tensor.stride()), tensor.element_size()
+        )
         is_meta = tensor.device.type == "meta"
         if not is_meta:
-            self.buffers.append(memoryview(tensor_bytes(tensor.permute(order))))
-        return ["T", name, shape, order, dense, "meta" if is_meta else "cpu", type(tensor) is torch.nn.Parameter]
+            self.buffers.append(tensor_bytes(tensor.permute(order)).data)
+        return [
+            "T",
+            name,
+            shape,
+            order,
+            dense,
+            "meta" if is_meta else "cpu",
+            type(tensor) is torch.nn.Parameter,
+        ]
 
     def _encode_generator(self, generator: np.random.Generator) -> Any:
         state = generator.bit_generator.state
@@ -180,7 +190,15 @@ class Codec:
             return self._decode(tree, 0)
         except WireError:
             raise
-        except (TypeError, ValueError, KeyError, IndexError, OverflowError, AttributeError, RuntimeError) as error:
+        except (
+            TypeError,
+            ValueError,
+            KeyError,
+            IndexError,
+            OverflowError,
+            AttributeError,
+            RuntimeError,
+        ) as error:
             raise WireError(f"a malformed value ({type(error).__name__})") from None
 
     def _decode(self, tree: Any, depth: int) -> Any:
@@ -242,7 +260,7 @@ class Codec:
         start, stop, step = (self._decode(item, depth) for item in items)
         return slice(start, stop, step)
 
-    def _decode_array(self, items: list[Any]) -> np.ndarray[Any, Any]:
+    def _decode_array(self, items: list[Any]) -> Any:
         name, shape, order, dense, writable = items
         dtype = _dtype(name)
         data = self._take(_size(shape, order) * dtype.itemsize)
@@ -270,7 +288,11 @@ class Codec:
             if name == "bool":
                 rows = (rows != 0).view(np.uint8)
             spread = _spread(rows.reshape(*(shape[axis] for axis in order), _TORCH[name]), True)
-            tensor = torch.from_numpy(spread).view(dtype).squeeze(-1) if size else torch.empty(spread.shape[:-1], dtype=dtype)
+            tensor = (
+                torch.from_numpy(spread).view(dtype).squeeze(-1)
+                if size
+                else torch.empty(spread.shape[:-1], dtype=dtype)
+            )
             if not dense and tensor.ndim:
                 wide = torch.empty((*tensor.shape[:-1], 2 * tensor.shape[-1]), dtype=dtype)
                 wide[..., ::2] = tensor
@@ -278,9 +300,11 @@ class Codec:
             tensor = tensor.permute(*_inverse(order)) if order else tensor
         else:
             raise WireError("an unknown device")
-        return self.note_in(torch.nn.Parameter(tensor, requires_grad=False) if is_parameter is True else tensor)
+        return self.note_in(
+            torch.nn.Parameter(tensor, requires_grad=False) if is_parameter is True else tensor
+        )
 
-    def _decode_generator(self, items: list[Any], depth: int) -> np.random.Generator:
+    def _decode_generator(self, items: list[Any], depth: int) -> Any:
         (text,) = items
         state = json.loads(text)
         if type(state) is not dict or state.get("bit_generator") not in _BIT_GENERATORS:
@@ -288,7 +312,9 @@ class Codec:
         for words in (state.get("state"), state):
             for key in ("key", "counter", "buffer"):
                 if isinstance(words, dict) and key in words:
-                    words[key] = np.array(words[key], np.uint32 if state["bit_generator"] == "MT19937" else np.uint64)
+                    words[key] = np.array(
+                        words[key], np.uint32 if state["bit_generator"] == "MT19937" else np.uint64
+                    )
         bit_generator = getattr(np.random, state["bit_generator"])(0)
         bit_generator.state = state
         return self.note_in(np.random.Generator(bit_generator))
@@ -375,4 +401,3 @@ def _inverse(order: list[int]) -> list[int]:
     for position, axis in enumerate(order):
         inverse[axis] = position
     return inverse
-

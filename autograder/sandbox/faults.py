@@ -64,7 +64,7 @@ def _first_builtin(kinds: Any) -> str:
     for name in kinds if type(kinds) is list else ():
         kind = getattr(builtins, name, None) if type(name) is str and name not in _NEVER_RAISED_HERE else None
         if isinstance(kind, type) and issubclass(kind, Exception) and kind.__name__ == name:
-            return name
+            return kind.__name__
     return "Exception"
 
 
@@ -75,4 +75,4 @@ def _class_for(name: str) -> type[StudentError]:
 
 
 def _text(value: Any, limit: int) -> str:
-    return value[:limit] if type(value) is str else ""
+    return value[:limit] if isinstance(value, str) else ""

@@ -17,9 +17,10 @@ class Placeholder:
     """What stands for a package that is not offered: any use of it raises ImportError."""
 
     def __init__(self, name: str, offered: str) -> None:
-        self.__dict__.update(_name=name, _offered=offered)
+        self._name = name
+        self._offered = offered
 
-    def __getattr__(self, name: str) -> Placeholder:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         return Placeholder(f"{self._name}.{name}", self._offered)
@@ -35,8 +36,10 @@ def close_gate(module: ModuleType, offered: frozenset[str]) -> None:
     known = offered | sys.stdlib_module_names
     words = "NumPy" if offered == {"numpy"} else ", ".join(sorted(offered)) or "the standard library"
 
-    def gated_import(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
-        top, _, rest = name.partition(".")
+    def gated_import(
+        name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+    ) -> Any:
+        top = name.partition(".")[0]
         if level or top in known:
             return builtins.__import__(name, globals, locals, fromlist, level)
         return Placeholder(name if fromlist else top, words)

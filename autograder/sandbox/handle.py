@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from autograder.sandbox.session import Session
@@ -76,7 +78,7 @@ def _ask(handle: Handle, op: str, name: str = "", *args: Any) -> Any:
     return session.request(op, number, name, args)
 
 
-def _exactly(kind: type[Any], value: Any) -> Any:
+def _exactly(kind: type[T], value: Any) -> T:
     if type(value) is not kind:
         raise TypeError(f"your code returned a {type(value).__name__} where Python asks for {kind.__name__}")
     return value

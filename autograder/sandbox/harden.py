@@ -20,7 +20,11 @@ CLONE_NEWPID = 0x20000000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 36, 38, 47, 4
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
-_SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446  # the same on every architecture
+_SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = (
+    444,
+    445,
+    446,
+)  # the same on every architecture
 _LANDLOCK_EXECUTE, _LANDLOCK_WRITE, _LANDLOCK_READ_FILE, _LANDLOCK_READ_DIR = 1, 2, 4, 8
 _LANDLOCK_TRUNCATE = 1 << 14
 
@@ -84,7 +88,9 @@ def drop_capabilities() -> None:
     """Drop every capability from every set."""
     libc = _libc()
     for capability in range(64):
-        libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)  # EINVAL past the last, EPERM without any
+        libc.prctl(
+            _PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0
+        )  # EINVAL past the last, EPERM without any
     libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
     header, nothing = struct.pack("<Ii", 0x20080522, 0), bytes(24)
     _check(libc.capset(header, nothing), "capset")
@@ -105,7 +111,7 @@ def limit_resources(*, cpu_seconds: int, memory_mb: int, scratch_mb: int) -> Non
 
 def landlock_abi() -> int:
     """Return the version of Landlock that the kernel offers, 0 for none."""
-    version = _libc().syscall(_SYS_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
+    version: int = _libc().syscall(_SYS_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
     return max(version, 0)
 
 
@@ -123,7 +129,9 @@ def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> int:
     rights |= 1 << 15 if abi >= 5 else 0
     attributes = struct.pack("<QQQ", rights, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
     attributes = attributes[: 8 if abi < 4 else 16 if abi < 6 else 24]
-    rules = _check(libc.syscall(_SYS_LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0), "landlock")
+    rules = _check(
+        libc.syscall(_SYS_LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0), "landlock"
+    )
     read = _LANDLOCK_READ_FILE | _LANDLOCK_READ_DIR
     for paths, allowed in ((readable, read), (writable, rights & ~_LANDLOCK_EXECUTE)):
         for path in paths:
@@ -132,7 +140,10 @@ def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> int:
             folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
             file_rights = _LANDLOCK_WRITE | _LANDLOCK_READ_FILE | (rights & _LANDLOCK_TRUNCATE)
             access = allowed if os.path.isdir(path) else allowed & file_rights
-            _check(libc.syscall(_SYS_LANDLOCK_ADD, rules, 1, struct.pack("<Qi", access, folder), 0), f"landlock {path}")
+            _check(
+                libc.syscall(_SYS_LANDLOCK_ADD, rules, 1, struct.pack("<Qi", access, folder), 0),
+                f"landlock {path}",
+            )
             os.close(folder)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _check(libc.syscall(_SYS_LANDLOCK_RESTRICT, rules, 0), "landlock")

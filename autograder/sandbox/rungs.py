@@ -1,7 +1,7 @@
 """The rungs of isolation, from A (best) to D (none): each one a way to start a zygote.
 
-    A   bubblewrap, namespaces of its own for every worker, Landlock, seccomp, resource limits
-    D   a plain process with resource limits; marked "not isolated" in every report, and only on request
+A   bubblewrap, namespaces of its own for every worker, Landlock, seccomp, resource limits
+D   a plain process with resource limits; marked "not isolated" in every report, and only on request
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Launch:
     config: dict[str, Any]
 
 
-def launch(isolation: Isolation, view: View, limits: Limits, *, warm: tuple[str, ...], scratch: Path) -> Launch:
+def launch(
+    isolation: Isolation, view: View, limits: Limits, *, warm: tuple[str, ...], scratch: Path
+) -> Launch:
     """Return how to start a zygote on a rung.
 
     Args:
@@ -62,7 +64,11 @@ def launch(isolation: Isolation, view: View, limits: Limits, *, warm: tuple[str,
         "scratch_mb": limits.scratch_mb,
     }
     if isolation == "A":
-        readable = [*(path for path in ("/usr", "/lib", "/lib64", "/etc") if os.path.exists(path)), str(view.prefix), "/box"]
+        readable = [
+            *(path for path in ("/usr", "/lib", "/lib64", "/etc") if os.path.exists(path)),
+            str(view.prefix),
+            "/box",
+        ]
         config |= {
             "path": [*view.stdlib, _PACKAGES],
             "scratch": _SCRATCH,
@@ -73,19 +79,30 @@ def launch(isolation: Isolation, view: View, limits: Limits, *, warm: tuple[str,
         return Launch((*_bubblewrap(view), str(view.python), "-I", "-S", "-B", script), {}, config)
     config |= {"path": list(sys.path), "scratch": str(scratch), "seccomp": ""}
     script = str(view.engine / "sandbox" / "zygote.py")
-    return Launch((sys.executable, "-I", "-B", script), {**_TUNED, "PATH": os.environ.get("PATH", "")}, config)
+    return Launch(
+        (sys.executable, "-I", "-B", script), {**_TUNED, "PATH": os.environ.get("PATH", "")}, config
+    )
 
 
 def _bubblewrap(view: View) -> list[str]:
     """Return bubblewrap's command line up to the program to run."""
-    command = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    command = [
+        "bwrap",
+        "--unshare-ipc",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+    ]
     command += ["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     if os.getuid() == 0:  # root sets the box up, and the zygote then becomes nobody
         command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         command += ["--unshare-user"]
     prefix = str(view.prefix)
-    for folder in dict.fromkeys(parent for path in ("/usr/lib", prefix, f"{_PACKAGES}/x") for parent in _ancestors(path)):
+    for folder in dict.fromkeys(
+        parent for path in ("/usr/lib", prefix, f"{_PACKAGES}/x") for parent in _ancestors(path)
+    ):
         command += ["--perms", "0755", "--dir", folder]  # or nobody could not pass through
     for path in ("/lib", "/lib64", "/lib32"):
         if os.path.islink(path):
@@ -101,12 +118,25 @@ def _bubblewrap(view: View) -> list[str]:
             command += ["--ro-bind", "/usr/local/lib", "/usr/local/lib"]
     else:
         command += ["--ro-bind", prefix, prefix]
-    for folder in view.hidden:
-        command += ["--tmpfs", str(folder)]
-    for path in view.packages:
-        command += ["--ro-bind", str(path), f"{_PACKAGES}/{path.name}"]
+    for hidden in view.hidden:
+        command += ["--tmpfs", str(hidden)]
+    for package in view.packages:
+        command += ["--ro-bind", str(package), f"{_PACKAGES}/{package.name}"]
     command += ["--ro-bind", str(view.engine), f"{_PACKAGES}/autograder"]
-    command += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp", "--perms", "0777", "--dir", _SCRATCH]
+    command += [
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--perms",
+        "1777",
+        "--tmpfs",
+        "/tmp",
+        "--perms",
+        "0777",
+        "--dir",
+        _SCRATCH,
+    ]
     for name, value in _TUNED.items():
         command += ["--setenv", name, value]
     return [*command, "--"]

@@ -43,7 +43,9 @@ def build_filter() -> bytes:
     try:
         import pyseccomp
     except (ImportError, OSError, RuntimeError) as error:
-        raise SandboxError(f"seccomp: {error}; install libseccomp2 and the package's [teacher] extra") from None
+        raise SandboxError(
+            f"seccomp: {error}; install libseccomp2 and the package's [teacher] extra"
+        ) from None
 
     rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
     for name in _ALLOWED:
@@ -51,8 +53,12 @@ def build_filter() -> bytes:
             rules.add_rule(pyseccomp.ALLOW, name)
         except (OSError, ValueError, RuntimeError):
             continue  # not a call of this architecture
-    rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # so that libc falls back to clone, which can be looked at
-    rules.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
+    rules.add_rule(
+        pyseccomp.ERRNO(errno.ENOSYS), "clone3"
+    )  # so that libc falls back to clone, which can be looked at
+    rules.add_rule(
+        pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD)
+    )
     for request in (_TCGETS, _FIONBIO, _FIOCLEX, _FIONCLEX):
         rules.add_rule(pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, request))
     for option in (_PR_SET_NAME, _PR_GET_NAME):

@@ -68,7 +68,13 @@ class JudgeCodec(Codec):
         if not tensor.requires_grad:
             return super().encode_tensor(tensor)
         number = self.session.note_argument(tensor)
-        return ["A", number, super().encode_tensor(tensor.detach()), tensor.is_leaf, self._encode_grad(tensor)]
+        return [
+            "A",
+            number,
+            super().encode_tensor(tensor.detach()),
+            tensor.is_leaf,
+            self._encode_grad(tensor),
+        ]
 
     def _encode_grad(self, tensor: Any) -> Any:
         return super().encode_tensor(tensor.grad) if tensor.is_leaf and tensor.grad is not None else None
@@ -83,7 +89,9 @@ class JudgeCodec(Codec):
             return ["r", *home]
         if callable(value) and not hasattr(value, "parameters"):
             return ["k", self.session.note_callback(value), getattr(value, "__name__", "function")]
-        raise CannotCross(f"a test passes a {type(value).__name__}, which cannot cross the wall; build it in a probe")
+        raise CannotCross(
+            f"a test passes a {type(value).__name__}, which cannot cross the wall; build it in a probe"
+        )
 
     # --- in ----------------------------------------------------------------------------------------------------
 
@@ -120,7 +128,9 @@ class JudgeCodec(Codec):
         for leaf_number, shape, dtype in leaves:
             known = self.session.arguments.get(leaf_number)
             if known is None and type(leaf_number) is int and leaf_number > 0:
-                known = self.session.mirror(leaf_number, tuple(shape), getattr(self._torch(), dtype), is_parameter=True)
+                known = self.session.mirror(
+                    leaf_number, tuple(shape), getattr(self._torch(), dtype), is_parameter=True
+                )
             inputs.append(known)
         return attach(self._decode(tree, depth), inputs, self.session, number)
 
@@ -166,13 +176,19 @@ class Session:
         self._ticks += 1
         self._cpu_before = cpu
         left = self._budget - (cpu - self._cpu_at_start)
-        if left <= 0 or self._idle_ticks > _IDLE / _TICK or self._ticks > (self._budget * _PATIENCE + _GRACE) / _TICK:
+        if (
+            left <= 0
+            or self._idle_ticks > _IDLE / _TICK
+            or self._ticks > (self._budget * _PATIENCE + _GRACE) / _TICK
+        ):
             return None
         return time.monotonic() + min(_TICK, max(left, 0.02))
 
     # --- requests ----------------------------------------------------------------------------------------------
 
-    def request(self, op: str, target: int = 0, name: str = "", args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def request(
+        self, op: str, target: int = 0, name: str = "", args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         """Ask the worker for one thing and return its value.
 
         Raises:
@@ -209,13 +225,19 @@ class Session:
         try:
             self._idle_ticks = 0
             deadline = time.monotonic() + min(_TICK, self._budget)
-            frame = wire.receive(self.process.sock, deadline, extend=self._more_time, max_bytes=self._bytes_left)
+            frame = wire.receive(
+                self.process.sock, deadline, extend=self._more_time, max_bytes=self._bytes_left
+            )
         except wire.Late:
             self._end(LimitExceeded(self._over_budget()))
         except wire.Closed:
             self._end_of_worker()
         except wire.WireError as error:
-            self._end(ProtocolBroken(f"{self._what}your code answered with {error}, which no value of the task needs"))
+            self._end(
+                ProtocolBroken(
+                    f"{self._what}your code answered with {error}, which no value of the task needs"
+                )
+            )
         self._bytes_left -= len(frame.body)
         return frame
 
@@ -236,7 +258,15 @@ class Session:
                     self._apply(changes, scope)
                     self._take_torch_state(torch_state)
                     break
-            except (wire.WireError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+            except (
+                wire.WireError,
+                ValueError,
+                TypeError,
+                KeyError,
+                IndexError,
+                AttributeError,
+                RuntimeError,
+            ) as error:
                 words = str(error) if isinstance(error, wire.WireError) else "a malformed answer"
                 self._end(ProtocolBroken(f"{self._what}your code answered with {words}; return plain values"))
             self._call_back(*call)
@@ -270,9 +300,8 @@ class Session:
                 cell.clear()
                 cell.update(value)
             elif type(cell) is np.ndarray and type(value) is np.ndarray:
-                if cell.shape != value.shape or cell.dtype != value.dtype:
-                    cell.shape, cell.dtype = value.shape, value.dtype
-                np.copyto(cell, value)
+                cell.shape = value.shape  # `x.shape = ...` in place; another size is refused
+                np.copyto(cell, value, casting="no")
             elif type(cell) is np.random.Generator and type(value) is np.random.Generator:
                 cell.bit_generator.state = value.bit_generator.state
             else:
@@ -300,7 +329,8 @@ class Session:
         cpu = self.process.cpu_seconds() - self._cpu_at_start
         if cpu < 0.5 * self._budget:
             return f"{self._what}your code waited for too long without computing; remove sleeps, input() and locks"
-        return f"{self._what}your code used more than {self._budget:g} s of CPU time; look for an endless or very slow loop"
+        used = f"your code used more than {self._budget:g} s of CPU time"
+        return f"{self._what}{used}; look for an endless or very slow loop"
 
     def _end_of_worker(self) -> NoReturn:
         """The connection is closed: find out why, and raise it."""
@@ -359,7 +389,9 @@ class Session:
             raise wire.WireError("a malformed parameter")
         known = self.mirrors.get(number)
         if known is None:
-            empty = torch.empty((), dtype=dtype).expand(tuple(shape))  # no memory until its values are asked for
+            empty = torch.empty((), dtype=dtype).expand(
+                tuple(shape)
+            )  # no memory until its values are asked for
             known = torch.nn.Parameter(empty) if is_parameter else empty.detach().requires_grad_(True)
             self.mirrors[number] = known
             self.mirror_numbers[id(known)] = number
@@ -406,6 +438,10 @@ def _index(value: Any) -> int:
 def _public_home(value: Any) -> tuple[str, str] | None:
     """Return module and name of a public function or class of NumPy or torch, which the worker has too."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or module.partition(".")[0] not in ("numpy", "torch"):
+    if (
+        not isinstance(module, str)
+        or not isinstance(name, str)
+        or module.partition(".")[0] not in ("numpy", "torch")
+    ):
         return None
     return (module, name) if getattr(sys.modules.get(module), name, None) is value else None

@@ -45,7 +45,9 @@ def view_for(imports: tuple[str, ...]) -> View:
         if name not in sys.stdlib_module_names:
             packages |= dict.fromkeys(_paths_of(name))
     prefix = Path(sys.base_prefix).resolve()
-    folders = [Path(path) for path in (*site.getsitepackages([str(prefix)]), "/usr/lib/python3/dist-packages")]
+    folders = [
+        Path(path) for path in (*site.getsitepackages([str(prefix)]), "/usr/lib/python3/dist-packages")
+    ]
     return View(
         python=Path(getattr(sys, "_base_executable", sys.executable)).resolve(),
         prefix=prefix,

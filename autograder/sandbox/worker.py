@@ -20,7 +20,7 @@ import random
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,10 @@ class WorkerCodec(Codec):
             return ["P", self.worker.leaf_number(tensor), data, grad]
         leaves = _leaves_of(tensor)
         number = self.worker.remember_output(tensor, leaves)
-        shapes = [[self.worker.leaf_number(leaf), list(leaf.shape), str(leaf.dtype).removeprefix("torch.")] for leaf in leaves]
+        shapes = [
+            [self.worker.leaf_number(leaf), list(leaf.shape), str(leaf.dtype).removeprefix("torch.")]
+            for leaf in leaves
+        ]
         return ["O", number, data, shapes]
 
 
@@ -138,7 +141,7 @@ class Worker:
         self.outputs: dict[int, tuple[Any, list[Any]]] = {}
         self.counter = 0
         self.torch_state = b""
-        self.callbacks: dict[int, Any] = {}
+        self.callbacks: dict[int, Callable[..., Any]] = {}
 
     def serve(self) -> None:
         """Answer requests until the judge hangs up."""
@@ -303,7 +306,11 @@ class Worker:
             if status == "answer":
                 return value
             kind = getattr(builtins, value[0], RuntimeError)
-            raise kind(value[1]) if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError(value[1])
+            raise (
+                kind(value[1])
+                if isinstance(kind, type) and issubclass(kind, Exception)
+                else RuntimeError(value[1])
+            )
 
     def _free(self, number: int) -> None:
         value = self.objects.pop(number, None)
@@ -399,12 +406,17 @@ def _leaves_of(tensor: Any) -> list[Any]:
     return list(leaves.values())
 
 
+def _reflected(name: str) -> Callable[[Any, Any], Any]:
+    operate = getattr(operator, name)
+    return lambda a, b: operate(b, a)
+
+
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(operator, name) for name in (
         "add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow", "neg", "pos", "abs", "invert",
         "and_", "or_", "xor", "lt", "le", "gt", "ge", "getitem", "setitem", "delitem", "contains",
     )},
-    **{f"r{name}": (lambda a, b, do=getattr(operator, name): do(b, a)) for name in (
+    **{f"r{name}": _reflected(name) for name in (
         "add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow", "and_", "or_", "xor",
     )},
     **{f"i{name}": getattr(operator, f"i{name}") for name in ("add", "sub", "mul", "truediv", "matmul", "pow")},
@@ -416,7 +428,9 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 
 def quiet() -> None:
     """Send what the student prints nowhere."""
-    sink = io.TextIOWrapper(io.BufferedWriter(io.FileIO(os.open(os.devnull, os.O_WRONLY), "w")), encoding="utf-8")
+    sink = io.TextIOWrapper(
+        io.BufferedWriter(io.FileIO(os.open(os.devnull, os.O_WRONLY), "w")), encoding="utf-8"
+    )
     sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = sink  # type: ignore[misc]
 
 
@@ -425,9 +439,6 @@ def main(sock: socket.socket, scratch: str) -> None:
     quiet()
     sys.dont_write_bytecode = True
     gc.enable()
-    try:
+    with suppress(wire.Closed, wire.WireError):
         Worker(sock, scratch).serve()
-    except (wire.Closed, wire.WireError):
-        pass
     os._exit(0)
-

@@ -1,8 +1,8 @@
 """The warm parent of all workers: imports once, forks on request, never runs student code.
 
 Started inside the box as `python -I -S -B zygote.py FD`. On FD (a SEQPACKET socket) it reads one JSON configuration,
-answers "ready", and then serves {"op": "spawn"} with a connection attached (answer: the worker's pid, and its pidfd) and
-{"op": "reap", "pid": n} (answer: how that worker ended).
+answers "ready", and then serves {"op": "spawn"} with a connection attached (answer: the worker's pid, and its pidfd)
+and {"op": "reap", "pid": n} (answer: how that worker ended).
 """
 
 from __future__ import annotations
@@ -75,9 +75,15 @@ def _warm_up(packages: list[str]) -> None:
     torch.set_num_threads(1)
     with contextlib.suppress(RuntimeError):
         torch.set_num_interop_threads(1)
-    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten(), torch.nn.Linear(72, 2))
-    for optimizer in (torch.optim.SGD(model.parameters(), 0.1, momentum=0.9), torch.optim.Adam(model.parameters())):
-        F.cross_entropy(model(torch.randn(2, 1, 8, 8)), torch.tensor([0, 1])).backward()
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten(), torch.nn.Linear(72, 2)
+    )
+    for optimizer in (
+        torch.optim.SGD(model.parameters(), 0.1, momentum=0.9),
+        torch.optim.Adam(model.parameters()),
+    ):
+        loss: Any = F.cross_entropy(model(torch.randn(2, 1, 8, 8)), torch.tensor([0, 1]))
+        loss.backward()
         optimizer.step()
     torch.nn.LSTM(4, 4)(torch.randn(3, 1, 4))[0].sum().backward()
 

@@ -114,7 +114,9 @@ class Zygote:
                 raise SandboxError("sandbox: the zygote is gone; run the command again") from None
         if "error" in answer:
             ours.close()
-            raise SandboxError(f"sandbox: a worker could not be isolated ({answer['error']}); see `autograder doctor`")
+            raise SandboxError(
+                f"sandbox: a worker could not be isolated ({answer['error']}); see `autograder doctor`"
+            )
         return WorkerProcess(ours, descriptors[0] if descriptors else None, answer["pid"])
 
     def how_it_ended(self, worker: WorkerProcess) -> int | None:
@@ -136,7 +138,9 @@ class Zygote:
     def __enter__(self) -> Zygote:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

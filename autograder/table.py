@@ -1,0 +1,59 @@
+"""Read the TOML tables of an assignment. Each fault is an AuthorError: where, what, and what to do."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from autograder.errors import AuthorError
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of an assignment."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AuthorError(f"{path}: no such file; an assignment is six files, see CONTRIBUTING.md") from None
+    except UnicodeDecodeError:
+        raise AuthorError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        where = f"{path}:{line[1]}" if line else str(path)
+        raise AuthorError(f"{where}: not TOML ({error}); mend that line") from None
+
+
+def place(path: Path, header: str, number: int = 0) -> str:
+    """Return path:line of the number-th table with that header; the path alone if there is none."""
+    text = path.read_text(encoding="utf-8")
+    found = [
+        line for line, words in enumerate(text.split("\n"), start=1) if words.split("#")[0].strip() == header
+    ]
+    return f"{path}:{found[number]}" if number < len(found) else str(path)
+
+
+def value_of(table: dict[str, Any], key: str, kind: Any, where: Any, *, default: Any = None) -> Any:
+    """Return the value of a key, of that kind; a key without a default must be there."""
+    value = table.get(key, default)
+    if value is None:
+        raise AuthorError(f"{where}: {key!r} is missing; add it")
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise AuthorError(
+            f"{where}: {key!r} is {value!r}, of the wrong type; see CONTRIBUTING.md for each key"
+        )
+    return value
+
+
+def words_of(table: dict[str, Any], key: str, where: Any) -> tuple[str, ...]:
+    """Return a list of texts, empty where the key is not there."""
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise AuthorError(f'{where}: {key!r} must be a list of texts; write {key} = ["..."]')
+    return tuple(value)
+
+
+def refuse_unknown_keys(table: dict[str, Any], known: set[str], where: str) -> None:
+    """Refuse what nobody would read: mostly a slip in a key's name."""
+    for key in sorted(set(table) - known):
+        raise AuthorError(f"{where}: unknown key {key!r}; the keys are {', '.join(sorted(known))}")

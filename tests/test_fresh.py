@@ -1,0 +1,37 @@
+"""What is committed under source/ and release/ is what the assignments give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autograder import build, release
+from autograder.course import Course
+from autograder.leak import leaks
+
+COURSE = Course(Path(__file__).parent.parent)
+
+
+def names(paths):
+    return [path.relative_to(COURSE.root).as_posix() for path in paths]
+
+
+def test_source_is_fresh():
+    assert names(build.stale(COURSE)) == [], "source/ is stale: run `make build` and commit what it changes"
+
+
+@pytest.mark.slow
+def test_release_is_fresh():
+    pytest.importorskip("nbgrader")
+
+    assert names(release.stale(COURSE)) == [], (
+        "release/ is stale: run `make release` and commit what it changes"
+    )
+
+
+@pytest.mark.parametrize("topic_id", COURSE.topic_ids())
+def test_nothing_secret_is_committed_where_students_look(topic_id):
+    folders = [COURSE.source / topic_id, COURSE.release / topic_id]
+
+    assert [str(leak) for leak in leaks(COURSE.topic(topic_id), folders)] == []
