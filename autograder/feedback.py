@@ -23,7 +23,6 @@ _PERSON = "A person will look at it. (Teacher: run `autograder release` again.)"
 def write_outputs(cell: Any, topic: Topic, task: TaskReport | None) -> None:
     """Write sentences (a stream), then the score (nbgrader reads a plain float's text, to the last digit)."""
     points = float(cell.metadata.nbgrader.points)
-    cell.execution_count = 1
     doubt = _doubt(task, points)
     if task is None or doubt:
         cell.metadata["autograder"] = {"is_open": True}
@@ -35,7 +34,7 @@ def write_outputs(cell: Any, topic: Topic, task: TaskReport | None) -> None:
     }
     cell.outputs = [
         new_output("stream", name="stdout", text=f"{said(task, topic)}\n"),
-        new_output("execute_result", score, execution_count=1),
+        new_output("execute_result", score),
     ]
 
 
@@ -62,8 +61,9 @@ def said(task: TaskReport, topic: Topic) -> str:
         if result.outcome == "failed" and not result.is_hidden:
             lines += [f"- {_plain(result.sentence)}"]
             lines += [f"  {_plain(result.lesson)}"] if result.lesson else []
-    if task.hint:
-        lines.append(f"Hint: {_plain(task.hint)}")
+    hint = _plain(task.hint)
+    if hint and f"- {hint}" not in lines:
+        lines.append(f"Hint: {hint}")
     return "\n".join(lines)
 
 
