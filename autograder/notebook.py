@@ -97,7 +97,9 @@ def _cell_lines(text: str) -> list[int]:
 def _read_cell(topic: Topic, raw: Any, line: int) -> LessonCell:
     where = f"{topic.lesson_path}:{line}"
     options = dict(raw.metadata)
-    options.pop("title", None)  # a note of the author after `# %%`
+    # a note of the author after `# %%`, and what jupytext keeps of blank lines
+    for ignored in ("title", "lines_to_next_cell", "lines_to_end_of_cell_marker"):
+        options.pop(ignored, None)
     known = {"task"} if raw.cell_type == "code" else {"question", "points"}
     if raw.cell_type not in ("code", "markdown"):
         raise AuthorError(f"{where}: a {raw.cell_type} cell; use '# %%' or '# %% [markdown]'")
