@@ -64,6 +64,7 @@ class Examination:
         self._reference: ModuleType | None = None
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
+        self._uncollected: list[str] = []
 
     # --- fixtures that stand in the place of the student's own -----------------------------------------------------
 
@@ -81,8 +82,17 @@ class Examination:
 
     # --- the run ---------------------------------------------------------------------------------------------------
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._uncollected.append(report.longreprtext.strip().splitlines()[-1])
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if self._uncollected or not session.items:
+            said = "; ".join(self._uncollected) or "it holds no test"
+            error = f"{self._topic.folder}: the suite cannot be collected: {said}"
+            self._answer({"error": error, "kind": "AuthorError"})
+            return True
         self._answer({"collected": [_describe(item) for item in session.items]})
         for line in self._requests:
             request = json.loads(line)
