@@ -357,6 +357,20 @@ def test_the_page_says_score_public_fault_and_hint_and_nothing_hidden(course):
     assert "hidden" not in page.split("<body>")[1]
 
 
+def test_the_page_says_each_fault_once_and_not_too_many(course):
+    hand_in(course)
+    report = report_of()
+    (double, halve), (public, _) = report.tasks, report.tasks[0].results
+    faults = tuple(replace(public, sentence=f"fault {number // 2}") for number in range(20))
+    report = replace(report, tasks=(replace(double, results=faults, hint="fault 0"), halve))
+
+    gradebook.record(course, [report])
+
+    page = page_of(course)
+    assert [page.count(f"fault {number}\n") for number in range(6)] == [1, 1, 1, 1, 1, 0]
+    assert "and 5 more, which `autograder check double` shows" in page
+
+
 def test_the_page_runs_nothing_that_a_student_wrote(course):
     evil = "<script>alert(1)</script> <img src=x onerror=alert(1)> [x](javascript:alert(1)) <javascript:1>"
     hand_in(course, "<b>ada", notebook=answered(course, evil))
