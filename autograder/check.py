@@ -49,7 +49,7 @@ def check_command(task: str | None, folder: Path) -> int:
     colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     width, plain = shutil.get_terminal_size().columns, not can_write("█░", sys.stdout.encoding)
     print(run.progress.title)
-    for line in lines(run.progress, width=width, ascii_only=plain):
+    for line in lines(run.progress, width=width, ascii_only=plain, printed=True):
         print("".join(_coloured(text, _ANSI[look] if colours else "") for text, look in line.spans))
     return 0 if run.progress.next_task is None else 1
 

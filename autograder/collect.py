@@ -28,7 +28,8 @@ from autograder.topic import Topic
 
 MODULE_BYTES = 1_000_000  #: the most that a module may hold
 MEMBERS = 10_000  #: the most entries that are looked at in one parcel
-STREAM_BYTES = 100_000_000  #: the most that is decompressed, or read of an archive, to find the module
+PARCEL_BYTES = 25_000_000  #: the most that an archive may hold as it lies there
+STREAM_BYTES = 100_000_000  #: the most that is decompressed to find the module
 RATIO = 200  #: how many times its packed size a module may be
 DEPTH = 2  #: folders that may stand above the module
 
@@ -85,17 +86,17 @@ def collect(path: Path, topic: Topic, student: str | None = None) -> Submission:
 
 def submissions(course: Course, topic: Topic) -> list[Submission]:
     """Collect what lies in submitted/<student>/<id>, in the order of the students' names."""
-    found = []
-    for folder in sorted(course.submitted.glob("*")):
-        parcel = folder / topic.id
-        if folder.is_symlink() or parcel.is_symlink():
-            complaint = (
-                f"{folder.name}/{topic.id}: a symbolic link for a folder; hand in the files themselves"
-            )
-            found.append(Submission(folder.name, topic.id, parcel, None, (complaint,)))
-        elif parcel.is_dir():
-            found.append(collect(parcel, topic, folder.name))
-    return found
+    folders = sorted(course.submitted.glob(f"*/{topic.id}"))
+    return [collect_in_place(folder, topic) for folder in folders if folder.is_dir()]
+
+
+def collect_in_place(folder: Path, topic: Topic) -> Submission:
+    """Collect submitted/<student>/<id>; a link for either folder may lead to somebody else's work."""
+    student = folder.parent.name
+    if folder.is_symlink() or folder.parent.is_symlink():
+        complaint = f"{student}/{topic.id}: a symbolic link for a folder; hand in the files themselves"
+        return Submission(student, topic.id, folder, None, (complaint,))
+    return collect(folder, topic, student)
 
 
 def _module(path: Path, topic: Topic, complaints: list[str]) -> bytes:
@@ -273,8 +274,8 @@ def _file(path: Path) -> BufferedIOBase:
         fault = "not a plain file"
     elif what.st_nlink > 1:
         fault = "a hard link, so another name of a file that may be somebody else's"
-    elif what.st_size > STREAM_BYTES:
-        fault = f"larger than {STREAM_BYTES // 1_000_000} MB"
+    elif what.st_size > PARCEL_BYTES:
+        fault = f"larger than {PARCEL_BYTES // 1_000_000} MB"
     if fault:
         os.close(descriptor)
         raise _Complaint(f"{_shown(path.name)}: {fault}; hand in a plain file")

@@ -9,14 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
 from autograder import gradebook, store
@@ -26,7 +18,8 @@ from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.examine import close_judges, report_on
 from autograder.release import release
-from autograder.report import Report, TaskReport
+from autograder.report import Report
+from autograder.screen import progress_bar, said, score_cell
 from autograder.topic import Topic
 
 DEFAULT = ("01_neural_network_basics", "04_convolutional_networks")
@@ -54,7 +47,7 @@ def demo(
     course = Course(scratch)
     path = course.cache / _STAMP
     if not path.is_file() or path.read_text(encoding="utf-8") != stamp or not _has_reports(course, topics):
-        _make(repo, scratch, topics, console, allow_unisolated)
+        _make(repo, scratch, topics, allow_unisolated)
         path.write_text(stamp, encoding="utf-8")
     for topic in course.topics(tuple(topic.id for topic in topics)):
         console.print(_table(topic, cohort(topic), store.reports(course, topic.id)))
@@ -76,14 +69,12 @@ def _stamp(repo: Course, topics: tuple[Topic, ...]) -> str:
     return "\n".join(parts)
 
 
-def _make(
-    repo: Course, scratch: Path, topics: tuple[Topic, ...], console: Console, allow_unisolated: bool
-) -> None:
+def _make(repo: Course, scratch: Path, topics: tuple[Topic, ...], allow_unisolated: bool) -> None:
     """Lay out the course, and take the class through every step."""
     _lay_out(repo, scratch, topics)
     course = Course(scratch)
     ids = tuple(topic.id for topic in topics)
-    with _progress(console) as progress:
+    with progress_bar() as progress:
         step = progress.add_task("release the assignments", total=len(ids))
         for topic_id in ids:
             release(course, (topic_id,))
@@ -113,17 +104,6 @@ def _make(
         for topic_id in ids:
             gradebook.feedback(course, topic_id, lambda student: progress.advance(step))
         gradebook.export(course, course.root / "grades.csv")
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
 
 
 def _lay_out(repo: Course, scratch: Path, topics: tuple[Topic, ...]) -> None:
@@ -161,24 +141,11 @@ def _table(topic: Topic, students: list[Student], reports: tuple[Report, ...]) -
     found = {report.student: report for report in reports}
     for student in students:
         report = found[student.name]
-        scores = [_score(task) for task in report.tasks]
+        scores = [score_cell(task) for task in report.tasks]
         table.add_row(
-            student.name, escape(student.story), *scores, f"{report.score:.4g}", escape(_said(report))
+            student.name, escape(student.story), *scores, f"{report.score:.4g}", escape(said(report))
         )
     return table
-
-
-def _score(task: TaskReport) -> str:
-    if task.status == "broken":
-        return "[magenta]?[/]"
-    colour = "green" if task.score == task.points else "red" if task.score == 0 else "yellow"
-    return f"[{colour}]{task.score:.3g}[/]"
-
-
-def _said(report: Report) -> str:
-    """The first thing that a student reads: a complaint about the parcel, else the first hint."""
-    words = [*report.complaints, *(task.hint for task in report.tasks if task.hint)]
-    return " ".join(words[0].split())[:160] if words else "All tests passed."
 
 
 def _say_where(course: Course, console: Console) -> None:

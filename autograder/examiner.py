@@ -226,7 +226,7 @@ def pytest_arguments(topic: Topic) -> list[str]:
     """Return the command line under which a topic's suite is collected, untouched by any file around it."""
     arguments = [str(topic.public_tests_path), str(topic.hidden_tests_path)]
     arguments += ["-c", os.devnull, f"--rootdir={topic.folder}", "--noconftest", "--import-mode=importlib"]
-    for plugin in ("cacheprovider", "unraisableexception", "threadexception", "faulthandler", "terminal"):
+    for plugin in ("cacheprovider", "unraisableexception", "threadexception", "faulthandler", "terminal", "autograder-student-run"):
         arguments += ["-p", f"no:{plugin}"]
     return [*arguments, "-p", "autograder.plugin", "--capture=no"]
 

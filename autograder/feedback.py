@@ -23,17 +23,18 @@ _PERSON = "A person will look at it. (Teacher: run `autograder release` again.)"
 def write_outputs(cell: Any, topic: Topic, task: TaskReport | None) -> None:
     """Write sentences (a stream), then the score (nbgrader reads a plain float's text, to the last digit)."""
     points = float(cell.metadata.nbgrader.points)
-    cell.execution_count = 1
     doubt = _doubt(task, points)
     if task is None or doubt:
         cell.metadata["autograder"] = {"is_open": True}
         cell.outputs = [new_output("stream", name="stdout", text=f"{doubt}\n")]
         return
-    text = said(task, topic)
-    score = repr(float(task.score))
+    score = {
+        "text/plain": repr(float(task.score)),
+        "text/html": f"<strong>{task.score:.4g}</strong> of {task.points:g} points",
+    }
     cell.outputs = [
-        new_output("stream", name="stdout", text=f"{text}\n"),
-        new_output("execute_result", {"text/plain": score}, execution_count=1),
+        new_output("stream", name="stdout", text=f"{said(task, topic)}\n"),
+        new_output("execute_result", score),
     ]
 
 
@@ -52,17 +53,17 @@ def _doubt(task: TaskReport | None, points: float) -> str:
 
 
 def said(task: TaskReport, topic: Topic) -> str:
-    """Say how a task went: its score, what failed of the public tests, the hint; of hidden tests, nothing."""
+    """Say how a task went: what failed of the public tests, the hint; of hidden tests only how many."""
     about = topic.task(task.task)
     heading = f"{about.number} {about.title}".strip()
-    passed = f"{task.tests_passed} of {task.tests_total} tests passed"
-    lines = [f"{heading}: {task.score:.4g} of {task.points:g} points, {passed}"]
+    lines = [f"{heading}: {task.tests_passed} of {task.tests_total} tests passed"]
     for result in task.results:
         if result.outcome == "failed" and not result.is_hidden:
             lines += [f"- {_plain(result.sentence)}"]
             lines += [f"  {_plain(result.lesson)}"] if result.lesson else []
-    if task.hint:
-        lines.append(f"Hint: {_plain(task.hint)}")
+    hint = _plain(task.hint)
+    if hint and f"- {hint}" not in lines:
+        lines.append(f"Hint: {hint}")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 _STORES = ("STORE_NAME", "STORE_GLOBAL")
-_OF_EVERY_MODULE = {"__name__", "__build_class__"}
+_OF_EVERY_MODULE = {"__name__", "__classdict__", "__conditional_annotations__"}
 
 
 def stripped(code: CodeType) -> str | None:

@@ -40,7 +40,7 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets import Bool, Integer
 
 from autograder.answers import lay
-from autograder.collect import collect
+from autograder.collect import collect_in_place
 from autograder.course import Course, find_course
 from autograder.errors import AutograderError, CourseError
 from autograder.examine import report_on
@@ -134,7 +134,7 @@ class Examine(preprocessors.NbGraderPreprocessor):  # type: ignore[misc]
         topic = course.topic(names["assignment"])
         coursedir = self.parent.parent.coursedir
         parcel = coursedir.format_path(coursedir.submitted_directory, names["student"], topic.id)
-        submission = collect(Path(parcel), topic, names["student"])
+        submission = collect_in_place(Path(parcel), topic)
         report = report_on(course, submission, seed=self.seed, allow_unisolated=self.allow_unisolated)
         tasks = {task.task: task for task in report.tasks}
         for cell in nb.cells:
@@ -188,17 +188,25 @@ def _released(course: Course, assignment: str) -> dict[str, Any]:
 
 
 class _PlainCopy(base.BaseConverter):  # type: ignore[misc]
-    """Copy named plain files out of a parcel; nbgrader's own copy follows links and reads devices."""
+    """Copy nbgrader's own files out of a parcel, and the module as examined; its own copy follows links."""
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
         parcel = Path(self._format_source(assignment_id, student_id))
         folder = Path(self._format_dest(assignment_id, student_id))
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (*COPIED, *self.exclude_overwriting.get(assignment_id, [])):
-            source = parcel / name
-            if not source.is_symlink() and source.is_file() and source.stat().st_size <= 1_000_000:
-                (folder / name).unlink(missing_ok=True)
-                shutil.copyfile(source, folder / name)
+        for name in COPIED:
+            file = parcel / name
+            if not file.is_symlink() and file.is_file() and file.stat().st_size <= 1000:
+                _write_anew(folder / name, file.read_bytes())
+        topic = find_course(Path(self.coursedir.root)).topic(assignment_id)
+        source = collect_in_place(parcel, topic).source
+        if source is not None:
+            _write_anew(folder / f"{topic.module}.py", source)
+
+
+def _write_anew(path: Path, content: bytes) -> None:
+    path.unlink(missing_ok=True)  # nbgrader leaves what it wrote without the right to write
+    path.write_bytes(content)
 
 
 class Autograde(autograde.Autograde, _PlainCopy):  # type: ignore[misc]

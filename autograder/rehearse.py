@@ -30,7 +30,6 @@ def rehearse(topic: Topic, folder: Path) -> Path:
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-    from traitlets.config import Config
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in render(topic).items():
@@ -43,7 +42,7 @@ def rehearse(topic: Topic, folder: Path) -> Path:
         timeout=SECONDS,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
-        config=Config({"KernelManager": {"transport": "tcp" if os.name == "nt" else "ipc"}}),
+        extra_arguments=["--log-level=ERROR"],
     )
     failure = ""
     try:

@@ -10,7 +10,9 @@ import textwrap
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from autograder.faults import plain
 from autograder.progress import Progress, TaskProgress
+from autograder.trial import Trial
 
 Look = Literal["title", "passed", "failed", "quiet", "text", "command"]
 BAR = 10  #: cells of a bar
@@ -23,8 +25,10 @@ class Line(NamedTuple):
     spans: tuple[tuple[str, Look], ...]
 
 
-def lines(report: Progress, *, width: int = 80, ascii_only: bool = False) -> list[Line]:
-    """Lay the report out for a terminal of that many columns."""
+def lines(
+    report: Progress, *, width: int = 80, ascii_only: bool = False, printed: bool = False
+) -> list[Line]:
+    """Lay the report out for a terminal of that many columns; `printed` adds what the next test printed."""
     bars = width >= 60
     names = [f"{task.number} {task.title}".strip() for task in report.tasks]
     counts = [_count(task) for task in report.tasks]
@@ -42,10 +46,10 @@ def lines(report: Progress, *, width: int = 80, ascii_only: bool = False) -> lis
     found.append(Line(()))
     for text in report.warnings:
         found += _wrapped(text, "failed", width)
-    return found + _closing(report, width)
+    return found + _closing(report, width, printed=printed)
 
 
-def _closing(report: Progress, width: int) -> list[Line]:
+def _closing(report: Progress, width: int, *, printed: bool) -> list[Line]:
     task = report.next_task
     if task is None:
         return [*_wrapped(_ALL_PASS, "passed", width), *_reach(report, width)]
@@ -54,8 +58,17 @@ def _closing(report: Progress, width: int) -> list[Line]:
     found = [Line((("  Next: ", "title"), (f"{task.number} {task.title}".strip(), "text")))]
     found += _wrapped(fault.sentence, "failed", width, indent=4)
     found += _wrapped(fault.lesson, "text", width, indent=4)
+    if printed and fault.printed:
+        found.append(Line((("    It printed:", "text"),)))
+        found += [Line(((f"      {row}", "quiet"),)) for row in _printed(fault)]
     found.append(Line(((f"    {command(task)}", "command"),)))
     return found + _reach(report, width)
+
+
+def _printed(fault: Trial) -> list[str]:
+    """The last lines that a test printed, made harmless."""
+    rows = [plain(row, 200) for row in fault.printed.splitlines()]
+    return [row for row in rows if row][-10:]
 
 
 def command(task: TaskProgress) -> str:
@@ -117,7 +130,7 @@ def can_write(text: str, encoding: str | None) -> bool:
 
 def to_text(report: Progress, *, width: int = 80, ascii_only: bool = False) -> str:
     """The report as plain text."""
-    rows = lines(report, width=width, ascii_only=ascii_only)
+    rows = lines(report, width=width, ascii_only=ascii_only, printed=True)
     return "\n".join([report.title, *("".join(text for text, _ in row.spans) for row in rows)])
 
 
@@ -130,6 +143,8 @@ def to_html(report: Progress) -> str:
             f"<p><b>Next: {_escaped(f'{task.number} {task.title}')}</b><br>"
             f"{_escaped(fault.sentence)}<br><i>{_escaped(fault.lesson)}</i></p>"
         )
+        if fault.printed:
+            closing += f"<p>It printed:</p><pre>{_escaped(chr(10).join(_printed(fault)))}</pre>"
     warnings = "".join(f"<p>{_escaped(text)}</p>" for text in report.warnings)
     return f"<div><b>{_escaped(report.title)}</b><table>{rows}</table>{warnings}{closing}</div>"
 

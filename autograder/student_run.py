@@ -75,7 +75,7 @@ class StudentRun:
 
         module, lesson = module_path(item.path), lesson_of(getattr(item, "function", None))
         outcome: Outcome = "passed" if report.passed else "failed"
-        sentence = "Skipped, which counts as not passed." if report.skipped else ""
+        sentence, printed = "Skipped, which counts as not passed." if report.skipped else "", ""
         if report.failed and call.excinfo:
             error = call.excinfo.value
             if report.when == "setup" and not is_students(error, module.stem):
@@ -86,6 +86,7 @@ class StudentRun:
             if self.config.getoption("tbstyle", "auto") in ("auto", "line"):
                 report.longrepr = said  # type: ignore[assignment]
             report.when = "call"
+            printed = _ending(report.capstdout, 800)
             report.sections = [(title, _ending(text)) for title, text in report.sections]
             cut_to(error, {str(module), str(item.path)})
         marker = item.get_closest_marker("task")
@@ -101,6 +102,7 @@ class StudentRun:
                 sentence=sentence,
                 lesson=lesson,
                 task_tests=0 if some else self.tests_of.get((item.path, task_of(item)), 0),
+                printed=printed,
             )
         )
 

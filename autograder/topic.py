@@ -131,14 +131,16 @@ class Topic:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise AuthorError(f"{path}: {kind!r} must be a list of tables; write [[{kind}]]")
         solution = self.solution_path.read_text(encoding="utf-8")
-        names: set[str] = set()
+        seen: set[tuple[str, str]] = set()
         for number, entry in enumerate(entries):
             name = entry.get("name", "without a name")
             where = f"{place(path, f'[[{kind}]]', number)}: {kind} {number + 1} ({name!r})"
             self._check_replacement(entry, ("task", "name", "find", "replace", *more), solution, where)
-            if name in names:
-                raise AuthorError(f"{where}: this name is taken; give each {kind} a name of its own")
-            names.add(name)
+            if (entry["task"], name) in seen:
+                raise AuthorError(
+                    f"{where}: this name is taken; give each {kind} of a task a name of its own"
+                )
+            seen.add((entry["task"], name))
         return entries
 
     def _check_replacement(

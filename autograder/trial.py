@@ -28,6 +28,7 @@ class Trial:
     sentence: str  #: what went wrong, '' where nothing did
     lesson: str  #: the test's docstring: what to think about
     task_tests: int  #: how many tests the task has in that file, 0 where only some were looked at
+    printed: str = ""  #: the end of what a failing test printed
 
 
 class Terminal(Protocol):

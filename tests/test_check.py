@@ -161,13 +161,13 @@ class Texts(HTMLParser):
 
 def test_every_text_in_the_page_is_escaped():
     evil = "<script>alert(1)</script>&"
-    trial = Trial("t", "f", "m", evil, 1.0, "failed", evil, evil, 1)
+    trial = Trial("t", "f", "m", evil, 1.0, "failed", evil, evil, 1, printed=evil)
     progress = Progress(evil, (TaskProgress(evil, evil, evil, (trial,), 3.0, 9.0),), (evil,))
 
     page = Texts(Checked(PublicRun(progress))._repr_html_())
 
     assert "script" not in page.tags
-    assert page.text.count(evil) >= 6
+    assert page.text.count(evil) >= 7
     assert "script" not in Texts(Checked(PublicRun(None, evil))._repr_html_()).tags
 
 
@@ -177,6 +177,15 @@ def test_the_page_shows_what_is_next(folder):
     assert page.tags.count("tr") == 1
     assert "halve: not started yet." in page.text
     assert "One <each>." in page.text
+
+
+def test_what_a_failing_test_printed_is_shown_for_debugging(folder):
+    (folder / "sums.py").write_text(MODULE.replace("x + x", "x").replace('"x is"', '"\\x1b[31m<b>x is"'))
+
+    checked = check("double")
+
+    assert "    It printed:\n      <b>x is 2\n    pytest -k double" in repr(checked)
+    assert "<b>x is 2" in Texts(checked._repr_html_()).text
 
 
 def test_attempt_lets_a_lesson_go_on_where_a_function_is_not_started(capsys):

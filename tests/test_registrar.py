@@ -350,7 +350,8 @@ def test_the_page_says_score_public_fault_and_hint_and_nothing_hidden(course):
     gradebook.record(course, [report_of()])
 
     page = page_of(course)
-    assert "1.1 Double: 0.3 of 60 points, 0 of 2 tests passed" in page
+    assert "1.1 Double: 0 of 2 tests passed" in page
+    assert "<strong>0.3</strong> of 60 points" in page
     assert "double: wrong &lt;b&gt;value&lt;/b&gt;." in page
     assert "Hint: Twice, not thrice." in page
     assert "hidden" not in page.split("<body>")[1]
@@ -386,6 +387,15 @@ def test_a_parcel_is_left_as_it_was_and_only_plain_known_files_are_copied(course
     copied = {path.name for path in (course.root / "autograded/ada" / ID).iterdir()}
     public = {path.name for path in course.release.joinpath(ID).iterdir()}
     assert copied == public | {"timestamp.txt", "submission_secret.txt"}
+    assert "return 2 * x" in (course.root / "autograded/ada" / ID / "tiny.py").read_text()
+
+
+def test_the_module_that_was_examined_lies_in_autograded(course):
+    folder = hand_in(course)
+    (folder / "tiny.py").rename(folder / "tiny (1).py")
+
+    gradebook.record(course, [report_of()])
+
     assert "return 2 * x" in (course.root / "autograded/ada" / ID / "tiny.py").read_text()
 
 
@@ -443,14 +453,14 @@ def test_a_students_name_may_be_odd(course, student):
 def test_what_stops_one_stops_nobody_else(course, monkeypatch):
     for student in ("ada", "bob", "cyd"):
         hand_in(course, student)
-    real = registrar.collect
+    real = registrar.collect_in_place
 
-    def failing(path, topic, student):
-        if student == "bob":
+    def failing(folder, topic):
+        if folder.parent.name == "bob":
             raise ZeroDivisionError("a bug of ours")
-        return real(path, topic, student)
+        return real(folder, topic)
 
-    monkeypatch.setattr(registrar, "collect", failing)
+    monkeypatch.setattr(registrar, "collect_in_place", failing)
 
     with pytest.raises(CourseError, match=r"1 of 1 not graded: bob \(ZeroDivisionError: a bug of ours\)"):
         gradebook.record(course, [report_of(student) for student in ("ada", "bob", "cyd")])

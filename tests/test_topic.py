@@ -8,6 +8,15 @@ from factory import make_topic, write_files
 from autograder.errors import AuthorError
 from autograder.topic import read_topic
 
+AGAIN = """[[mistake]]
+task = "double"
+name = "squared instead of doubled"
+find = "return doubled_at_last"
+replace = "return x**2"
+hint = "Doubling adds a number to itself."
+
+[[alternative]]"""
+
 
 def test_a_topic_is_read(tmp_path):
     topic = make_topic(tmp_path / "01_tiny")
@@ -123,8 +132,8 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
             r"mistakes\.toml:8: .*: 'replace' is 'find' again",
         ),
         (
-            ("never counted the calls", "squared instead of doubled"),
-            r"mistakes\.toml:8: .*: this name is taken",
+            ("[[alternative]]", AGAIN),
+            r"mistakes\.toml:15: .*: this name is taken",
         ),
     ],
 )
