@@ -39,6 +39,15 @@ from autograder.topic import Topic, read_topic
 
 #: after so many tests of one task that ran over a budget or killed the worker, its other tests are not run
 _PATIENCE = 2
+#: plugins of pytest's and ours that only cost time here, or speak to a person
+_UNUSED = (
+    "cacheprovider",
+    "unraisableexception",
+    "threadexception",
+    "faulthandler",
+    "terminal",
+    "autograder-student-run",
+)
 _OURS = (AutograderError, CannotCross, MemoryError)
 
 
@@ -236,7 +245,7 @@ def pytest_arguments(topic: Topic) -> list[str]:
     """Return the command line under which a topic's suite is collected, untouched by any file around it."""
     arguments = [str(topic.public_tests_path), str(topic.hidden_tests_path)]
     arguments += ["-c", os.devnull, f"--rootdir={topic.folder}", "--noconftest", "--import-mode=importlib"]
-    for plugin in ("cacheprovider", "unraisableexception", "threadexception", "faulthandler", "terminal", "autograder-student-run"):
+    for plugin in _UNUSED:
         arguments += ["-p", f"no:{plugin}"]
     return [*arguments, "-p", "autograder.plugin", "--capture=no"]
 

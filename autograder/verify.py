@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from autograder import build, store
+from autograder import build
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess
 from autograder.sandbox.rungs import choose
@@ -42,6 +42,7 @@ def verify(
     topic: Topic,
     *,
     is_full: bool = False,
+    keep: bool = True,
     allow_unisolated: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> list[Finding]:
@@ -49,6 +50,7 @@ def verify(
 
     Args:
         is_full: run the tests that train under all seeds too
+        keep: write signatures.json; else compare with it
         on_step: hears what is being tried
 
     Raises:
@@ -64,21 +66,15 @@ def verify(
         if findings:
             return findings
         findings += [*gates.alternatives(), *gates.mistakes()]
-        if not findings:
-            _write_signatures(topic, gates.signatures)
+        path, computed = topic.folder / "signatures.json", _signatures(gates.signatures)
+        if keep and not findings:
+            build.write_atomically(path, computed)
+        elif not keep and (not path.is_file() or path.read_bytes() != computed):
+            findings.append(Finding("signatures.json is fresh", f"refresh it: autograder verify {topic.id}"))
         return findings
     finally:
         wall.close()
         bare.close()
-
-
-def signatures_are_fresh(topic: Topic) -> bool:
-    """Say whether signatures.json was computed from the files as they are."""
-    try:
-        kept = json.loads((topic.folder / "signatures.json").read_text(encoding="utf-8"))
-        return bool(kept["suite"] == store.suite(topic))
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 class _Gates:
@@ -169,10 +165,6 @@ class _Gates:
                 yield Finding(f"both modes agree ({what})", sentence)
 
 
-def _write_signatures(topic: Topic, signatures: list[tuple[Mistake, list[str]]]) -> None:
-    entries = [
-        {"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures
-    ]
-    kept = {"suite": store.suite(topic), "signatures": entries}
-    text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
-    build.write_atomically(topic.folder / "signatures.json", text.encode())
+def _signatures(signatures: list[tuple[Mistake, list[str]]]) -> bytes:
+    entries = [{"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures]
+    return (json.dumps({"signatures": entries}, indent=1, ensure_ascii=False) + "\n").encode()
