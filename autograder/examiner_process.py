@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 from autograder import errors
@@ -44,8 +45,17 @@ class ExaminerProcess:
             self._start()
         return self._collected
 
-    def ask(self, source: bytes | None, seed: int, tests: list[str] | None = None) -> dict[str, Any] | None:
+    def ask(
+        self,
+        source: bytes | None,
+        seed: int,
+        tests: list[str] | None = None,
+        changes: dict[str, list[str]] | None = None,
+    ) -> dict[str, Any] | None:
         """Return the examiner's answer on a module's source (all tests, or some), or None if it crashed.
+
+        Args:
+            changes: for each test the places that it may change at once (`allowed_changes`); None for all
 
         Raises:
             AuthorError, SandboxError: the examiner cannot start, and why
@@ -54,7 +64,9 @@ class ExaminerProcess:
         encoded = None if source is None else base64.b64encode(source).decode()
         try:
             assert process.stdin is not None
-            process.stdin.write(json.dumps({"source": encoded, "seed": seed, "tests": tests}) + "\n")
+            process.stdin.write(
+                json.dumps({"source": encoded, "seed": seed, "tests": tests, "changes": changes}) + "\n"
+            )
             process.stdin.flush()
             return self._read(process)
         except (OSError, ValueError):
@@ -107,3 +119,9 @@ class ExaminerProcess:
             process.kill()
             process.communicate()
             self._errors.close()
+
+
+def allowed_changes(places: dict[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return what submissions may change, from what the solution changes in each test; "" stands for all fixtures."""
+    in_setups = {place for of_a_test in places.values() for place in of_a_test if place.startswith("setup ")}
+    return {"": sorted(in_setups)} | {test: sorted(of_a_test) for test, of_a_test in places.items()}

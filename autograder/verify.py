@@ -166,5 +166,7 @@ class _Gates:
 
 
 def _signatures(signatures: list[tuple[Mistake, list[str]]]) -> bytes:
-    entries = [{"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures]
+    entries = [
+        {"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures
+    ]
     return (json.dumps({"signatures": entries}, indent=1, ensure_ascii=False) + "\n").encode()

@@ -28,6 +28,7 @@ class Changes:
         self.places: set[str] = set()  #: places that the code changed, or would have
         self.are_held_back = False
         self._ways_back: dict[int, tuple[Any, Callable[[], None]]] = {}
+        self._kept: list[dict[int, tuple[Any, Callable[[], None]]]] = []
 
     def begin(self, allowed: frozenset[str] | None) -> None:
         """Start a phase of a test, under a rule."""
@@ -54,11 +55,23 @@ class Changes:
             self._ways_back[id(cell)] = cell, _way_back(cell)
         write()
 
+    def keep(self) -> None:
+        """Let the changes made so far, which fixtures asked for, outlive this test."""
+        self._kept.append(self._ways_back)
+        self._ways_back = {}
+
     def undo(self) -> None:
-        """Put every argument back to what it held before its first change."""
+        """Put every argument back to what it held before this test changed it first."""
         ways, self._ways_back = self._ways_back, {}
         for _, way_back in reversed(ways.values()):
             way_back()
+
+    def undo_all(self) -> None:
+        """Put every argument back to what it held before this submission."""
+        self.undo()
+        while self._kept:
+            self._ways_back = self._kept.pop()
+            self.undo()
 
 
 def _writer(cell: Any, value: Any) -> Callable[[], None]:
