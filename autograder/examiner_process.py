@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
@@ -15,6 +16,8 @@ from autograder import errors
 from autograder.errors import AutograderError
 from autograder.report import Isolation
 from autograder.topic import Topic
+
+_GOODBYE_SECONDS = 10.0
 
 
 class ExaminerProcess:
@@ -116,8 +119,15 @@ class ExaminerProcess:
         """End the process, with its zygote and its workers."""
         if self._process is not None:
             process, self._process = self._process, None
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # it then ends by itself, and leaves nothing behind
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GOODBYE_SECONDS)
             process.kill()
-            process.communicate()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
             self._errors.close()
 
 

@@ -19,7 +19,7 @@ from autograder.errors import SandboxError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.imports import imports_outside
 from autograder.report import Isolation, Outcome, Report, TaskReport, TestResult
-from autograder.sandbox.rungs import choose
+from autograder.sandbox.ladder import choose
 from autograder.submission import Submission
 from autograder.topic import Task, Topic
 
@@ -53,10 +53,17 @@ class ManifestTest:
 class Judge:
     """Examines submissions of one topic under one seed. A context manager; not shared between threads."""
 
-    def __init__(self, topic: Topic, *, seed: int, allow_unisolated: bool = False) -> None:
+    def __init__(
+        self,
+        topic: Topic,
+        *,
+        seed: int,
+        allow_unisolated: bool = False,
+        only: Isolation | None = None,
+    ) -> None:
         self.topic = topic
         self.seed = seed
-        self.isolation: Isolation = choose(allow_unisolated=allow_unisolated)
+        self.isolation: Isolation = choose(allow_unisolated=allow_unisolated, only=only)
         self._examiner = ExaminerProcess.behind_the_wall(topic, self.isolation)
         self._manifest: tuple[ManifestTest, ...] | None = None
         self._signatures: Signatures = read_signatures(topic)

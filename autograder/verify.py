@@ -15,7 +15,7 @@ from typing import Any
 from autograder import build
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess
-from autograder.sandbox.rungs import choose
+from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
 from autograder.topic import Alternative, Mistake, Topic
 

@@ -34,6 +34,7 @@ _MAX_CALLS = 200_000  #: answers and calls in one test
 _LOOK_EVERY = 512  #: answers after which the CPU time is looked at, however fast they come
 #: what one worker may have us keep: parameters, and in one answer objects
 _MAX_MIRRORS, _MAX_HANDLES = 20_000, 20_000
+_SCRATCH_MB, _SCRATCH_FILES = 64, 4096
 _MAX_NESTED = 40  #: callbacks within callbacks
 
 
@@ -225,6 +226,8 @@ class Session:
 
         Time is counted in ticks at which this process was awake itself: a machine that stood still costs no mark.
         """
+        if self.process.has_filled_its_scratch(_SCRATCH_MB, _SCRATCH_FILES):
+            self._end(LimitExceeded(f"{self._what}your code wrote more than {_SCRATCH_MB} MB of files"))
         cpu = self.process.cpu_seconds()
         is_asleep = cpu == self._cpu_before and self.process.is_asleep()
         self._idle_ticks = self._idle_ticks + 1 if is_asleep else 0
