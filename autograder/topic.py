@@ -51,6 +51,16 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class Equivalent:
+    """A mutant of the solution that computes the same, so that no test can fail it (see mutants.py)."""
+
+    find: str
+    replace: str
+    reason: str
+    task: str = ""
+
+
+@dataclass(frozen=True)
 class Topic:
     """One assignment as its author wrote it."""
 
@@ -111,7 +121,8 @@ class Topic:
         Raises:
             AuthorError: mistakes.toml is malformed, names no task of this topic, or does not fit the solution
         """
-        return tuple(Mistake(**entry) for entry in self._replacements("mistake", ("hint",)))
+        entries = self._replacements("mistake", ("task", "name", "find", "replace", "hint"))
+        return tuple(Mistake(**entry) for entry in entries)
 
     @cached_property
     def alternatives(self) -> tuple[Alternative, ...]:
@@ -120,40 +131,59 @@ class Topic:
         Raises:
             AuthorError: as for `mistakes`
         """
-        return tuple(Alternative(**entry) for entry in self._replacements("alternative", ()))
+        entries = self._replacements("alternative", ("task", "name", "find", "replace"))
+        return tuple(Alternative(**entry) for entry in entries)
 
-    def _replacements(self, kind: str, more: tuple[str, ...]) -> list[dict[str, str]]:
+    @cached_property
+    def equivalents(self) -> tuple[Equivalent, ...]:
+        """The mutants that no test can fail, read on first use.
+
+        Raises:
+            AuthorError: as for `mistakes`, or a reason is missing
+        """
+        entries = self._replacements("equivalent", ("find", "replace", "reason"), ("task",))
+        return tuple(Equivalent(**entry) for entry in entries)
+
+    def _replacements(
+        self, kind: str, needed: tuple[str, ...], optional: tuple[str, ...] = ()
+    ) -> list[dict[str, str]]:
         """Read the tables of one kind from mistakes.toml, and check each against the solution."""
         path = self.mistakes_path
         table = read_toml(path)
-        refuse_unknown_keys(table, {"mistake", "alternative"}, str(path))
+        refuse_unknown_keys(table, {"mistake", "alternative", "equivalent"}, str(path))
         entries = table.get(kind, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise AuthorError(f"{path}: {kind!r} must be a list of tables; write [[{kind}]]")
         solution = self.solution_path.read_text(encoding="utf-8")
         seen: set[tuple[str, str]] = set()
         for number, entry in enumerate(entries):
-            name = entry.get("name", "without a name")
-            where = f"{place(path, f'[[{kind}]]', number)}: {kind} {number + 1} ({name!r})"
-            self._check_replacement(entry, ("task", "name", "find", "replace", *more), solution, where)
-            if (entry["task"], name) in seen:
-                raise AuthorError(
-                    f"{where}: this name is taken; give each {kind} of a task a name of its own"
-                )
-            seen.add((entry["task"], name))
+            name = f" ({entry.get('name', 'without a name')!r})" if "name" in needed else ""
+            where = f"{place(path, f'[[{kind}]]', number)}: {kind} {number + 1}{name}"
+            self._check_texts(entry, needed, optional, where)
+            self._check_replacement(entry, solution, where)
+            identity = (entry["task"], entry["name"]) if name else (entry["find"], entry["replace"])
+            if identity in seen:
+                cure = f"give each {kind} of a task a name of its own" if name else "remove one of the two"
+                raise AuthorError(f"{where}: this {'name is taken' if name else 'stands here twice'}; {cure}")
+            seen.add(identity)
         return entries
 
-    def _check_replacement(
-        self, entry: dict[str, Any], keys: tuple[str, ...], solution: str, where: str
+    def _check_texts(
+        self, entry: dict[str, Any], needed: tuple[str, ...], optional: tuple[str, ...], where: str
     ) -> None:
-        refuse_unknown_keys(entry, set(keys), where)
-        for key in keys:
+        refuse_unknown_keys(entry, {*needed, *optional}, where)
+        for key in (*needed, *(key for key in optional if key in entry)):
             if not isinstance(entry.get(key), str):
                 raise AuthorError(f"{where}: needs a text {key!r}; add it")
-        if entry["task"] not in {task.id for task in self.tasks}:
+        if "reason" in needed and not entry["reason"].strip():
+            raise AuthorError(f"{where}: 'reason' is empty; say why no right test can fail it")
+        if "task" in entry and entry["task"] not in {task.id for task in self.tasks}:
             raise AuthorError(
                 f"{where}: no task {entry['task']!r} in topic.toml; use one of {self._task_ids()}"
             )
+
+    @staticmethod
+    def _check_replacement(entry: dict[str, str], solution: str, where: str) -> None:
         count = solution.count(entry["find"])
         if count != 1:
             raise AuthorError(
