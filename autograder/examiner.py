@@ -228,6 +228,7 @@ class _Hire:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
+        config.option.tbstyle = "native"  # nobody reads the traceback, and pytest's own takes 50 ms to write
         config.pluginmanager.register(self._examination, "examination")
 
 

@@ -32,6 +32,8 @@ _TELLABLE = {
     "missing_name": "A name of the stub is missing in the module; keep the names of the stub.",
     "raised": "Your code raises an error for an input that the docstring allows.",
 }
+#: kinds of faults that say all there is to say: no mistake was made yet that a hint could name
+_NO_ANSWER = {"import_failed", "not_started", "missing_name"}
 _ELSE = "The public tests pass, a hidden one does not: read the docstring again, and try its edge cases."
 
 
@@ -153,7 +155,8 @@ def mark(
     passed = sum(result.weight for result in judged if result.outcome == "passed")
     score = task.points if passed == total and total else task.points * passed / total if total else 0.0
     failed = frozenset(result.test for result in judged if result.outcome == "failed")
-    known = diagnose(task.id, failed, signatures)
+    kinds = {results.get(test, {}).get("kind", "") for test in failed}
+    known = None if kinds <= _NO_ANSWER else diagnose(task.id, failed, signatures)
     hint = known.hint if known else _first_fault(judged, results)
     return TaskReport(task=task.id, score=score, points=task.points, results=judged, hint=hint)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from factory import make_course
 
-from autograder import answers, examine, gradebook, registrar, store
+from autograder import answers, autograde, examine, gradebook, registrar, store
 from autograder.course import Course
 from autograder.errors import CourseError, SandboxError
 from autograder.release import release
@@ -467,14 +467,14 @@ def test_a_students_name_may_be_odd(course, student):
 def test_what_stops_one_stops_nobody_else(course, monkeypatch):
     for student in ("ada", "bob", "cyd"):
         hand_in(course, student)
-    real = registrar.collect_in_place
+    real = autograde.collect_in_place
 
     def failing(folder, topic):
         if folder.parent.name == "bob":
             raise ZeroDivisionError("a bug of ours")
         return real(folder, topic)
 
-    monkeypatch.setattr(registrar, "collect_in_place", failing)
+    monkeypatch.setattr(autograde, "collect_in_place", failing)
 
     with pytest.raises(CourseError, match=r"1 of 1 not graded: bob \(ZeroDivisionError: a bug of ours\)"):
         gradebook.record(course, [report_of(student) for student in ("ada", "bob", "cyd")])
@@ -565,7 +565,7 @@ def test_a_gradebook_without_the_assignment_says_what_to_run(course):
 
 @pytest.mark.slow
 def test_a_locked_gradebook_is_waited_for_and_loses_nothing(course, judge, monkeypatch):
-    monkeypatch.setattr(registrar, "LOCK_SECONDS", 1.0)
+    monkeypatch.setattr(autograde, "LOCK_SECONDS", 1.0)
     hand_in(course)
     with gradebook._nbgrader(course) as api:
         holder = sqlite3.connect(course.root / "gradebook.db", isolation_level=None)
