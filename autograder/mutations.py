@@ -171,7 +171,8 @@ class _Maker:
             yield Edit(start, end, self._text[start + len(symbol) : end].strip(), "sign")
 
     def constant(self, node: ast.Constant) -> Iterator[Edit]:
-        value, others = node.value, ()  # type: tuple[object, tuple[object, ...]]
+        value = node.value
+        others: tuple[object, ...] = ()
         if isinstance(value, bool):
             others = (not value,)
         elif isinstance(value, int) and node not in self._whatever_is_left:
