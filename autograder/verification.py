@@ -50,6 +50,6 @@ def row(topic: Topic, verdict: Verdict, day: datetime.date) -> str:
         len(topic.alternatives),
         killed,
         equivalent,
-        "all hold" if not missed else f"{missed} findings",
+        f"{missed} missed" if missed else "all hold",
     ]
     return f"| {' | '.join(map(str, cells))} |"

@@ -10,6 +10,7 @@ import pytest
 from factory import HIDDEN, MISTAKES, Edit, make_course, make_topic
 
 from autograder import verify as gates
+from autograder.course import Course
 from autograder.errors import AuthorError
 from autograder.examiner_process import ExaminerProcess
 from autograder.mutants import Mutant
@@ -18,7 +19,7 @@ from autograder.stub import to_stub
 from autograder.survivors import Hunt, as_table
 from autograder.topic import Topic
 from autograder.verification import record, row
-from autograder.verify import Verdict, verify
+from autograder.verify import Finding, Verdict, verify
 
 MISTAKE = (
     '\n[[mistake]]\ntask = "{}"\nname = "one more, {}"\nfind = "{}"\nreplace = "{} + {}"\nhint = "Less."\n'
@@ -199,9 +200,12 @@ class TestRecord:
 
         assert line == "| 01_tiny | 2026-03-01 | 20 | 5 | 2 | 1 | 14 | 1 | all hold |"
 
-    def test_the_rows_of_other_assignments_are_kept(self, topic: Topic, tmp_path: Path) -> None:
-        from autograder.course import Course
+    def test_a_row_says_how_many_gates_do_not_hold(self, topic: Topic) -> None:
+        line = row(topic, Verdict((Finding("a gate", "open"),), 5, None), datetime.date(2026, 3, 1))
 
+        assert line == "| 01_tiny | 2026-03-01 | 20 | 5 | 2 | 1 | - | - | 1 missed |"
+
+    def test_the_rows_of_other_assignments_are_kept(self, topic: Topic, tmp_path: Path) -> None:
         course = Course(tmp_path)
         path = record(course, course.topic("02_tiny"), self.VERDICT)
         record(course, topic, self.VERDICT)
