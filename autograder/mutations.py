@@ -1,4 +1,7 @@
-"""The rules by which a mutant is made: each takes a node of the syntax tree and gives edits of the text."""
+"""The rules by which a mutant is made: each takes a node of the syntax tree and gives edits of the text.
+
+Long, for it is a list: one method a rule, and one table a family of names.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
+
+from autograder.spans import Spans
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, tuple[str, ...]]] = {
     ast.Lt: ("<", ("<=", ">=")),
@@ -87,14 +92,11 @@ def _judged(node: ast.AST) -> Iterator[ast.AST]:
 
 
 class _Maker:
-    """Knows where each node of one top-level statement stands in the text."""
+    """Makes the edits of one top-level statement: each method is a rule for one kind of node."""
 
     def __init__(self, statement: ast.stmt, text: str) -> None:
         self._text = text
-        self._lines = text.split("\n")
-        self._starts = [0]
-        for line in self._lines:
-            self._starts.append(self._starts[-1] + len(line) + 1)
+        self._spans = Spans(text)
         self._bound: dict[str, int] = {}
         self._last: set[ast.AST] = set()
         self._whatever_is_left: set[ast.AST] = set()
@@ -107,66 +109,34 @@ class _Maker:
                 negated = (part for part in ast.walk(node) if isinstance(part, ast.UnaryOp))
                 self._whatever_is_left |= {part.operand for part in negated}
 
-    # --- where things stand ----------------------------------------------------------------------------------------
-
-    def _offset(self, line: int, column: int) -> int:
-        return self._starts[line - 1] + len(self._lines[line - 1].encode()[:column].decode())
-
-    def _span(self, node: ast.expr | ast.stmt | ast.keyword) -> tuple[int, int]:
-        assert node.end_lineno is not None
-        assert node.end_col_offset is not None
-        return self._offset(node.lineno, node.col_offset), self._offset(node.end_lineno, node.end_col_offset)
-
-    def _operand(self, node: ast.expr) -> str:
-        """Return the source of a node, in brackets where an operator beside it would tear it apart."""
-        start, end = self._span(node)
-        source = self._text[start:end]
-        is_whole = isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant)
-        return source if is_whole else f"({source})"
-
-    def _between(self, left: ast.expr, right: ast.expr, symbol: str) -> tuple[int, int]:
-        """Return where an operator stands between two nodes."""
-        pattern = r"\s+".join(map(re.escape, symbol.split()))
-        start = self._span(left)[1]
-        found = re.search(pattern, self._text[start : self._span(right)[0]])
-        assert found is not None, f"no {symbol} in line {left.lineno}"
-        return start + found.start(), start + found.end()
-
-    def _sides(self, node: ast.expr, operator: tuple[int, int]) -> tuple[str, str]:
-        """Return the two operands with the brackets around them."""
-        start, end = self._span(node)
-        return self._text[start : operator[0]].strip(), self._text[operator[1] : end].strip()
-
-    # --- rules -----------------------------------------------------------------------------------------------------
-
     def compare(self, node: ast.Compare) -> Iterator[Edit]:
         for operator, (left, right) in zip(node.ops, pairwise([node.left, *node.comparators]), strict=True):
             symbol, others = _COMPARISONS[type(operator)]
             for other in others:
-                yield Edit(*self._between(left, right, symbol), other, "comparison")
+                yield Edit(*self._spans.between(left, right, symbol), other, "comparison")
 
     def arithmetic(self, node: ast.BinOp) -> Iterator[Edit]:
         symbol, other = _ARITHMETIC[type(node.op)]
-        place = self._between(node.left, node.right, symbol)
+        place = self._spans.between(node.left, node.right, symbol)
         yield Edit(*place, other, "arithmetic")
-        left, right = self._sides(node, place)
+        left, right = self._spans.sides(node, place)
         if isinstance(node.op, _KEEPS_LEFT):
-            yield Edit(*self._span(node), left, "operand dropped")
+            yield Edit(*self._spans.of(node), left, "operand dropped")
         if isinstance(node.op, _KEEPS_RIGHT):
-            yield Edit(*self._span(node), right, "operand dropped")
+            yield Edit(*self._spans.of(node), right, "operand dropped")
 
     def logic(self, node: ast.BoolOp) -> Iterator[Edit]:
         symbol, other = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
         for left, right in pairwise(node.values):
-            yield Edit(*self._between(left, right, symbol), other, "boolean operator")
+            yield Edit(*self._spans.between(left, right, symbol), other, "boolean operator")
         if len(node.values) == 2:
             left, right = node.values
-            for side in self._sides(node, self._between(left, right, symbol)):
-                yield Edit(*self._span(node), side, "operand dropped")
+            for side in self._spans.sides(node, self._spans.between(left, right, symbol)):
+                yield Edit(*self._spans.of(node), side, "operand dropped")
 
     def sign(self, node: ast.UnaryOp) -> Iterator[Edit]:
         if not isinstance(node.op, ast.UAdd):
-            start, end = self._span(node)
+            start, end = self._spans.of(node)
             symbol = "not" if isinstance(node.op, ast.Not) else "-"
             yield Edit(start, end, self._text[start + len(symbol) : end].strip(), "sign")
 
@@ -180,15 +150,15 @@ class _Maker:
         elif isinstance(value, float):
             others = (2 * value, 0.0) if value == 1 else (2 * value,) if value else (1.0,)
         for other in others:
-            yield Edit(*self._span(node), repr(other), "constant")
+            yield Edit(*self._spans.of(node), repr(other), "constant")
 
     def condition(self, node: ast.If | ast.While | ast.IfExp) -> Iterator[Edit]:
         for value in ("False",) if isinstance(node, ast.While) else ("True", "False"):
-            yield Edit(*self._span(node.test), value, "condition")
+            yield Edit(*self._spans.of(node.test), value, "condition")
 
     def filter(self, node: ast.comprehension) -> Iterator[Edit]:
         for test in node.ifs:
-            yield Edit(*self._span(test), "True", "condition")
+            yield Edit(*self._spans.of(test), "True", "condition")
 
     def slice(self, node: ast.Slice) -> Iterator[Edit]:
         for bound in (node.lower, node.upper):
@@ -198,23 +168,23 @@ class _Maker:
     def _one_off(self, bound: ast.expr) -> Iterator[Edit]:
         if not any(isinstance(part, ast.Constant) for part in (bound, getattr(bound, "operand", None))):
             for step in ("+ 1", "- 1"):
-                yield Edit(*self._span(bound), f"{self._operand(bound)} {step}", "off by one")
+                yield Edit(*self._spans.of(bound), f"{self._spans.operand(bound)} {step}", "off by one")
 
     def call(self, node: ast.Call) -> Iterator[Edit]:
         name = _name_of(node)
-        start, end = self._span(node)
+        start, end = self._spans.of(node)
         if name in (_OTHER_NAME if isinstance(node.func, ast.Attribute) else _OTHER_BUILTIN):
-            stop = self._span(node.func)[1]
+            stop = self._spans.of(node.func)[1]
             yield Edit(stop - len(name), stop, _OTHER_NAME[name], "other function")
         if name in _WRAPPERS and len(node.args) == 1 and not node.keywords:
-            yield Edit(start, end, self._operand(node.args[0]), "call dropped")
+            yield Edit(start, end, self._spans.operand(node.args[0]), "call dropped")
         if name in _COPIES and isinstance(node.func, ast.Attribute) and not node.args:
-            yield Edit(self._span(node.func.value)[1], end, "", "copy dropped")
-        if name == "range":
+            yield Edit(self._spans.of(node.func.value)[1], end, "", "copy dropped")
+        if name == "range" and node.args:
             yield from self._one_off(node.args[min(1, len(node.args) - 1)])
             if len(node.args) == 1:
-                at = self._span(node.args[0])[0]
-                yield Edit(at, at, "1, ", "off by one")
+                start_at_one = f"1, {self._spans.operand(node.args[0])}"
+                yield Edit(*self._spans.of(node.args[0]), start_at_one, "off by one")
         if name not in _COMMUTATIVE:
             yield from self._swaps(node.args, "arguments swapped")
         for keyword in node.keywords:
@@ -223,7 +193,7 @@ class _Maker:
 
     def _without(self, keyword: ast.keyword) -> Edit:
         """Drop a keyword argument, with the comma before it or, where there is none, after it."""
-        start, end = self._span(keyword)
+        start, end = self._spans.of(keyword)
         before = self._text[:start].rstrip()
         if before.endswith(","):
             return Edit(len(before) - 1, end, "", "keyword dropped")
@@ -233,13 +203,13 @@ class _Maker:
     def _swaps(self, parts: list[ast.expr], kind: str) -> Iterator[Edit]:
         for left, right in pairwise(parts):
             if not isinstance(left, ast.Starred) and not isinstance(right, ast.Starred):
-                (start, stop), (begin, end) = self._span(left), self._span(right)
+                (start, stop), (begin, end) = self._spans.of(left), self._spans.of(right)
                 swapped = self._text[begin:end] + self._text[stop:begin] + self._text[start:stop]
                 yield Edit(start, end, swapped, kind)
 
     def transpose(self, node: ast.Attribute) -> Iterator[Edit]:
         if node.attr in _TRANSPOSES:
-            yield Edit(self._span(node.value)[1], self._span(node)[1], "", "transpose dropped")
+            yield Edit(self._spans.of(node.value)[1], self._spans.of(node)[1], "", "transpose dropped")
 
     def returned(self, node: ast.Return) -> Iterator[Edit]:
         if isinstance(node.value, ast.Tuple):
@@ -251,17 +221,17 @@ class _Maker:
         is_first_value = isinstance(node, ast.Assign) and any(self._bound[name] == 1 for name in names)
         is_last_return = isinstance(node, ast.Return) and node in self._last
         if not (is_text or is_first_value or is_last_return):
-            yield Edit(*self._span(node), "pass", "statement dropped")
+            yield Edit(*self._spans.of(node), "pass", "statement dropped")
 
     def context(self, node: ast.With) -> Iterator[Edit]:
         if all(item.optional_vars is None for item in node.items):
-            start, end = self._span(node)[0], self._span(node.items[-1].context_expr)[1]
+            start, end = self._spans.of(node)[0], self._spans.of(node.items[-1].context_expr)[1]
             yield Edit(start, end, "if True", "context dropped")
 
     def assigned(self, node: ast.AugAssign) -> Iterator[Edit]:
         symbol, other = _ARITHMETIC[type(node.op)]
         for new in (f"{other}=", "="):
-            yield Edit(*self._between(node.target, node.value, f"{symbol}="), new, "arithmetic")
+            yield Edit(*self._spans.between(node.target, node.value, f"{symbol}="), new, "arithmetic")
 
 
 def _name_of(node: ast.Call) -> str:

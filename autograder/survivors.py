@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from autograder.mutants import Mutant, code_of, mutants
-from autograder.topic import Equivalent, Topic
+from autograder.replacements import Equivalent
+from autograder.topic import Topic
 
 #: whether one of these tests fails on this source
 Fails = Callable[[str, list[str]], bool]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.errors import AuthorError
+from autograder.replacements import Alternative, Equivalent, Kind, Mistake, read_replacements
 from autograder.table import place, read_toml, refuse_unknown_keys, value_of, words_of
 
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
@@ -27,37 +28,6 @@ class Task:
     names: tuple[str, ...]  #: what a student's module must define for it
     points: float  #: its share of the 90 points that tests grade
     seconds: float = 10.0  #: CPU seconds that one test may take in the student's code
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A known wrong answer: a replacement in the solution, and the hint that it earns."""
-
-    task: str
-    name: str
-    find: str
-    replace: str
-    hint: str
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """A different right answer: a replacement in the solution that must still pass."""
-
-    task: str
-    name: str
-    find: str
-    replace: str
-
-
-@dataclass(frozen=True)
-class Equivalent:
-    """A mutant of the solution that computes the same, so that no test can fail it (see mutants.py)."""
-
-    find: str
-    replace: str
-    reason: str
-    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,8 +91,7 @@ class Topic:
         Raises:
             AuthorError: mistakes.toml is malformed, names no task of this topic, or does not fit the solution
         """
-        entries = self._replacements("mistake", ("task", "name", "find", "replace", "hint"))
-        return tuple(Mistake(**entry) for entry in entries)
+        return tuple(Mistake(**entry) for entry in self._replacements("mistake"))
 
     @cached_property
     def alternatives(self) -> tuple[Alternative, ...]:
@@ -131,76 +100,20 @@ class Topic:
         Raises:
             AuthorError: as for `mistakes`
         """
-        entries = self._replacements("alternative", ("task", "name", "find", "replace"))
-        return tuple(Alternative(**entry) for entry in entries)
+        return tuple(Alternative(**entry) for entry in self._replacements("alternative"))
 
     @cached_property
     def equivalents(self) -> tuple[Equivalent, ...]:
         """The mutants that no test can fail, read on first use.
 
         Raises:
-            AuthorError: as for `mistakes`, or a reason is missing
+            AuthorError: as for `mistakes`
         """
-        entries = self._replacements("equivalent", ("find", "replace", "reason"), ("task",))
-        return tuple(Equivalent(**entry) for entry in entries)
+        return tuple(Equivalent(**entry) for entry in self._replacements("equivalent"))
 
-    def _replacements(
-        self, kind: str, needed: tuple[str, ...], optional: tuple[str, ...] = ()
-    ) -> list[dict[str, str]]:
-        """Read the tables of one kind from mistakes.toml, and check each against the solution."""
-        path = self.mistakes_path
-        table = read_toml(path)
-        refuse_unknown_keys(table, {"mistake", "alternative", "equivalent"}, str(path))
-        entries = table.get(kind, [])
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise AuthorError(f"{path}: {kind!r} must be a list of tables; write [[{kind}]]")
+    def _replacements(self, kind: Kind) -> list[dict[str, str]]:
         solution = self.solution_path.read_text(encoding="utf-8")
-        seen: set[tuple[str, str]] = set()
-        for number, entry in enumerate(entries):
-            name = f" ({entry.get('name', 'without a name')!r})" if "name" in needed else ""
-            where = f"{place(path, f'[[{kind}]]', number)}: {kind} {number + 1}{name}"
-            self._check_texts(entry, needed, optional, where)
-            self._check_replacement(entry, solution, where)
-            identity = (entry["task"], entry["name"]) if name else (entry["find"], entry["replace"])
-            if identity in seen:
-                cure = f"give each {kind} of a task a name of its own" if name else "remove one of the two"
-                raise AuthorError(f"{where}: this {'name is taken' if name else 'stands here twice'}; {cure}")
-            seen.add(identity)
-        return entries
-
-    def _check_texts(
-        self, entry: dict[str, Any], needed: tuple[str, ...], optional: tuple[str, ...], where: str
-    ) -> None:
-        refuse_unknown_keys(entry, {*needed, *optional}, where)
-        for key in (*needed, *(key for key in optional if key in entry)):
-            if not isinstance(entry.get(key), str):
-                raise AuthorError(f"{where}: needs a text {key!r}; add it")
-        if "reason" in needed and not entry["reason"].strip():
-            raise AuthorError(f"{where}: 'reason' is empty; say why no right test can fail it")
-        if "task" in entry and entry["task"] not in {task.id for task in self.tasks}:
-            raise AuthorError(
-                f"{where}: no task {entry['task']!r} in topic.toml; use one of {self._task_ids()}"
-            )
-
-    @staticmethod
-    def _check_replacement(entry: dict[str, str], solution: str, where: str) -> None:
-        count = solution.count(entry["find"])
-        if count != 1:
-            raise AuthorError(
-                f"{where}: 'find' stands {count} times in the solution; make it stand exactly once"
-            )
-        if entry["find"] == entry["replace"]:
-            raise AuthorError(f"{where}: 'replace' is 'find' again; write what the student writes")
-        try:
-            compile(solution.replace(entry["find"], entry["replace"]), where, "exec", dont_inherit=True)
-        except SyntaxError as error:
-            raise AuthorError(
-                f"{where}: the replaced solution is not Python ({error.msg}, line {error.lineno}); "
-                "mend 'replace', its indentation too"
-            ) from None
-
-    def _task_ids(self) -> str:
-        return ", ".join(task.id for task in self.tasks)
+        return read_replacements(self.mistakes_path, kind, solution, tuple(task.id for task in self.tasks))
 
 
 def read_topic(folder: Path) -> Topic:

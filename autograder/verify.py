@@ -15,10 +15,11 @@ from typing import Any
 from autograder import build
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess
+from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.rungs import choose
 from autograder.stub import to_stub
 from autograder.survivors import Hunt, Timed, as_table, hunt
-from autograder.topic import Alternative, Mistake, Topic
+from autograder.topic import Topic
 
 SEEDS = 20
 #: a test that takes longer than this (s) on the solution trains something, and is run under fewer seeds
