@@ -5,7 +5,8 @@
 It collects the suite once. Then, for every request (one JSON line on standard input) it runs the tests against that
 submission behind the wall and answers with one JSON line. It never imports student code.
 
-    request  {"source": base64 or null, "seed": int, "tests": names to run, or null for all}
+    request  {"source": base64 or null, "seed": int, "tests": names to run, or null for all,
+              "stops": whether to end with the first test that does not pass}
     answer   {"results": [{"test", "outcome", "kind", "sentence", "seconds"}], "seconds", "import_fault"}
 """
 
@@ -73,6 +74,7 @@ class Examination:
         self._reference: ModuleType | None = None
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
+        self._is_over = False
         self._uncollected: list[str] = []
 
     # --- fixtures that stand in the place of the student's own -----------------------------------------------------
@@ -111,13 +113,11 @@ class Examination:
             ]
             source = None if request["source"] is None else base64.b64decode(request["source"])
             self._given_up = {}
+            self._is_over = False
             started = time.monotonic()
             with self.opened(source) as import_fault:
-                results = [
-                    self._run(item, after) for item, after in zip(items, [*items[1:], None], strict=False)
-                ]
                 answer = {
-                    "results": results,
+                    "results": self._run_all(items, stops=request["stops"]),
                     "seconds": time.monotonic() - started,
                     "import_fault": import_fault(),
                 }
@@ -136,6 +136,16 @@ class Examination:
             yield lambda: examinee.import_fault
         finally:
             examinee.close()
+
+    def _run_all(self, items: list[pytest.Item], *, stops: bool) -> list[dict[str, Any]]:
+        results = []
+        for item, after in zip(items, [*items[1:], None], strict=False):
+            results.append(self._run(item, after))
+            if stops and after is not None and results[-1]["outcome"] != "passed":
+                self._is_over = True
+                self._run(after, None)  # not tried: it only lets pytest tear down what the last one left
+                break
+        return results
 
     def _run(self, item: pytest.Item, following: pytest.Item | None) -> dict[str, Any]:
         self._progress = _Progress()
@@ -171,6 +181,8 @@ class Examination:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Have a worker ready, with this test's budget and seed, before any fixture runs."""
+        if self._is_over:
+            raise _GivenUp("an earlier test did not pass")
         if self._examinee is None:
             return
         task = self._topic.task(task_of(item))
@@ -203,7 +215,7 @@ class Examination:
 
 
 class _GivenUp(BaseException):
-    """The task has used up the examiner's patience; str() is the sentence of the last time."""
+    """A test that is not tried: its task has used up the examiner's patience; str() is the last sentence."""
 
     fault_kind = "limit"
 

@@ -44,8 +44,16 @@ class ExaminerProcess:
             self._start()
         return self._collected
 
-    def ask(self, source: bytes | None, seed: int, tests: list[str] | None = None) -> dict[str, Any] | None:
-        """Return the examiner's answer on a module's source (all tests, or some), or None if it crashed.
+    def ask(
+        self, source: bytes | None, seed: int, tests: list[str] | None = None, *, stops: bool = False
+    ) -> dict[str, Any] | None:
+        """Return the examiner's answer on a module's source, or None if it crashed.
+
+        Args:
+            source: the module
+            seed: what the tests draw their inputs from
+            tests: the names of the tests to run; None for all
+            stops: whether to end with the first test that does not pass
 
         Raises:
             AuthorError, SandboxError: the examiner cannot start, and why
@@ -54,7 +62,8 @@ class ExaminerProcess:
         encoded = None if source is None else base64.b64encode(source).decode()
         try:
             assert process.stdin is not None
-            process.stdin.write(json.dumps({"source": encoded, "seed": seed, "tests": tests}) + "\n")
+            request = {"source": encoded, "seed": seed, "tests": tests, "stops": stops}
+            process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             return self._read(process)
         except (OSError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -21,6 +22,9 @@ from rich.table import Table
 from autograder.course import Course
 from autograder.report import Report, TaskReport
 from autograder.topic import Topic
+
+if TYPE_CHECKING:
+    from autograder.survivors import Hunt
 
 
 def progress_bar() -> Progress:
@@ -79,26 +83,32 @@ def printable(text: str) -> str:
 
 def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_unisolated: bool) -> int:
     """Verify assignments, show what did not hold, and return the exit code."""
+    from autograder.verification import record
     from autograder.verify import verify
 
     count = 0
     for topic in course.topics(ids):
         with Console(file=sys.stderr).status(topic.id) as status:
-            findings = verify(
+            verdict = verify(
                 topic,
                 is_full=is_full,
                 allow_unisolated=allow_unisolated,
                 on_step=lambda step, topic=topic, status=status: status.update(f"{topic.id}: {escape(step)}"),  # type: ignore[misc]
             )
-        for finding in findings:
+        for finding in verdict.findings:
             print(f"{topic.id}: {finding}")
-        mistakes, alternatives = len(topic.mistakes), len(topic.alternatives)
-        if not findings:
-            print(
-                f"{topic.id}: every gate holds ({mistakes} mistakes caught, {alternatives} alternatives accepted)"
-            )
-        count += len(findings)
+        if not verdict.findings:
+            print(f"{topic.id}: every gate holds ({_tried(topic, verdict.hunt)})")
+        if is_full:
+            record(course, topic, verdict)
+        count += len(verdict.findings)
     return 1 if count else 0
+
+
+def _tried(topic: Topic, hunt: Hunt | None) -> str:
+    """Say how much a verification tried."""
+    words = f"{len(topic.mistakes)} mistakes caught, {len(topic.alternatives)} alternatives accepted"
+    return words + (f", {hunt.killed} mutants killed, {hunt.equivalent} equivalent" if hunt else "")
 
 
 def run_demo(course: Course, ids: tuple[str, ...]) -> None:
