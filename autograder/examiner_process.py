@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
+import autograder
 from autograder import errors
 from autograder.errors import AutograderError
 from autograder.report import Isolation
@@ -21,7 +23,7 @@ class ExaminerProcess:
 
     def __init__(self, topic: Topic, command: list[str]) -> None:
         self._topic = topic
-        self._command = [sys.executable, "-m", *command]
+        self._command = [sys.executable, "-P", "-m", *command]  # -P: nothing that lies about here is imported
         self._process: subprocess.Popen[str] | None = None
         self._collected: list[dict[str, Any]] = []
 
@@ -74,7 +76,7 @@ class ExaminerProcess:
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed with the process)
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "PYTHONPATH": str(Path(autograder.__file__).parent.parent),
         }
         self._process = process = subprocess.Popen(
             self._command,
