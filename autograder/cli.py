@@ -69,7 +69,11 @@ def release(ids: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--full", is_flag=True, help="Run the tests that train under all 20 seeds too.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Run the tests that train under all seeds too, and the mutants; write docs/verification.md.",
+)
 @click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox where none works.")
 def verify(ids: tuple[str, ...], full: bool, allow_unisolated: bool) -> None:
     """Try the gates of assignments: stub 0, solution 100 %, mistakes caught, right answers passed."""

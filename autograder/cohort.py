@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from autograder.build import render
 from autograder.errors import AuthorError
+from autograder.replacements import Mistake
 from autograder.stub import BEGIN, END, to_stub
-from autograder.topic import Mistake, Topic
+from autograder.topic import Topic
 
 
 @dataclass(frozen=True)

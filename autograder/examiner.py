@@ -5,7 +5,8 @@
 It collects the suite once. Then, for every request (one JSON line on standard input) it runs the tests against that
 submission behind the wall and answers with one JSON line. It never imports student code.
 
-    request  {"source": base64 or null, "seed": int, "tests": names to run, or null for all, "changes": see below}
+    request  {"source": base64 or null, "seed": int, "tests": names to run, or null for all,
+              "stops": whether to end with the first test that does not pass, "changes": see below}
     answer   {"results": [{"test", "outcome", "kind", "sentence", "seconds", "changes"}], "seconds", "import_fault"}
 
 "changes" of a result are the places ("function:argument", with "setup " in front for those of a fixture) that the
@@ -87,6 +88,7 @@ class Examination:
         self._reference: ModuleType | None = None
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
+        self._is_over = False
         self._uncollected: list[str] = []
         self._allowed: dict[str, list[str]] | None = None
 
@@ -126,13 +128,13 @@ class Examination:
             ]
             source = None if request["source"] is None else base64.b64decode(request["source"])
             self._allowed = request["changes"]
-            self._answer(self._examine(items, source))
+            self._answer(self._examine(items, source, stops=request["stops"]))
         return True
 
-    def _examine(self, items: list[pytest.Item], source: bytes | None) -> dict[str, Any]:
+    def _examine(self, items: list[pytest.Item], source: bytes | None, *, stops: bool) -> dict[str, Any]:
         """Run some tests on a submission, and those that had changes held back once more."""
         started = time.monotonic()
-        results, import_fault = self._run_all(items, source)
+        results, import_fault = self._run_all(items, source, stops=stops)
         held_back = [result["held_back"] for result in results]
         if any(held_back):
             self._allowed = None
@@ -142,14 +144,22 @@ class Examination:
                 for item, result in zip(items, results, strict=True)
                 if result["outcome"] == "passed" and (everything or result["held_back"])
             ]
-            second = {result["test"]: result for result in self._run_all(again, source)[0]}
+            second = {result["test"]: result for result in self._run_all(again, source, stops=False)[0]}
             results = [second.get(result["test"], result) for result in results]
         return {"results": results, "seconds": time.monotonic() - started, "import_fault": import_fault}
 
-    def _run_all(self, items: list[pytest.Item], source: bytes | None) -> tuple[list[dict[str, Any]], str]:
-        self._given_up = {}
+    def _run_all(
+        self, items: list[pytest.Item], source: bytes | None, *, stops: bool
+    ) -> tuple[list[dict[str, Any]], str]:
+        self._given_up, self._is_over = {}, False
+        results = []
         with self.opened(source) as import_fault:
-            results = [self._run(item, after) for item, after in zip(items, [*items[1:], None], strict=False)]
+            for item, after in zip(items, [*items[1:], None], strict=False):
+                results.append(self._run(item, after))
+                if stops and after is not None and results[-1]["outcome"] != "passed":
+                    self._is_over = True
+                    self._run(after, None)  # not tried: it only lets pytest tear down what the last one left
+                    break
             return results, import_fault()
 
     @contextlib.contextmanager
@@ -206,6 +216,8 @@ class Examination:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         """Have a worker ready, with this test's budget and seed, before any fixture runs."""
+        if self._is_over:
+            raise _GivenUp("an earlier test did not pass")
         if self._examinee is None:
             yield
             return
@@ -283,7 +295,7 @@ class Examination:
 
 
 class _GivenUp(BaseException):
-    """The task has used up the examiner's patience; str() is the sentence of the last time."""
+    """A test that is not tried: its task has used up the examiner's patience; str() is the last sentence."""
 
     fault_kind = "limit"
 

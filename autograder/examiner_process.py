@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import autograder
 from autograder import errors
 from autograder.errors import AutograderError
 from autograder.report import Isolation
@@ -25,7 +27,7 @@ class ExaminerProcess:
 
     def __init__(self, topic: Topic, command: list[str]) -> None:
         self._topic = topic
-        self._command = [sys.executable, "-m", *command]
+        self._command = [sys.executable, "-P", "-m", *command]  # -P: nothing that lies about here is imported
         self._process: subprocess.Popen[str] | None = None
         self._collected: list[dict[str, Any]] = []
 
@@ -53,11 +55,17 @@ class ExaminerProcess:
         source: bytes | None,
         seed: int,
         tests: list[str] | None = None,
+        *,
+        stops: bool = False,
         changes: dict[str, list[str]] | None = None,
     ) -> dict[str, Any] | None:
-        """Return the examiner's answer on a module's source (all tests, or some), or None if it crashed.
+        """Return the examiner's answer on a module's source, or None if it crashed.
 
         Args:
+            source: the module
+            seed: what the tests draw their inputs from
+            tests: the names of the tests to run; None for all
+            stops: whether to end with the first test that does not pass
             changes: for each test the places that it may change at once (`allowed_changes`); None for all
 
         Raises:
@@ -67,9 +75,8 @@ class ExaminerProcess:
         encoded = None if source is None else base64.b64encode(source).decode()
         try:
             assert process.stdin is not None
-            process.stdin.write(
-                json.dumps({"source": encoded, "seed": seed, "tests": tests, "changes": changes}) + "\n"
-            )
+            request = {"source": encoded, "seed": seed, "tests": tests, "stops": stops, "changes": changes}
+            process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             return self._read(process)
         except (OSError, ValueError):
@@ -80,7 +87,7 @@ class ExaminerProcess:
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed with the process)
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "PYTHONPATH": str(Path(autograder.__file__).parent.parent),
         }
         self._process = process = subprocess.Popen(
             self._command,

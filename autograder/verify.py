@@ -1,8 +1,8 @@
 """Verify: the gates that every assignment passes before a student sees it.
 
 The stub scores nothing, the solution everything, under many seeds, behind the wall and without it, test by test the
-same; every known mistake fails its own task, every different right answer passes. The tests that a mistake fails are
-its signature, written to signatures.json.
+same; every known mistake fails its own task, every different right answer passes; in full, every mutant of the solution
+is killed or known to be equivalent. The tests that a mistake fails are its signature, written to signatures.json.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from autograder import build
+from autograder.cheats import cheats
 from autograder.errors import AutograderError
-from autograder.examiner_process import ExaminerProcess
+from autograder.examiner_process import ExaminerProcess, allowed_changes
+from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
-from autograder.topic import Alternative, Mistake, Topic
+from autograder.survivors import Hunt, Timed, as_table, hunt
+from autograder.topic import Topic
 
 SEEDS = 20
 #: a test that takes longer than this (s) on the solution trains something, and is run under fewer seeds
@@ -38,6 +41,15 @@ class Finding:
         return f"{self.gate}: {self.sentence}"
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a verification found, and how much it tried."""
+
+    findings: tuple[Finding, ...]
+    tests: int
+    hunt: Hunt | None  #: None where the mutants were not tried
+
+
 def verify(
     topic: Topic,
     *,
@@ -45,11 +57,11 @@ def verify(
     keep: bool = True,
     allow_unisolated: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
-) -> list[Finding]:
+) -> Verdict:
     """Try every gate on a topic, refresh its signatures, and return what did not hold.
 
     Args:
-        is_full: run the tests that train under all seeds too
+        is_full: run the tests that train under all seeds too, and the mutants
         keep: write signatures.json; else compare with it
         on_step: hears what is being tried
 
@@ -63,15 +75,17 @@ def verify(
     try:
         gates = _Gates(topic, wall, bare, on_step)
         findings = [*gates.enough_mistakes(), *gates.stub(), *gates.solution(is_full=is_full)]
-        if findings:
-            return findings
-        findings += [*gates.alternatives(), *gates.mistakes()]
-        path, computed = topic.folder / "signatures.json", _signatures(gates.signatures)
-        if keep and not findings:
-            build.write_atomically(path, computed)
-        elif not keep and (not path.is_file() or path.read_bytes() != computed):
-            findings.append(Finding("signatures.json is fresh", f"refresh it: autograder verify {topic.id}"))
-        return findings
+        if not findings:
+            findings = [*gates.alternatives(), *gates.mistakes(), *gates.cheats()]
+            path, computed = topic.folder / "signatures.json", _signatures(gates.signatures, gates.cheap)
+            if keep and not findings:
+                build.write_atomically(path, computed)
+            elif not keep and (not path.is_file() or path.read_bytes() != computed):
+                cure = f"refresh it: autograder verify {topic.id}"
+                findings.append(Finding("signatures.json is fresh", cure))
+            if is_full:
+                findings += gates.mutants()
+        return Verdict(tuple(findings), len(gates.tests), gates.hunt)
     finally:
         wall.close()
         bare.close()
@@ -88,6 +102,9 @@ class _Gates:
         self.text = topic.solution_path.read_text(encoding="utf-8")
         self.tests = wall.collected()
         self.signatures: list[tuple[Mistake, list[str]]] = []
+        self.cheap: set[str] = set()  #: the tests that a cheat passes
+        self.slow: set[str] = set()  #: the tests that train, as the solution shows
+        self.hunt: Hunt | None = None
 
     def enough_mistakes(self) -> Iterator[Finding]:
         for task in self.topic.tasks:
@@ -105,17 +122,18 @@ class _Gates:
                 yield Finding("the stub scores nothing", f"{name} passes on it; what does that test ask for?")
 
     def solution(self, *, is_full: bool) -> Iterator[Finding]:
-        slow: set[str] = set()
         for seed in range(SEEDS):
             self.on_step(f"the solution passes, seed {seed + 1} of {SEEDS}")
-            names = [test["test"] for test in self.tests if test["test"] not in slow]
+            is_short = not is_full and seed >= _TRAINING_SEEDS
+            names = [test["test"] for test in self.tests if not (is_short and test["test"] in self.slow)]
             behind = self._ask(self.wall, self.text, seed, names)
             yield from self._all_pass(behind, f"the solution passes behind the wall (seed {seed})")
             yield from self._same(
                 behind, self._ask(self.bare, self.text, seed, names), f"solution, seed {seed}"
             )
-            if seed + 1 == _TRAINING_SEEDS and not is_full:
-                slow = {name for name, result in behind.items() if result["seconds"] > _TRAINS}
+            if seed < _TRAINING_SEEDS:
+                over = {name for name, result in behind.items() if result["seconds"] > _TRAINS}
+                self.slow = self.slow & over if seed else over
 
     def alternatives(self) -> Iterator[Finding]:
         for number, alternative in enumerate(self.topic.alternatives):
@@ -139,10 +157,50 @@ class _Gates:
                 )
             self.signatures.append((mistake, failed))
 
+    def cheats(self) -> Iterator[Finding]:
+        """Find the tests that code without any right answer passes (see cheats.py)."""
+        solved = self._ask(self.wall, self.text, 0)
+        changes = allowed_changes({name: result["changes"] for name, result in solved.items()})
+        for name, module in cheats(self.topic):
+            self.on_step(f"a cheat gets nothing: {name}")
+            answer = self.wall.ask(module.encode(), 0, changes=changes)
+            if answer is None:
+                yield Finding("a cheat gets nothing", f"the examiner crashed on the cheat that {name}")
+                continue
+            self.cheap |= {result["test"] for result in answer["results"] if result["outcome"] == "passed"}
+        for task in self.topic.tasks:
+            if all(test["test"] in self.cheap for test in self.tests if test["task"] == task.id):
+                sentence = "each of its tests is passed by code without a right answer; ask for values too"
+                yield Finding(f"a cheat gets nothing ({task.id})", sentence)
+
+    def mutants(self) -> Iterator[Finding]:
+        tests = [Timed(test["test"], test["task"], test["test"] in self.slow) for test in self.tests]
+
+        def fails(text: str, names: list[str]) -> bool:
+            results = self._ask(self.wall, text, 0, names, stops=True) if names else {}
+            return any(result["outcome"] == "failed" for result in results.values())
+
+        self.hunt = hunt(self.topic, tests, fails, self.on_step)
+        for mutant in self.hunt.survivors:
+            gate = f"a mutant is killed (line {mutant.line}, {mutant.kind})"
+            cure = f"add a test of {' or '.join(mutant.tasks)} that fails, or this to mistakes.toml:"
+            yield Finding(gate, f"{mutant.description} and every test passes; {cure}\n\n{as_table(mutant)}\n")
+        for entry in self.hunt.outdated:
+            sentence = (
+                f"{entry.replace!r} is killed, or no mutant any more; remove its table from mistakes.toml"
+            )
+            yield Finding("an equivalent mutant is one", sentence)
+
     def _ask(
-        self, examiner: ExaminerProcess, text: str, seed: int, tests: list[str] | None = None
+        self,
+        examiner: ExaminerProcess,
+        text: str,
+        seed: int,
+        tests: list[str] | None = None,
+        *,
+        stops: bool = False,
     ) -> Results:
-        answer = examiner.ask(text.encode(), seed, tests)
+        answer = examiner.ask(text.encode(), seed, tests, stops=stops)
         if answer is None:
             raise AutograderError(
                 f"{self.topic.id}: the examiner crashed; run the suite with pytest to see why"
@@ -165,8 +223,9 @@ class _Gates:
                 yield Finding(f"both modes agree ({what})", sentence)
 
 
-def _signatures(signatures: list[tuple[Mistake, list[str]]]) -> bytes:
+def _signatures(signatures: list[tuple[Mistake, list[str]]], cheap: set[str]) -> bytes:
     entries = [
         {"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures
     ]
-    return (json.dumps({"signatures": entries}, indent=1, ensure_ascii=False) + "\n").encode()
+    kept = {"signatures": entries, "cheap": sorted(cheap)}
+    return (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode()

@@ -145,6 +145,21 @@ def test_without_bubblewrap_nothing_is_graded_unless_asked(root: Path) -> None:
     assert json.loads((root / "out.json").read_text())[0]["isolation"] == "D"
 
 
+def test_what_lies_where_the_teacher_stands_is_not_imported(root: Path) -> None:
+    (root / "tiny.py").write_text(SOLUTION)
+    for name in ("numpy.py", "pytest.py", "json.py", "conftest.py", "sitecustomize.py"):
+        (root / name).write_text("raise SystemExit('shadowed')\n")
+    (root / "pytest.ini").write_text("[pytest]\naddopts = --collect-only\n")
+    command = [sys.executable, "-P", "-m", "autograder.cli", "grade", "01_tiny", "tiny.py", "--json", "out.json"]
+
+    done = subprocess.run(
+        command, cwd=root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads((root / "out.json").read_text())[0]["score"] == 90.0
+
+
 def test_outside_a_course_a_command_says_where_to_go(tmp_path: Path) -> None:
     done = run(tmp_path, "build")
 

@@ -310,7 +310,9 @@ def avg_pool2d_forward(x, kernel_size, stride=None, padding=0):
     (kh, kw), (ph, pw) = pair(kernel_size), pair(padding)
     step_h, step_w = pair(kernel_size) if stride is None else pair(stride)
     bordered = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-    tiles = np.lib.stride_tricks.sliding_window_view(bordered, (kh, kw), axis=(2, 3))[:, :, ::step_h, ::step_w]
+    tiles = np.lib.stride_tricks.sliding_window_view(bordered, (kh, kw), axis=(2, 3))[
+        :, :, ::step_h, ::step_w
+    ]
     return tiles.mean(axis=(-2, -1)), (x.shape, (kh, kw), (step_h, step_w), (ph, pw))
     ### END SOLUTION
 
@@ -681,13 +683,15 @@ class ResNet(nn.Module):
 
 
 class SmallCNN(nn.Module):
-    """A small convolutional network for images of any size that is a multiple of 4, from 8x8.
+    """A small convolutional network for images whose height and width are multiples of 8, from 8x8.
 
-    Its layers are your choice, within these rules: it holds at least one nn.Conv2d; `features` is
-    convolutional all the way and shrinks the image to a quarter of its height and width (two poolings or
-    strides of 2, and padding that keeps the size elsewhere); `forward` reads its scores from the features
-    only, through a mean of each map (or some other pooling that takes any size). A shift of the image by 4
-    pixels then shifts its features by one.
+    Its layers are your choice, within these rules:
+        * it holds at least one nn.Conv2d;
+        * `features` is convolutional all the way and shrinks height and width by a factor s, which is 2, 4 or
+          8 and the same for images of all sizes: each pooling or stride of 2 halves them, and padding keeps
+          them elsewhere. A shift of the image by s pixels then shifts its features by one;
+        * `forward` reads its scores from `self.features(x)` only, through a mean of each map or some other
+          pooling that takes maps of any size.
     """
 
     def __init__(self, in_channels=1, num_classes=10):
@@ -703,7 +707,7 @@ class SmallCNN(nn.Module):
         ### END SOLUTION
 
     def features(self, x):
-        """(N, in_channels, H, W) -> feature maps (N, any number, H // 4, W // 4)"""
+        """(N, in_channels, H, W) -> feature maps (N, any number, H // s, W // s)"""
         ### BEGIN SOLUTION
         return self.maps(x)
         ### END SOLUTION
