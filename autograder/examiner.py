@@ -88,16 +88,18 @@ class Examination:
         self._reference: ModuleType | None = None
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
-        self._is_over = False
+        self._is_over = self._is_in_use = False
         self._uncollected: list[str] = []
         self._allowed: dict[str, list[str]] | None = None
 
     # --- fixtures that stand in the place of the student's own -----------------------------------------------------
 
     @pytest.fixture(scope="session")
-    def student(self) -> Any:
+    def student(self) -> Iterator[Any]:
         """The submission's module, behind the wall."""
-        return self._student
+        self._is_in_use = True
+        yield self._student
+        self._is_in_use = False
 
     @pytest.fixture(scope="session")
     def reference(self) -> ModuleType:
@@ -151,6 +153,8 @@ class Examination:
     def _run_all(
         self, items: list[pytest.Item], source: bytes | None, *, stops: bool
     ) -> tuple[list[dict[str, Any]], str]:
+        if self._is_in_use:
+            raise RuntimeError("the last submission's module is still in a fixture")
         self._given_up, self._is_over = {}, False
         results = []
         with self.opened(source) as import_fault:
@@ -213,7 +217,7 @@ class Examination:
             "held_back": sorted(progress.are_held_back),
         }
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)  # within pytest's own, which rely on having begun
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         """Have a worker ready, with this test's budget and seed, before any fixture runs."""
         if self._is_over:
@@ -231,7 +235,7 @@ class Examination:
             yield
         self._examinee.changes.keep()
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)  # within pytest's own, which rely on having begun
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         if self._examinee is None:
             yield
