@@ -172,7 +172,7 @@ import threading
 def _burn():
     while True: pass
 def _f(*a, **k):
-    for _ in range(4): threading.Thread(target=_burn, daemon=True).start()
+    for _ in range(1): threading.Thread(target=_burn, daemon=True).start()
     return 0
 _everywhere(_f)"""),
 )  # fmt: skip
