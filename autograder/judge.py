@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
-from autograder import store
+from autograder import integrity, store
 from autograder.cheats import cheap_tests
 from autograder.course import Course
 from autograder.diagnose import Signatures, diagnose, read_signatures
 from autograder.errors import SandboxError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
+from autograder.faults import plain
 from autograder.imports import imports_outside
+from autograder.integrity import forbidden_calls
 from autograder.report import Isolation, Outcome, Report, TaskReport, TestResult
 from autograder.sandbox.ladder import choose
 from autograder.submission import Submission
@@ -91,6 +93,7 @@ class Judge:
             results = {result["test"]: result for result in answer["results"]}
         if answer["import_fault"]:
             complaints.append(answer["import_fault"])
+        forbidden = forbidden_calls(submission.source or b"", self.topic)
         return Report(
             student=submission.student,
             assignment=self.topic.id,
@@ -99,12 +102,15 @@ class Judge:
             seconds=round(answer["seconds"], 4),
             complaints=tuple(dict.fromkeys(complaints)),
             tasks=tuple(
-                mark(
-                    task,
-                    [test for test in manifest if test.task == task.id],
-                    results,
-                    self._signatures,
-                    self._cheap,
+                _forbid(
+                    mark(
+                        task,
+                        [test for test in manifest if test.task == task.id],
+                        results,
+                        self._signatures,
+                        self._cheap,
+                    ),
+                    forbidden.get(task.id, ""),
                 )
                 for task in self.topic.tasks
             ),
@@ -154,7 +160,8 @@ class Judge:
             source.decode("utf-8", "replace"), (*self.topic.imports, "autograder")
         ):
             offered = ", ".join(self.topic.imports)
-            yield f"Line {line} imports {name}, which this assignment does not offer; it offers {offered}."
+            yield f"Line {line} imports {plain(name, 80)}, which this assignment does not offer; it offers {offered}."
+        yield from integrity.complaints(source)
 
     def close(self) -> None:
         """End the examiner, its zygote and its workers."""
@@ -192,6 +199,11 @@ def mark(
     known = None if kinds <= _NO_ANSWER else diagnose(task.id, failed, signatures)
     hint = known.hint if known else _first_fault(judged, results)
     return TaskReport(task=task.id, score=score, points=task.points, results=judged, hint=hint)
+
+
+def _forbid(report: TaskReport, sentence: str) -> TaskReport:
+    """Take a task's points for a call that it forbids."""
+    return replace(report, score=0.0, hint=sentence) if sentence else report
 
 
 def _discount(result: TestResult) -> TestResult:

@@ -28,6 +28,7 @@ class Task:
     names: tuple[str, ...]  #: what a student's module must define for it
     points: float  #: its share of the 90 points that tests grade
     seconds: float = 10.0  #: CPU seconds that one test may take in the student's code
+    forbid: tuple[str, ...] = ()  #: what a module may not use, such as "torch.nn.functional.conv2d"
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         raise AuthorError(f"{where}: no task id; use small letters, digits and _")
     if not isinstance(entry, dict):
         raise AuthorError(f"{where}: must be a table; write [tasks.{task_id}]")
-    refuse_unknown_keys(entry, {"number", "title", "names", "points", "seconds"}, where)
+    refuse_unknown_keys(entry, {"number", "title", "names", "points", "seconds", "forbid"}, where)
     points = value_of(entry, "points", (int, float), where)
     if not 0 < points <= 100:
         raise AuthorError(f"{where}: points is {points}; give a number above 0 and up to 100")
@@ -170,4 +171,5 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         names=words_of(entry, "names", where),
         points=float(points),
         seconds=float(seconds),
+        forbid=words_of(entry, "forbid", where) if "forbid" in entry else (),
     )
