@@ -509,3 +509,9 @@ ATTACKS: tuple[Attack, ...] = (
     *ELSEWHERE,
     *METADATA,
 )
+
+
+def as_table() -> str:
+    """Return the corpus as docs/security.md shows it."""
+    rows = [f"| {attack.family} | {attack.name} | {attack.tries} |" for attack in ATTACKS]
+    return "\n".join(["| family | attack | what it is after |", "|---|---|---|", *rows])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from attacks.corpus import ATTACKS, FAMILIES, Attack
+from attacks.corpus import ATTACKS, FAMILIES, Attack, as_table
 from autograder.judge import Judge
 from autograder.report import Isolation, Report
 from autograder.sandbox.ladder import climb
@@ -116,3 +116,7 @@ def test_the_corpus_is_broad() -> None:
     assert len(ATTACKS) >= 80
     assert {attack.family for attack in ATTACKS} == set(FAMILIES)
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
+
+
+def test_the_table_in_the_docs_is_the_corpus() -> None:
+    assert as_table() in (COURSE / "docs" / "security.md").read_text(encoding="utf-8")
