@@ -338,11 +338,11 @@ with attempt():
     moved = np.roll(hits, 1, axis=3)
     show(
         grid[0],
-        np.stack([1 - hits[0, 0], 1 - (hits + moved)[0, 0].clip(0, 1), 1 - moved[0, 0]]),
+        np.stack([1 - hits[4, 0], 1 - (hits + moved)[4, 0].clip(0, 1), 1 - moved[4, 0]]),
         "map, and moved",
     )
     for axes, x, title in [(grid[1], hits, "pooled 4x4"), (grid[2], moved, "moved, then pooled")]:
-        show(axes, cnn.max_pool2d_forward(x, 4)[0][0, 0], title, cmap="Greys", vmin=0, vmax=1.5)
+        show(axes, cnn.max_pool2d_forward(x, 4)[0][4, 0], title, cmap="Greys", vmin=0, vmax=1.5)
     shifts = np.arange(7)
     for name, (view, colour) in views.items():
         still, similar = view(hits), []
@@ -392,8 +392,8 @@ with attempt():
 # Four networks, four ideas:
 #
 # * **LeNet-5** (1998) reads cheques: convolution, pooling, and again, then a perceptron.
-# * **AlexNet** (2012) is LeNet made large: ReLU, dropout, GPUs. It halves the error on ImageNet and ends a
-#   winter.
+# * **AlexNet** (2012) is LeNet made large: ReLU, dropout, GPUs. It brings the error on ImageNet from 26 down
+#   to 15 % and ends a winter.
 # * **VGG** (2014) asks how simple a network can be: 3x3 kernels only, and deep.
 # * **ResNet** (2015) finds that deeper networks *train worse*, and cures it with a plus sign: a block
 #   learns only what to add to its input.
@@ -531,9 +531,11 @@ def train_perceptron(x, y, epochs=40):
     return model.eval()
 
 
+x, y = shapes10(2000, seed=1)
+unseen, truth = shapes10(1000, seed=2)
+models = {}
+
 with attempt():
-    x, y = shapes10(2000, seed=1)
-    unseen, truth = shapes10(1000, seed=2)
     models = {"your network": cnn.train_small_cnn(x, y), "perceptron": train_perceptron(x, y)}
     shifts = np.arange(0, 17, 2)
     figure, grid = plt.subplots(1, 2, figsize=(9.5, 3.4), width_ratios=[2, 3])
@@ -562,21 +564,23 @@ with attempt():
 
 # %%
 with attempt():
-    model = models["your network"]
+    model = models.get("your network") or cnn.train_small_cnn(x, y)
     names = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)][:2]
     chosen = [int(np.flatnonzero(truth == label)[0]) for label in (1, 4, 6)]
     figure, grid = plt.subplots(len(chosen), 13, figsize=(9.8, 2.9))
+    for axes in grid.flat:
+        axes.set_axis_off()
     for row, index in zip(grid, chosen, strict=True):
         show(row[0], unseen[index])
         for block, name in enumerate(names):
             maps = cnn.feature_maps(model, torch.from_numpy(unseen[[index]]), name)[0].numpy()
-            for axes, channel in zip(row[1 + 6 * block : 7 + 6 * block], maps, strict=False):
+            for number, (axes, channel) in enumerate(
+                zip(row[1 + 6 * block :], maps[:6], strict=False), start=1
+            ):
                 reach = np.abs(channel).max()
                 show(axes, channel, cmap="RdBu_r", vmin=-reach, vmax=reach)
-    grid[0, 0].set_title("image", fontsize=9)
-    for block, name in enumerate(names):
-        grid[0, 1 + 6 * block].set_title(f"six maps of the layer {name!r}", fontsize=9).set_in_layout(False)
-    figure.suptitle("Feature maps before the nonlinearity (red: positive, blue: negative)")
+                axes.set_title(f"{name}: {number}" if index == chosen[0] else "", fontsize=6.5)
+    figure.suptitle("Six maps of each of two convolutions (red: positive, blue: negative)")
 
 # %% [markdown]
 # In the first layer you will find edges and plain colour; many of these kernels are cousins of your

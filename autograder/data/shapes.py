@@ -6,7 +6,7 @@ convolutional network nearly all: place, size and both colours are random, only 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -90,13 +90,13 @@ SHAPES10: tuple[str, ...] = tuple(_DRAW)  #: the names of the classes, by label
 
 
 def shapes10(
-    n: int, seed: int, *, noise: float = 0.08
+    n: int, seed: int | Sequence[int], *, noise: float = 0.08
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Draw n images of ten kinds of shapes; the same n and seed always draw the same images.
 
     Args:
         n: how many images, 1 or above; the classes come equally often (to within one), in random order
-        seed: which images, 0 or above
+        seed: which images: an int, 0 or above, or several of them
         noise: standard deviation of the noise on each pixel, 0 or above
 
     Returns:
