@@ -115,6 +115,16 @@ def grade(
 
 
 @main.command()
+def doctor() -> None:
+    """Say which isolation of student code works here, and what to install or set for a better one."""
+    from autograder.doctor import examine
+
+    lines, code = examine()
+    click.echo("\n".join(lines))
+    sys.exit(code)
+
+
+@main.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 def demo(ids: tuple[str, ...]) -> None:
     """Take an invented class from release to feedback, in the scratch folder demo/."""

@@ -16,7 +16,7 @@ from autograder import build
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess
 from autograder.replacements import Alternative, Mistake
-from autograder.sandbox.rungs import choose
+from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
 from autograder.survivors import Hunt, Timed, as_table, hunt
 from autograder.topic import Topic

@@ -14,7 +14,7 @@ from autograder.course import Course
 from autograder.errors import AuthorError
 from autograder.examiner_process import ExaminerProcess
 from autograder.mutants import Mutant
-from autograder.sandbox.rungs import choose
+from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
 from autograder.survivors import Hunt, as_table
 from autograder.topic import Topic
