@@ -144,7 +144,10 @@ def cheats(topic: Topic) -> Iterator[tuple[str, str]]:
 
 def _module(body: str, functions: list[str], classes: list[str]) -> str:
     statements = body.replace("; ", "\n    ")
-    parts = [_START, f"def _cheat(*args, **options):\n    args += tuple(options.values())\n    {statements}\n\n"]
+    parts = [
+        _START,
+        f"def _cheat(*args, **options):\n    args += tuple(options.values())\n    {statements}\n\n",
+    ]
     parts += [f"{name} = _cheat\n" for name in functions]
     parts += [
         f"\n\nclass {name}(_Agrees):\n    def __getattr__(self, name):\n        if name.startswith('__'):\n"

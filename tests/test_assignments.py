@@ -25,7 +25,9 @@ def test_every_gate_holds(topic_id: str) -> None:
 def test_the_lesson_runs_and_draws(topic_id: str, tmp_path: Path) -> None:
     notebook = json.loads(rehearse(COURSE.topic(topic_id), tmp_path).read_text(encoding="utf-8"))
 
-    figures = sum("image/png" in str(output) for cell in notebook["cells"] for output in cell.get("outputs", ()))
+    figures = sum(
+        "image/png" in str(output) for cell in notebook["cells"] for output in cell.get("outputs", ())
+    )
     assert figures >= len(COURSE.topic(topic_id).tasks) // 2
 
 
