@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from autograder import build
+from autograder.cheats import cheats
 from autograder.diagnose import read_signatures
 from autograder.errors import AutograderError
-from autograder.examiner_process import ExaminerProcess
+from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
@@ -76,13 +77,14 @@ def verify(
         gates = _Gates(topic, wall, bare, on_step)
         findings = [*gates.enough_mistakes(), *gates.stub(), *gates.solution(is_full=is_full)]
         if not findings:
-            findings = [*gates.alternatives(is_full=is_full)]
+            findings = [*gates.alternatives(is_full=is_full), *gates.cheats()]
             if is_quick:
                 findings += [*gates.each_mistake_fails(), *gates.signatures_are_there()]
             else:
                 findings += gates.mistakes()
                 if not findings:
-                    build.write_atomically(topic.folder / "signatures.json", _signatures(gates.signatures))
+                    computed = _signatures(gates.signatures, gates.cheap)
+                    build.write_atomically(topic.folder / "signatures.json", computed)
             if is_full:
                 findings += gates.mutants()
         return Verdict(tuple(findings), len(gates.tests), gates.hunt)
@@ -102,6 +104,7 @@ class _Gates:
         self.text = topic.solution_path.read_text(encoding="utf-8")
         self.tests = wall.collected()
         self.signatures: list[tuple[Mistake, list[str]]] = []
+        self.cheap: set[str] = set()  #: the tests that a cheat passes
         self.slow: set[str] = set()  #: the tests that train, as the solution shows
         self.hunt: Hunt | None = None
 
@@ -178,6 +181,22 @@ class _Gates:
                 yield self._not_caught(mistake)
             self.signatures.append((mistake, failed))
 
+    def cheats(self) -> Iterator[Finding]:
+        """Find the tests that code without any right answer passes (see cheats.py)."""
+        solved = self._ask(self.wall, self.text, 0)
+        changes = allowed_changes({name: result["changes"] for name, result in solved.items()})
+        for name, module in cheats(self.topic):
+            self.on_step(f"a cheat gets nothing: {name}")
+            answer = self.wall.ask(module.encode(), 0, changes=changes)
+            if answer is None:
+                yield Finding("a cheat gets nothing", f"the examiner crashed on the cheat that {name}")
+                continue
+            self.cheap |= {result["test"] for result in answer["results"] if result["outcome"] == "passed"}
+        for task in self.topic.tasks:
+            if all(test["test"] in self.cheap for test in self.tests if test["task"] == task.id):
+                sentence = "each of its tests is passed by code without a right answer; ask for values too"
+                yield Finding(f"a cheat gets nothing ({task.id})", sentence)
+
     def mutants(self) -> Iterator[Finding]:
         tests = [Timed(test["test"], test["task"], test["test"] in self.slow) for test in self.tests]
 
@@ -236,8 +255,9 @@ class _Gates:
                 yield Finding(f"both modes agree ({what})", sentence)
 
 
-def _signatures(signatures: list[tuple[Mistake, list[str]]]) -> bytes:
+def _signatures(signatures: list[tuple[Mistake, list[str]]], cheap: set[str]) -> bytes:
     entries = [
         {"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures
     ]
-    return (json.dumps({"signatures": entries}, indent=1, ensure_ascii=False) + "\n").encode()
+    kept = {"signatures": entries, "cheap": sorted(cheap)}
+    return (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode()
