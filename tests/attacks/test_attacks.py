@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attacks.corpus import ATTACKS, FAMILIES, Attack
 
+from attacks.corpus import ATTACKS, FAMILIES, Attack
 from autograder.judge import Judge
 from autograder.report import Isolation, Report
 from autograder.sandbox.ladder import climb
