@@ -108,6 +108,7 @@ CHEATS = {
     "does nothing": "return None",
     "returns True": "return True",
     "returns one": "return 1",
+    "returns one half": "return np.array(0.5)",
     "returns a text": "return 'correct'",
     "returns nothing at all": "return {}",
     "returns an empty array": "return np.empty((0,))",
