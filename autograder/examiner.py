@@ -282,6 +282,19 @@ class Examination:
                 self._progress.are_held_back.add(phase)
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Iterator[None]:
+        """Have pytest remember a fixture that a worker's end broke off: it forgets any BaseException of its own,
+        never finishes such a fixture, and the next submission would fail by it."""
+        try:
+            return (yield)
+        except BaseException as error:
+            if fixturedef.cached_result is None:
+                fixturedef.cached_result = (None, fixturedef.cache_key(request), (error, error.__traceback__))  # type: ignore[arg-type]
+            raise
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         report = cast(pytest.TestReport, (yield))
         error = call.excinfo.value if call.excinfo else None

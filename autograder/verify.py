@@ -63,7 +63,8 @@ def verify(
 
     Args:
         is_full: run the tests that train under all seeds too, all tests on an alternative, and the mutants
-        is_quick: try a mistake only behind the wall, until a test fails; signatures.json is looked at, not written
+        is_quick: try a mistake only behind the wall, until a test fails, and no cheat; signatures.json is looked at,
+            not written
         on_step: hears what is being tried
 
     Raises:
@@ -77,11 +78,11 @@ def verify(
         gates = _Gates(topic, wall, bare, on_step)
         findings = [*gates.enough_mistakes(), *gates.stub(), *gates.solution(is_full=is_full)]
         if not findings:
-            findings = [*gates.alternatives(is_full=is_full), *gates.cheats()]
+            findings = [*gates.alternatives(is_full=is_full)]
             if is_quick:
                 findings += [*gates.each_mistake_fails(), *gates.signatures_are_there()]
             else:
-                findings += gates.mistakes()
+                findings += [*gates.mistakes(), *gates.cheats()]
                 if not findings:
                     computed = _signatures(gates.signatures, gates.cheap)
                     build.write_atomically(topic.folder / "signatures.json", computed)
