@@ -1326,9 +1326,10 @@ def test_the_generator_decides_about_the_weights(student):
 def two_networks(student, X):
     one, other = student.MLP([3, 2], rng=np.random.default_rng(1)), student.MLP([3, 2], rng=np.random.default_rng(2))
     before = other.forward(X)
-    one.params[0] += 1.0
-    one.params[1][...] = 5.0
-    return one.forward(X), np.array(one.params[0]), before, other.forward(X)
+    W, b = one.params
+    W += 1.0
+    b[...] = 5.0
+    return one.forward(X), np.array(W), before, other.forward(X)
 
 
 @pytest.mark.task("mlp")
