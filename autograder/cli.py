@@ -69,7 +69,11 @@ def release(ids: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--full", is_flag=True, help="Run the tests that train under all 20 seeds too.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Run the tests that train under all seeds too, and the mutants; write docs/verification.md.",
+)
 @click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox where none works.")
 def verify(ids: tuple[str, ...], full: bool, allow_unisolated: bool) -> None:
     """Try the gates of assignments: stub 0, solution 100 %, mistakes caught, right answers passed."""
@@ -108,6 +112,16 @@ def grade(
     from autograder.grade import grade
 
     sys.exit(grade(_course(), topic_id, submissions, json_path, seed=seed, allow_unisolated=allow_unisolated))
+
+
+@main.command()
+def doctor() -> None:
+    """Say which isolation of student code works here, and what to install or set for a better one."""
+    from autograder.doctor import examine
+
+    lines, code = examine()
+    click.echo("\n".join(lines))
+    sys.exit(code)
 
 
 @main.command()

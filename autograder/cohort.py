@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from autograder.build import render
+from autograder.errors import AuthorError
+from autograder.replacements import Mistake
 from autograder.stub import BEGIN, END, to_stub
-from autograder.topic import Mistake, Topic
+from autograder.topic import Topic
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def _first_half(solution: str, where: str) -> str:
 
 def _mistakes(topic: Topic) -> tuple[Mistake, Mistake, list[Mistake]]:
     """Choose the first known mistake, the last one, and the first of every second task."""
+    if not topic.mistakes:
+        raise AuthorError(f"{topic.mistakes_path}: no known mistake, and the class makes some; add one")
     first: dict[str, Mistake] = {}
     for mistake in topic.mistakes:
         first.setdefault(mistake.task, mistake)

@@ -19,7 +19,7 @@ from autograder.errors import CourseError
 from autograder.examine import close_judges, report_on
 from autograder.release import release
 from autograder.report import Report
-from autograder.screen import progress_bar, said, score_cell
+from autograder.screen import progress_bar, report_tables
 from autograder.topic import Topic
 
 DEFAULT = ("01_neural_network_basics", "04_convolutional_networks")
@@ -50,7 +50,8 @@ def demo(
         _make(repo, scratch, topics, allow_unisolated)
         path.write_text(stamp, encoding="utf-8")
     for topic in course.topics(tuple(topic.id for topic in topics)):
-        console.print(_table(topic, cohort(topic), store.reports(course, topic.id)))
+        stories = {student.name: student.story for student in cohort(topic)}
+        console.print(report_tables(topic, store.reports(course, topic.id), stories))
     _say_where(course, console)
 
 
@@ -127,25 +128,6 @@ def _hand_in(course: Course, topic: Topic, student: Student) -> None:
     folder.mkdir(parents=True)
     for name, content in student.files.items():
         (folder / name).write_bytes(content)
-
-
-def _table(topic: Topic, students: list[Student], reports: tuple[Report, ...]) -> Table:
-    """Show one assignment: who did what, the score of each task, and what each student is told."""
-    table = Table(title=f"{topic.title}: {topic.points:g} points by tests", title_style="bold", expand=True)
-    table.add_column("student", no_wrap=True)
-    table.add_column("what happened", style="dim", ratio=2)
-    for task in topic.tasks:
-        table.add_column(task.number or task.id, justify="right", no_wrap=True)
-    table.add_column("total", justify="right", style="bold", no_wrap=True)
-    table.add_column("what is said", ratio=3)
-    found = {report.student: report for report in reports}
-    for student in students:
-        report = found[student.name]
-        scores = [score_cell(task) for task in report.tasks]
-        table.add_row(
-            student.name, escape(student.story), *scores, f"{report.score:.4g}", escape(said(report))
-        )
-    return table
 
 
 def _say_where(course: Course, console: Console) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from autograder.topic import Mistake, Topic
+from autograder.replacements import Mistake
+from autograder.topic import Topic
 
 #: a set of failing tests fits a signature if they share this part of what either holds
 _FITS = 0.8

@@ -5,8 +5,13 @@
 It collects the suite once. Then, for every request (one JSON line on standard input) it runs the tests against that
 submission behind the wall and answers with one JSON line. It never imports student code.
 
-    request  {"source": base64 or null, "seed": int, "tests": names to run, or null for all}
-    answer   {"results": [{"test", "outcome", "kind", "sentence", "seconds"}], "seconds", "import_fault"}
+    request  {"source": base64 or null, "seed": int, "tests": names to run, or null for all, "changes": see below,
+              "stops": whether to end with the first test that does not pass}
+    answer   {"results": [{"test", "outcome", "kind", "sentence", "seconds", "changes"}], "seconds", "import_fault"}
+
+"changes" of a result are the places ("function:argument", with "setup " in front for those of a fixture) that the
+code changed in that test. Of a request they are, for each test, the places that the solution changes: others are
+protected, and a test that passes while something was held back must pass once more with every change (changes.py).
 """
 
 from __future__ import annotations
@@ -14,9 +19,11 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import faulthandler
 import importlib.util
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,18 +35,33 @@ from typing import IO, Any, cast
 import pytest
 
 from autograder.errors import AutograderError
-from autograder.faults import explain
-from autograder.plugin import task_of
+from autograder.faults import StudentError, explain
+from autograder.plugin import ambient_seed, task_of
 from autograder.proxy import Examinee, Student
 from autograder.report.model import Isolation
-from autograder.sandbox.codec import CannotCross
+from autograder.sandbox.faults import LimitExceeded
 from autograder.sandbox.rungs import Limits
 from autograder.sandbox.zygotes import Zygote
 from autograder.topic import Topic, read_topic
 
 #: after so many tests of one task that ran over a budget or killed the worker, its other tests are not run
 _PATIENCE = 2
-_OURS = (AutograderError, CannotCross, MemoryError)
+#: plugins of pytest's and ours that only cost time here, or speak to a person
+_UNUSED = (
+    "cacheprovider",
+    "unraisableexception",
+    "threadexception",
+    "faulthandler",
+    "terminal",
+    "autograder-student-run",
+)
+_OURS = (AutograderError, MemoryError)
+#: the whole of a submission may use this many CPU seconds, and so much more for each second of its tasks
+_SECONDS, _SECONDS_A_SECOND = 60.0, 5.0
+#: a phase of a test is ended after this many seconds of real time, and so much more for each second of its task
+_WALL_SECONDS, _WALL_SECONDS_A_SECOND = 60.0, 10.0
+_AGAIN = 3.0
+_IN_SETUP = "setup "
 
 
 @dataclass
@@ -49,6 +71,8 @@ class _Progress:
     passed: set[str] = field(default_factory=set)
     error: BaseException | None = None
     skipped: str = ""
+    changes: set[str] = field(default_factory=set)
+    are_held_back: set[str] = field(default_factory=set)  #: phases in which changes were not made
 
 
 class Examination:
@@ -64,6 +88,9 @@ class Examination:
         self._reference: ModuleType | None = None
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
+        self._is_over = False
+        self._uncollected: list[str] = []
+        self._allowed: dict[str, list[str]] | None = None
 
     # --- fixtures that stand in the place of the student's own -----------------------------------------------------
 
@@ -81,8 +108,17 @@ class Examination:
 
     # --- the run ---------------------------------------------------------------------------------------------------
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._uncollected.append(report.longreprtext.strip().splitlines()[-1])
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if self._uncollected or not session.items:
+            said = "; ".join(self._uncollected) or "it holds no test"
+            error = f"{self._topic.folder}: the suite cannot be collected: {said}"
+            self._answer({"error": error, "kind": "AuthorError"})
+            return True
         self._answer({"collected": [_describe(item) for item in session.items]})
         for line in self._requests:
             request = json.loads(line)
@@ -91,32 +127,58 @@ class Examination:
                 item for item in session.items if request["tests"] is None or item.name in request["tests"]
             ]
             source = None if request["source"] is None else base64.b64decode(request["source"])
-            self._given_up = {}
-            started = time.monotonic()
-            with self.opened(source) as import_fault:
-                results = [
-                    self._run(item, after) for item, after in zip(items, [*items[1:], None], strict=False)
-                ]
-                answer = {
-                    "results": results,
-                    "seconds": time.monotonic() - started,
-                    "import_fault": import_fault(),
-                }
-            self._answer(answer)
+            self._allowed = request["changes"]
+            self._answer(self._examine(items, source, stops=request["stops"]))
         return True
+
+    def _examine(self, items: list[pytest.Item], source: bytes | None, *, stops: bool) -> dict[str, Any]:
+        """Run some tests on a submission, and those that had changes held back once more."""
+        started = time.monotonic()
+        results, import_fault = self._run_all(items, source, stops=stops)
+        held_back = [result["held_back"] for result in results]
+        if any(held_back):
+            self._allowed = None
+            everything = any("setup" in phases for phases in held_back)
+            again = [
+                item
+                for item, result in zip(items, results, strict=False)
+                if result["outcome"] == "passed" and (everything or result["held_back"])
+            ]
+            second = {result["test"]: result for result in self._run_all(again, source, stops=stops)[0]}
+            results = [second.get(result["test"], result) for result in results]
+        return {"results": results, "seconds": time.monotonic() - started, "import_fault": import_fault}
+
+    def _run_all(
+        self, items: list[pytest.Item], source: bytes | None, *, stops: bool
+    ) -> tuple[list[dict[str, Any]], str]:
+        self._given_up, self._is_over = {}, False
+        results: list[dict[str, Any]] = []
+        with self.opened(source) as import_fault:
+            for item, after in zip(items, [*items[1:], None], strict=False):
+                results.append(self._run(item, after))
+                if stops and after is not None and results[-1]["outcome"] != "passed":
+                    self._is_over = True
+                    self._run(after, None)  # not tried: it only lets pytest tear down what the last one left
+                    break
+            return results, import_fault()
 
     @contextlib.contextmanager
     def opened(self, source: bytes | None) -> Iterator[Callable[[], str]]:
         """Have `student` be this module for a while; gives a function that says why it could not be imported."""
         topic = self._topic
         self._examinee = examinee = Examinee(
-            self._zygote, module=topic.module, source=source, imports=topic.imports
+            self._zygote,
+            module=topic.module,
+            source=source,
+            imports=topic.imports,
+            seconds=_SECONDS + _SECONDS_A_SECOND * sum(task.seconds for task in topic.tasks),
         )
         self._student = Student(examinee)
         try:
             yield lambda: examinee.import_fault
         finally:
             examinee.close()
+            examinee.changes.undo_all()
 
     def _run(self, item: pytest.Item, following: pytest.Item | None) -> dict[str, Any]:
         self._progress = _Progress()
@@ -127,7 +189,7 @@ class Examination:
         if progress.error is not None:
             fault = explain(progress.error, module=self._topic.module)
             kind, sentence = fault.kind, fault.sentence
-            if isinstance(progress.error, _OURS):
+            if isinstance(progress.error, _OURS) and not isinstance(progress.error, StudentError):
                 outcome, kind, sentence = (
                     "broken",
                     "ours",
@@ -147,24 +209,73 @@ class Examination:
             "kind": kind,
             "sentence": sentence,
             "seconds": time.monotonic() - started,
+            "changes": sorted(progress.changes),
+            "held_back": sorted(progress.are_held_back),
         }
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         """Have a worker ready, with this test's budget and seed, before any fixture runs."""
+        if self._is_over:
+            raise _GivenUp("an earlier test did not pass")
         if self._examinee is None:
+            yield
             return
         task = self._topic.task(task_of(item))
         given_up = self._given_up.get(task.id, [])
         if len(given_up) >= _PATIENCE:
             raise _GivenUp(given_up[-1])
         self._examinee.start(task.id, task.seconds)
-        self._examinee.seed(int(item.config.getoption("autograder_seed")))
+        with self._watched(item, "setup"):
+            self._examinee.seed(ambient_seed(item))
+            yield
+        self._examinee.changes.keep()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        if self._examinee is None:
+            yield
+            return
+        with self._watched(item, "call"):
+            self._examinee.start_call()
+            self._examinee.seed(ambient_seed(item))
+            yield
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
+        yield
         if self._examinee is not None:
-            self._examinee.seed(int(item.config.getoption("autograder_seed")))
+            self._examinee.changes.undo()
+
+    @contextlib.contextmanager
+    def _watched(self, item: pytest.Item, phase: str) -> Iterator[None]:
+        """Protect arguments in one phase of a test, and end it when it takes far longer than its worker may."""
+        examinee = cast(Examinee, self._examinee)
+        mark = _IN_SETUP if phase == "setup" else ""
+        allowed = None
+        if self._allowed is not None:
+            names = self._allowed.get("" if mark else item.name, [])
+            allowed = frozenset(name.removeprefix(mark) for name in names)
+        examinee.changes.begin(allowed)
+        task = self._topic.task(task_of(item))
+
+        def give_up(_number: int, _frame: Any) -> None:
+            examinee.close()  # its answer to the call under way would be taken for the next one's
+            raise LimitExceeded(f"{task.id}: what your code returned keeps the test busy without end")
+
+        previous = signal.signal(signal.SIGALRM, give_up)
+        seconds = _WALL_SECONDS + _WALL_SECONDS_A_SECOND * task.seconds
+        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)  # again, should a destructor swallow the first
+        faulthandler.dump_traceback_later(seconds + 10 * _AGAIN, exit=True)  # busy in C: no signal is heard
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+            self._progress.changes |= {mark + place for place in examinee.changes.places}
+            if examinee.changes.are_held_back:
+                self._progress.are_held_back.add(phase)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
@@ -184,7 +295,7 @@ class Examination:
 
 
 class _GivenUp(BaseException):
-    """The task has used up the examiner's patience; str() is the sentence of the last time."""
+    """A test that is not tried: its task has used up the examiner's patience; str() is the last sentence."""
 
     fault_kind = "limit"
 
@@ -197,6 +308,7 @@ class _Hire:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
+        config.option.tbstyle = "native"  # nobody reads the traceback, and pytest's own takes 50 ms to write
         config.pluginmanager.register(self._examination, "examination")
 
 
@@ -226,7 +338,7 @@ def pytest_arguments(topic: Topic) -> list[str]:
     """Return the command line under which a topic's suite is collected, untouched by any file around it."""
     arguments = [str(topic.public_tests_path), str(topic.hidden_tests_path)]
     arguments += ["-c", os.devnull, f"--rootdir={topic.folder}", "--noconftest", "--import-mode=importlib"]
-    for plugin in ("cacheprovider", "unraisableexception", "threadexception", "faulthandler", "terminal", "autograder-student-run"):
+    for plugin in _UNUSED:
         arguments += ["-p", f"no:{plugin}"]
     return [*arguments, "-p", "autograder.plugin", "--capture=no"]
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import autograder
 from autograder import errors
 from autograder.errors import AutograderError
 from autograder.report import Isolation
 from autograder.topic import Topic
+
+_GOODBYE_SECONDS = 10.0
 
 
 class ExaminerProcess:
@@ -21,7 +27,7 @@ class ExaminerProcess:
 
     def __init__(self, topic: Topic, command: list[str]) -> None:
         self._topic = topic
-        self._command = [sys.executable, "-m", *command]
+        self._command = [sys.executable, "-P", "-m", *command]  # -P: nothing that lies about here is imported
         self._process: subprocess.Popen[str] | None = None
         self._collected: list[dict[str, Any]] = []
 
@@ -44,8 +50,23 @@ class ExaminerProcess:
             self._start()
         return self._collected
 
-    def ask(self, source: bytes | None, seed: int, tests: list[str] | None = None) -> dict[str, Any] | None:
-        """Return the examiner's answer on a module's source (all tests, or some), or None if it crashed.
+    def ask(
+        self,
+        source: bytes | None,
+        seed: int,
+        tests: list[str] | None = None,
+        changes: dict[str, list[str]] | None = None,
+        *,
+        stops: bool = False,
+    ) -> dict[str, Any] | None:
+        """Return the examiner's answer on a module's source, or None if it crashed.
+
+        Args:
+            source: the module
+            seed: what the tests draw their inputs from
+            tests: the names of the tests to run; None for all
+            changes: for each test the places that it may change at once (`allowed_changes`); None for all
+            stops: whether to end with the first test that does not pass
 
         Raises:
             AuthorError, SandboxError: the examiner cannot start, and why
@@ -54,7 +75,8 @@ class ExaminerProcess:
         encoded = None if source is None else base64.b64encode(source).decode()
         try:
             assert process.stdin is not None
-            process.stdin.write(json.dumps({"source": encoded, "seed": seed, "tests": tests}) + "\n")
+            request = {"source": encoded, "seed": seed, "tests": tests, "changes": changes, "stops": stops}
+            process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             return self._read(process)
         except (OSError, ValueError):
@@ -65,7 +87,7 @@ class ExaminerProcess:
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed with the process)
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "PYTHONPATH": str(Path(autograder.__file__).parent.parent),
         }
         self._process = process = subprocess.Popen(
             self._command,
@@ -104,6 +126,19 @@ class ExaminerProcess:
         """End the process, with its zygote and its workers."""
         if self._process is not None:
             process, self._process = self._process, None
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # it then ends by itself, and leaves nothing behind
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GOODBYE_SECONDS)
             process.kill()
-            process.communicate()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
             self._errors.close()
+
+
+def allowed_changes(places: dict[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return what submissions may change, from what the solution changes in each test; "" stands for all fixtures."""
+    in_setups = {place for of_a_test in places.values() for place in of_a_test if place.startswith("setup ")}
+    return {"": sorted(in_setups)} | {test: sorted(of_a_test) for test, of_a_test in places.items()}

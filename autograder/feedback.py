@@ -17,6 +17,7 @@ from autograder.answers import is_answer
 from autograder.report import TaskReport
 from autograder.topic import Topic
 
+FAULTS = 5  #: how many different faults are shown of one task
 _PERSON = "A person will look at it. (Teacher: run `autograder release` again.)"
 
 
@@ -57,10 +58,14 @@ def said(task: TaskReport, topic: Topic) -> str:
     about = topic.task(task.task)
     heading = f"{about.number} {about.title}".strip()
     lines = [f"{heading}: {task.tests_passed} of {task.tests_total} tests passed"]
+    faults: dict[str, str] = {}  # what went wrong -> what to think about; each fault once
     for result in task.results:
         if result.outcome == "failed" and not result.is_hidden:
-            lines += [f"- {_plain(result.sentence)}"]
-            lines += [f"  {_plain(result.lesson)}"] if result.lesson else []
+            faults.setdefault(_plain(result.sentence), _plain(result.lesson))
+    for sentence, lesson in list(faults.items())[:FAULTS]:
+        lines += [f"- {sentence}", f"  {lesson}"] if lesson else [f"- {sentence}"]
+    if len(faults) > FAULTS:
+        lines.append(f"- and {len(faults) - FAULTS} more, which `autograder check {task.task}` shows")
     hint = _plain(task.hint)
     if hint and f"- {hint}" not in lines:
         lines.append(f"Hint: {hint}")

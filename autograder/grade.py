@@ -14,7 +14,7 @@ from autograder.errors import CourseError
 from autograder.examine import close_judges, report_on
 from autograder.judge import Judge
 from autograder.report import Report
-from autograder.screen import progress_bar, report_table
+from autograder.screen import progress_bar, report_tables
 from autograder.submission import Submission
 from autograder.topic import Topic
 
@@ -56,7 +56,7 @@ def grade(
     if json_path is not None:
         text = json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False) + "\n"
         build.write_atomically(json_path, text.encode("utf-8", "replace"))
-    Console().print(report_table(topic, reports))
+    Console().print(report_tables(topic, reports))
     if not paths:
         _record(course, reports)
     return 1 if any(report.status == "broken" for report in reports) else 0

@@ -16,10 +16,10 @@ from autograder import store
 from autograder.course import Course
 from autograder.diagnose import Signatures, diagnose, read_signatures
 from autograder.errors import SandboxError
-from autograder.examiner_process import ExaminerProcess
+from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.imports import imports_outside
 from autograder.report import Isolation, Outcome, Report, TaskReport, TestResult
-from autograder.sandbox.rungs import choose
+from autograder.sandbox.ladder import choose
 from autograder.submission import Submission
 from autograder.topic import Task, Topic
 
@@ -32,6 +32,8 @@ _TELLABLE = {
     "missing_name": "A name of the stub is missing in the module; keep the names of the stub.",
     "raised": "Your code raises an error for an input that the docstring allows.",
 }
+#: kinds of faults that say all there is to say: no mistake was made yet that a hint could name
+_NO_ANSWER = {"import_failed", "not_started", "missing_name"}
 _ELSE = "The public tests pass, a hidden one does not: read the docstring again, and try its edge cases."
 
 
@@ -45,15 +47,23 @@ class ManifestTest:
     is_hidden: bool
     lesson: str
     is_broken: bool = False  #: the solution fails it: nobody is marked by it until a person has looked
+    changes: tuple[str, ...] = ()  #: the places among its arguments that the solution changes
 
 
 class Judge:
     """Examines submissions of one topic under one seed. A context manager; not shared between threads."""
 
-    def __init__(self, topic: Topic, *, seed: int, allow_unisolated: bool = False) -> None:
+    def __init__(
+        self,
+        topic: Topic,
+        *,
+        seed: int,
+        allow_unisolated: bool = False,
+        only: Isolation | None = None,
+    ) -> None:
         self.topic = topic
         self.seed = seed
-        self.isolation: Isolation = choose(allow_unisolated=allow_unisolated)
+        self.isolation: Isolation = choose(allow_unisolated=allow_unisolated, only=only)
         self._examiner = ExaminerProcess.behind_the_wall(topic, self.isolation)
         self._manifest: tuple[ManifestTest, ...] | None = None
         self._signatures: Signatures = read_signatures(topic)
@@ -66,7 +76,8 @@ class Judge:
             AuthorError: the topic's own files are wrong
         """
         manifest = self.manifest()
-        answer = self._examiner.ask(submission.source, self.seed)
+        changes = allowed_changes({test.test: test.changes for test in manifest})
+        answer = self._examiner.ask(submission.source, self.seed, changes=changes)
         complaints = [*submission.complaints, *self._complain(submission.source)]
         if answer is None:
             answer = {"results": [], "seconds": 0.0, "import_fault": ""}
@@ -100,8 +111,10 @@ class Judge:
             )
             try:
                 kept = json.loads(path.read_text(encoding="utf-8"))
-                self._manifest = tuple(ManifestTest(**test) for test in kept)
-            except (OSError, ValueError, TypeError):
+                self._manifest = tuple(
+                    ManifestTest(**(test | {"changes": tuple(test["changes"])})) for test in kept
+                )
+            except (OSError, ValueError, TypeError, KeyError):
                 self._manifest = self._examine_solution()
                 if any(test.is_broken for test in self._manifest):
                     return self._manifest  # not kept: what broke may be mended by the next run
@@ -117,7 +130,11 @@ class Judge:
             )
         results = {result["test"]: result for result in answer["results"]}
         return tuple(
-            ManifestTest(**test, is_broken=results[test["test"]]["outcome"] != "passed")
+            ManifestTest(
+                **test,
+                is_broken=results[test["test"]]["outcome"] != "passed",
+                changes=tuple(results[test["test"]]["changes"]),
+            )
             for test in self._examiner.collected()
             if results[test["test"]]["kind"] != "skipped"
         )
@@ -153,7 +170,8 @@ def mark(
     passed = sum(result.weight for result in judged if result.outcome == "passed")
     score = task.points if passed == total and total else task.points * passed / total if total else 0.0
     failed = frozenset(result.test for result in judged if result.outcome == "failed")
-    known = diagnose(task.id, failed, signatures)
+    kinds = {results.get(test, {}).get("kind", "") for test in failed}
+    known = None if kinds <= _NO_ANSWER else diagnose(task.id, failed, signatures)
     hint = known.hint if known else _first_fault(judged, results)
     return TaskReport(task=task.id, score=score, points=task.points, results=judged, hint=hint)
 

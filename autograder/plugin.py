@@ -7,11 +7,13 @@ fixtures of one name, the one that is registered later wins.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import sys
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +60,8 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def seed(request: pytest.FixtureRequest) -> int:
-    """The run's seed."""
-    return int(request.config.getoption("autograder_seed"))
+    """A number drawn from the run's seed, from which nobody finds the seed again."""
+    return secret_of(int(request.config.getoption("autograder_seed")))
 
 
 @pytest.fixture
@@ -79,14 +81,31 @@ def student(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
         yield module
 
 
+@cache
+def secret_of(seed: int) -> int:
+    """Return what all draws of a run hang on: 63 bits, computed so slowly that trying every seed is no way.
+
+    The student's code sees many draws, and with them it could regenerate the labels of a test set.
+    """
+    digest = hashlib.pbkdf2_hmac("sha256", b"autograder", str(seed).encode(), 20_000)
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def ambient_seed(item: pytest.Item) -> int:
+    """Return the seed of the global generators in one test: 32 bits, and no way back from them."""
+    secret = secret_of(int(item.config.getoption("autograder_seed")))
+    digest = hashlib.blake2b(item.name.encode(), key=str(secret).encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big")
+
+
 def _seed_everything(item: pytest.Item) -> None:
     """Set the global generators, so that a test draws the same whatever ran before it."""
     if not task_of(item):
         return
-    seed = int(item.config.getoption("autograder_seed"))
+    seed = ambient_seed(item)
     random.seed(seed)
     loaded: dict[str, Any] = {name: sys.modules.get(name) for name in ("numpy", "torch")}
     if loaded["numpy"]:
-        loaded["numpy"].random.seed(seed % 2**32)
+        loaded["numpy"].random.seed(seed)
     if loaded["torch"]:
         loaded["torch"].manual_seed(seed)

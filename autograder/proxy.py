@@ -11,19 +11,27 @@ from typing import Any
 from autograder.errors import SandboxError
 from autograder.faults import StudentError, explain_import
 from autograder.probe import Probe
-from autograder.sandbox.faults import Ended, ImportFailed
+from autograder.sandbox.allowance import Allowance
+from autograder.sandbox.changes import Changes
+from autograder.sandbox.faults import Ended, ImportFailed, LimitExceeded
 from autograder.sandbox.session import Session
 from autograder.sandbox.zygotes import Zygote
 
-#: CPU seconds that the import of a student's module may take
-IMPORT_SECONDS = 10.0
+#: CPU seconds that the import of a student's module may take, and its largest size
+IMPORT_SECONDS, LARGEST_MODULE = 10.0, 2 << 20
 
 
 class Examinee:
     """One submission behind the wall."""
 
     def __init__(
-        self, zygote: Zygote, *, module: str, source: bytes | None, imports: tuple[str, ...]
+        self,
+        zygote: Zygote,
+        *,
+        module: str,
+        source: bytes | None,
+        imports: tuple[str, ...],
+        seconds: float = 3600.0,
     ) -> None:
         self._zygote = zygote
         self._module = module
@@ -31,13 +39,21 @@ class Examinee:
         self._imports = imports
         self._session: Session | None = None
         self.import_fault = ""
+        self.changes = Changes()
+        self.allowance = Allowance(seconds=seconds)
 
     def start(self, what: str, seconds: float) -> None:
         """Have a worker ready for a test of the task `what`, with so much CPU time.
 
         Raises:
             SandboxError: no worker can be had (a fault of ours)
+            LimitExceeded: the whole submission's budget is used up
         """
+        if self._session is not None:
+            self._session.settle()
+        if used_up := self.allowance.used_up():
+            self.close()
+            raise LimitExceeded(f"{what}: {used_up}")
         if not self.import_fault and (self._session is None or not self._session.process.is_alive):
             self._load()
         if self._session is not None:
@@ -47,6 +63,11 @@ class Examinee:
         """Seed the global generators where the student's code runs."""
         if not self.import_fault:
             self.session().request("seed", args=(seed,))
+
+    def start_call(self) -> None:
+        """The test's fixtures are ready, the test itself begins."""
+        if self._session is not None:
+            self._session.start_call()
 
     def session(self) -> Session:
         """Return the live connection.
@@ -67,7 +88,10 @@ class Examinee:
         if self._source is None:
             self.import_fault = f"{self._module}.py was not handed in"
             return
-        self._session = Session(self._zygote.spawn(), self._zygote.how_it_ended)
+        if len(self._source) > LARGEST_MODULE:
+            self.import_fault = f"{self._module}.py is larger than {LARGEST_MODULE >> 20} MB"
+            return
+        self._session = Session(self._zygote.spawn(), self._zygote.how_it_ended, self.allowance, self.changes)
         self._session.start_budget("", IMPORT_SECONDS)
         try:
             self._session.request("load", name=self._module, args=(self._source, list(self._imports)))

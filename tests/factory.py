@@ -20,7 +20,7 @@ summary = "Double a number, and halve it again."
 module = "tiny"
 objectives = ["say what doubling does"]
 imports = ["numpy"]
-memory = 512
+memory = 1024
 
 [tasks.double]
 number = "1.1"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from factory import make_course
 
-from autograder import collect as room
+from autograder import parcel as room
 from autograder.collect import collect, submissions
 from autograder.errors import SubmissionError
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def repo(tmp_path_factory):
-    course = make_course(tmp_path_factory.mktemp("repo"), manifest=("memory = 512", "memory = 3072"))
+    course = make_course(tmp_path_factory.mktemp("repo"), manifest=("memory = 1024", "memory = 3072"))
     shutil.copy(ROOT / "nbgrader_config.py", course.root)
     return course
 

@@ -51,7 +51,7 @@ def nbgrader(folder: Path, *arguments: str, fails: bool = False) -> str:
 def course(tmp_path_factory):
     """A class taken through every command, once; the tests look at what came of it."""
     root = tmp_path_factory.mktemp("journey")
-    course = make_course(root / "course", manifest=("memory = 512", "memory = 3072"))
+    course = make_course(root / "course", manifest=("memory = 1024", "memory = 3072"))
     shutil.copy(ROOT / "nbgrader_config.py", course.root)
     topic = course.topic(ID)
     build(course)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from factory import make_course
 
-from autograder import answers, examine, gradebook, registrar, store
+from autograder import answers, autograde, examine, gradebook, registrar, store
 from autograder.course import Course
 from autograder.errors import CourseError, SandboxError
 from autograder.release import release
@@ -357,6 +357,20 @@ def test_the_page_says_score_public_fault_and_hint_and_nothing_hidden(course):
     assert "hidden" not in page.split("<body>")[1]
 
 
+def test_the_page_says_each_fault_once_and_not_too_many(course):
+    hand_in(course)
+    report = report_of()
+    (double, halve), (public, _) = report.tasks, report.tasks[0].results
+    faults = tuple(replace(public, sentence=f"fault {number // 2}") for number in range(20))
+    report = replace(report, tasks=(replace(double, results=faults, hint="fault 0"), halve))
+
+    gradebook.record(course, [report])
+
+    page = page_of(course)
+    assert [page.count(f"fault {number}\n") for number in range(6)] == [1, 1, 1, 1, 1, 0]
+    assert "and 5 more, which `autograder check double` shows" in page
+
+
 def test_the_page_runs_nothing_that_a_student_wrote(course):
     evil = "<script>alert(1)</script> <img src=x onerror=alert(1)> [x](javascript:alert(1)) <javascript:1>"
     hand_in(course, "<b>ada", notebook=answered(course, evil))
@@ -453,14 +467,14 @@ def test_a_students_name_may_be_odd(course, student):
 def test_what_stops_one_stops_nobody_else(course, monkeypatch):
     for student in ("ada", "bob", "cyd"):
         hand_in(course, student)
-    real = registrar.collect_in_place
+    real = autograde.collect_in_place
 
     def failing(folder, topic):
         if folder.parent.name == "bob":
             raise ZeroDivisionError("a bug of ours")
         return real(folder, topic)
 
-    monkeypatch.setattr(registrar, "collect_in_place", failing)
+    monkeypatch.setattr(autograde, "collect_in_place", failing)
 
     with pytest.raises(CourseError, match=r"1 of 1 not graded: bob \(ZeroDivisionError: a bug of ours\)"):
         gradebook.record(course, [report_of(student) for student in ("ada", "bob", "cyd")])
@@ -551,7 +565,7 @@ def test_a_gradebook_without_the_assignment_says_what_to_run(course):
 
 @pytest.mark.slow
 def test_a_locked_gradebook_is_waited_for_and_loses_nothing(course, judge, monkeypatch):
-    monkeypatch.setattr(registrar, "LOCK_SECONDS", 1.0)
+    monkeypatch.setattr(autograde, "LOCK_SECONDS", 1.0)
     hand_in(course)
     with gradebook._nbgrader(course) as api:
         holder = sqlite3.connect(course.root / "gradebook.db", isolation_level=None)

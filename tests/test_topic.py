@@ -57,7 +57,7 @@ def test_no_mistakes_at_all_is_an_empty_list(tmp_path):
         ({"manifest": ('title = "Tiny"', "")}, r"topic\.toml: 'title' is missing; add it"),
         ({"manifest": ('title = "Tiny"', "title = 3")}, r"topic\.toml: 'title' is 3, of the wrong type"),
         (
-            {"manifest": ("memory = 512", "memory = true")},
+            {"manifest": ("memory = 1024", "memory = true")},
             r"topic\.toml: 'memory' is True, of the wrong type",
         ),
         ({"manifest": ("memory", "memroy")}, r"topic\.toml: unknown key 'memroy'; the keys are"),
@@ -101,7 +101,7 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
     [
         (
             ("[[mistake]]", "[[mistakes]]"),
-            r"mistakes\.toml: unknown key 'mistakes'; the keys are alternative, mistake",
+            r"mistakes\.toml: unknown key 'mistakes'; the keys are alternative, equivalent, mistake",
         ),
         (("[[mistake]]", "version = 1\n[[mistake]]"), r"mistakes\.toml: unknown key 'version'"),
         ('mistake = "none"', r"mistakes\.toml: 'mistake' must be a list of tables; write \[\[mistake\]\]"),

@@ -13,14 +13,17 @@ from autograder.faults import StudentError
 from autograder.probe import probe
 from autograder.proxy import Examinee, Student
 from autograder.sandbox.faults import Ended, ImportFailed, LimitExceeded, ProtocolBroken, WorkerDied
+from autograder.sandbox.ladder import climb
 from autograder.sandbox.rungs import Limits
 from autograder.sandbox.zygotes import Zygote
 
 Open = Callable[..., Student]
 
 
-@pytest.fixture(scope="module", params=["A", "D"])
+@pytest.fixture(scope="module", params=["A", "B", "D"])
 def zygote(request: pytest.FixtureRequest) -> Iterator[Zygote]:
+    if request.param != "D" and not climb(request.param).holds:
+        pytest.skip(climb(request.param).reason)
     with Zygote(request.param, ("numpy", "autograder"), Limits(memory_mb=1024)) as zygote:
         yield zygote
 

@@ -67,8 +67,10 @@ plt.rcParams.update(
 # three things: *weights*, a *sum*, a *threshold*. What is left is not a model of the brain any more, but it
 # can compute.
 
-
 # %%
+WEIGHTS = (1.6, -1.1, 0.7)  # of the artificial neuron
+
+
 def grow(ax, rng, x, y, angle, length, width, depth, colour):
     """Draw a branch and the branches that grow out of its end."""
     bend = angle + rng.normal(0.0, 0.18)
@@ -112,8 +114,7 @@ def draw_living_neuron(ax):
 
 def draw_artificial_neuron(ax):
     """Draw inputs, weights, sum, threshold and output."""
-    weights = (1.6, -1.1, 0.7)
-    for k, (weight, y) in enumerate(zip(weights, (1.35, 0.0, -1.35), strict=True), start=1):
+    for k, (weight, y) in enumerate(zip(WEIGHTS, (1.35, 0.0, -1.35), strict=True), start=1):
         colour = ORANGE if weight > 0 else BLUE
         ax.plot([-1.7, 0.6], [y, 0.0], color=colour, lw=2.6 * abs(weight), zorder=1, solid_capstyle="round")
         ax.add_patch(Circle((-2.0, y), 0.33, fc="white", ec=INK, lw=1.4, zorder=3))
@@ -212,12 +213,12 @@ with attempt():
 corners = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 gates = {"AND": [-1, -1, -1, 1], "OR": [-1, 1, 1, 1], "XOR": [-1, 1, 1, -1]}
 with attempt():
+    neurons = [nn.Perceptron(2) for _ in gates]
+    counts = [neuron.fit(corners, np.array(y)) for neuron, y in zip(neurons, gates.values(), strict=True)]
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
-    for ax, (gate, target) in zip(axes, gates.items(), strict=True):
-        neuron = nn.Perceptron(2)
-        n_updates = neuron.fit(corners, np.array(target), max_epochs=100)
+    for ax, neuron, n_updates, gate in zip(axes, neurons, counts, gates, strict=True):
         draw_boundary(ax, neuron.w, neuron.b, color=INK, lw=2)
-        ax.scatter(*corners.T, c=target, cmap=BETWEEN, vmin=-1, vmax=1, s=190, ec=INK, zorder=3)
+        ax.scatter(*corners.T, c=gates[gate], cmap=BETWEEN, vmin=-1, vmax=1, s=190, ec=INK, zorder=3)
         if not np.any(neuron.w):
             ax.text(0.5, 0.5, "w = (0, 0):\nback where it began", ha="center", va="center", color=INK)
         verdict = (
@@ -443,13 +444,16 @@ def made_up(std):
 
 
 with attempt():
+    networks = {
+        scheme: nn.init_params(sizes, scheme, np.random.default_rng(3)) for scheme in ("xavier", "he")
+    }
+    networks |= {f"std = {std}": made_up(std) for std in (0.02, 0.2)}
+    curves = {f: {name: spread(params, f) for name, params in networks.items()} for f in (nn.tanh, nn.relu)}
+    styles = [(BLUE, "-"), (ORANGE, "-"), ("#8a90a0", ":"), (INK, ":")]
     figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.7), sharey=True)
-    for ax, activation in zip(axes, (nn.tanh, nn.relu), strict=True):
-        for std, colour in ((0.02, GREY), (0.2, INK)):
-            ax.semilogy(spread(made_up(std), activation), ":", color=colour, lw=2, label=f"std = {std}")
-        for scheme, colour in (("xavier", BLUE), ("he", ORANGE)):
-            params = nn.init_params(sizes, scheme, np.random.default_rng(3))
-            ax.semilogy(spread(params, activation), color=colour, lw=2.4, label=scheme)
+    for ax, (activation, by_name) in zip(axes, curves.items(), strict=True):
+        for (name, curve), (colour, line) in zip(by_name.items(), styles, strict=True):
+            ax.semilogy(curve, line, color=colour, lw=2.3, label=name)
         ax.set(title=activation.__name__, xlabel="layer", xticks=range(0, DEPTH + 1, 5), ylim=(1e-8, 1e5))
     axes[0].set_ylabel("root mean square of a")
     axes[0].legend(loc="lower left", ncols=2)
@@ -538,9 +542,9 @@ check("activation_report")
 
 # %%
 with attempt():
+    reports = {name: nn.activation_report(name) for name in shapes}
     print(f"{'activation':12s} {'range':>18s}   zero-centred   saturates")
-    for name in shapes:
-        report = nn.activation_report(name)
+    for name, report in reports.items():
         low, high = report["range"]
         outputs = f"{low:.3g} to {high:.3g}"
         print(f"{name:12s} {outputs:>18s}   {report['zero_centered']!s:12s}   {report['saturates']!s}")

@@ -109,7 +109,7 @@ class Perceptron:
             X: samples, (N, D) float64
 
         Returns:
-            (N,), +1 where w @ x + b >= 0 and -1 elsewhere (exactly on the boundary: +1), integers or floats
+            array (N,), +1 where w @ x + b >= 0 (so also on the boundary itself) and -1 elsewhere, int or float
         """
         ### BEGIN SOLUTION
         return np.where(X @ self.w + self.b >= 0, 1, -1)
@@ -538,7 +538,7 @@ def predict(X, params, activation=relu):
         X, params, activation: as for `predict_proba`
 
     Returns:
-        (N,) integers from 0 to C - 1; of equally probable classes the one with the smallest number
+        array (N,) of integers from 0 to C - 1; of equally probable classes the one with the smallest number
     """
     ### BEGIN SOLUTION
     return np.argmax(predict_proba(X, params, activation), axis=1)

@@ -160,6 +160,37 @@ def test_fit_goes_on_where_it_stopped(student, rng):
     _expect_state(neuron, w, b, False, "Perceptron.fit, three times one epoch")
 
 
+@probe
+def python_steps_of_fit(student, X, y, max_epochs):
+    neuron = student.Perceptron(X.shape[1])
+    neuron.fit(X, y, 50)
+    steps = 0
+
+    def count(frame, event, argument):
+        nonlocal steps
+        steps += 1
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        neuron.fit(X, y, max_epochs)
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+@pytest.mark.task("perceptron")
+def test_fit_stops_where_nothing_is_left_to_learn(student):
+    """After an epoch without an update every further epoch would be one too: how many more are worth making?"""
+    X, y = np.array([[2.0, 1.0], [-1.0, 0.5]]), np.array([1, -1])
+
+    few, many = (python_steps_of_fit(student, X, y, max_epochs) for max_epochs in (2, 2000))
+
+    sentence = "Perceptron.fit: it goes on after an epoch without an update; stop there"
+    expect.is_true(many < few + 1000, sentence)
+
+
 @pytest.mark.task("perceptron")
 def test_converged_needs_an_epoch_without_an_update(student, rng):
     """To know that nothing is wrong any more takes one whole epoch, and that epoch counts."""

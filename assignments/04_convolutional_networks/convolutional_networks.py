@@ -264,7 +264,7 @@ def max_pool2d_forward(x, kernel_size, stride=None, padding=0):
     flat = windows.reshape(*windows.shape[:4], kh * kw)  # (N, C, OH, OW, KH * KW)
     winner = flat.argmax(axis=-1)
     out = np.take_along_axis(flat, winner[..., np.newaxis], axis=-1)[..., 0]
-    return out, (winner, x.shape, kw, (sh, sw), (ph, pw))
+    return out, (winner, x, (kh, kw), (sh, sw), (ph, pw))
     ### END SOLUTION
 
 
@@ -283,9 +283,9 @@ def max_pool2d_backward(dout, cache):
         gradient with respect to x, (N, C, H, W) float64
     """
     ### BEGIN SOLUTION
-    winner, (N, C, H, W), kw, (sh, sw), (ph, pw) = cache
+    winner, x, (_, kw), (sh, sw), (ph, pw) = cache
     n, c, i, j = np.ogrid[tuple(slice(size) for size in winner.shape)]
-    dx = np.zeros((N, C, H, W))
+    dx = np.zeros(x.shape)
     np.add.at(dx, (n, c, i * sh - ph + winner // kw, j * sw - pw + winner % kw), dout)
     return dx
     ### END SOLUTION
@@ -309,8 +309,10 @@ def avg_pool2d_forward(x, kernel_size, stride=None, padding=0):
     ### BEGIN SOLUTION
     (kh, kw), (ph, pw) = pair(kernel_size), pair(padding)
     step_h, step_w = pair(kernel_size) if stride is None else pair(stride)
-    framed = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-    tiles = np.lib.stride_tricks.sliding_window_view(framed, (kh, kw), axis=(2, 3))[:, :, ::step_h, ::step_w]
+    bordered = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    tiles = np.lib.stride_tricks.sliding_window_view(bordered, (kh, kw), axis=(2, 3))[
+        :, :, ::step_h, ::step_w
+    ]
     return tiles.mean(axis=(-2, -1)), (x.shape, (kh, kw), (step_h, step_w), (ph, pw))
     ### END SOLUTION
 
@@ -329,12 +331,12 @@ def avg_pool2d_backward(dout, cache):
     (N, C, H, W), (kh, kw), (step_h, step_w), (ph, pw) = cache
     OH, OW = dout.shape[2:]
     share = dout / (kh * kw)
-    total = np.zeros((N, C, H + 2 * ph, W + 2 * pw))
+    spread = np.zeros((N, C, H + 2 * ph, W + 2 * pw))
     for u in range(kh):
         for v in range(kw):
             down, across = u + step_h * (OH - 1) + 1, v + step_w * (OW - 1) + 1
-            total[:, :, u:down:step_h, v:across:step_w] += share
-    return total[:, :, ph : ph + H, pw : pw + W]
+            spread[:, :, u:down:step_h, v:across:step_w] += share
+    return spread[:, :, ph : ph + H, pw : pw + W]
     ### END SOLUTION
 
 
@@ -681,13 +683,15 @@ class ResNet(nn.Module):
 
 
 class SmallCNN(nn.Module):
-    """A small convolutional network for images of any size that is a multiple of 4, from 8x8.
+    """A small convolutional network for images whose height and width are multiples of 8, from 8x8.
 
-    Its layers are your choice, within these rules: it holds at least one nn.Conv2d; `features` is
-    convolutional all the way and shrinks the image to a quarter of its height and width (two poolings or
-    strides of 2, and padding that keeps the size elsewhere); `forward` reads its scores from the features
-    only, through a mean of each map (or some other pooling that takes any size). A shift of the image by 4
-    pixels then shifts its features by one.
+    Its layers are your choice, within these rules:
+        * it holds at least one nn.Conv2d;
+        * `features` is convolutional all the way and shrinks height and width by a factor s, which is 2, 4 or
+          8 and the same for images of all sizes: each pooling or stride of 2 halves them, and padding keeps
+          them elsewhere. A shift of the image by s pixels then shifts its features by one;
+        * `forward` reads its scores from `self.features(x)` only, through a mean of each map or some other
+          pooling that takes maps of any size.
     """
 
     def __init__(self, in_channels=1, num_classes=10):
@@ -703,7 +707,7 @@ class SmallCNN(nn.Module):
         ### END SOLUTION
 
     def features(self, x):
-        """(N, in_channels, H, W) -> feature maps (N, any number, H // 4, W // 4)"""
+        """(N, in_channels, H, W) -> feature maps (N, any number, H // s, W // s)"""
         ### BEGIN SOLUTION
         return self.maps(x)
         ### END SOLUTION

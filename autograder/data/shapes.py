@@ -6,7 +6,7 @@ convolutional network nearly all: place, size and both colours are random, only 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 SIZE = 32  #: height and width of an image, px
 RADIUS = (8.0, 12.0)  #: half the width of a shape, px
 SHIFT = 4.0  #: the centre of a shape lies at most this far from that of the image, in x and in y, px
-CONTRAST = 0.25  #: least mean difference of the two colours over the channels
+CONTRAST = 0.25  #: least difference in brightness (mean over the channels) between shape and ground
 
 
 def _disk(u: Array, v: Array, phase: Array) -> Array:
@@ -90,13 +90,13 @@ SHAPES10: tuple[str, ...] = tuple(_DRAW)  #: the names of the classes, by label
 
 
 def shapes10(
-    n: int, seed: int, *, noise: float = 0.08
+    n: int, seed: int | Sequence[int], *, noise: float = 0.08
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Draw n images of ten kinds of shapes; the same n and seed always draw the same images.
 
     Args:
         n: how many images, 1 or above; the classes come equally often (to within one), in random order
-        seed: which images, 0 or above
+        seed: which images: an int, 0 or above, or several of them
         noise: standard deviation of the noise on each pixel, 0 or above
 
     Returns:
@@ -129,8 +129,8 @@ def shapes10(
 
 
 def _two_colours(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draw n pairs of colours, (n, 3, 1, 1) each, redrawing those that lie too close."""
+    """Draw n pairs of colours, (n, 3, 1, 1) each, redrawing those that are about equally bright."""
     pair = rng.uniform(size=(2, n, 3))
-    while (close := np.abs(pair[0] - pair[1]).mean(axis=1) < CONTRAST).any():
+    while (close := np.abs((pair[0] - pair[1]).mean(axis=1)) < CONTRAST).any():
         pair[:, close] = rng.uniform(size=(2, int(close.sum()), 3))
     return pair[0, :, :, np.newaxis, np.newaxis], pair[1, :, :, np.newaxis, np.newaxis]

@@ -63,4 +63,5 @@ def attach(value: Any, inputs: list[Any], session: Session, number: int) -> Any:
         count += tensor is not None
     with torch.enable_grad():
         return _AcrossTheWall.apply(  # type: ignore[no-untyped-call]
-            value, _Graph(session, number), positions, *known)
+            value, _Graph(session, number), positions, *known
+        )

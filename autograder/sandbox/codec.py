@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from autograder.sandbox.randomness import BIT_GENERATORS, numpy_generator
 from autograder.sandbox.wire import MAX_BODY, MAX_DEPTH, Frame, WireError
 
 _PLAIN = (bool, float, str, bytes, type(None))
@@ -23,8 +24,10 @@ _TORCH = {
     "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16,
     "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8, "bool": 1,
 }  # fmt: skip
-_BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 _MAX_DIMENSIONS = 32
+#: what one frame may hold: nodes of its tree, and keys whose hashes a sender could choose to be all the same
+_MAX_NODES, _MAX_KEYS = 400_000, 2_000
+_MAX_DIGITS = 1_200  #: hexadecimal digits of an integer
 
 
 class CannotCross(TypeError):
@@ -34,10 +37,16 @@ class CannotCross(TypeError):
 class Codec:
     """Encode and decode values; one instance a connection, one `begin_*` a frame."""
 
+    #: nested no deeper than this, in a value that is sent and in one that is received
+    deepest_out, deepest_in = MAX_DEPTH, MAX_DEPTH
+    #: bytes that the arrays of one received frame may take here
+    most_memory = 3 * MAX_BODY
+
     def __init__(self) -> None:
         self.buffers: list[memoryview] = []
         self._body = memoryview(b"")
         self._offset = 0
+        self._memory = self._nodes = self._keys = 0
         self._decoders: dict[str, Callable[[list[Any], int], Any]] = {
             "l": self._decode_list,
             "t": lambda items, depth: tuple(self._decode(item, depth) for item in items),
@@ -74,8 +83,8 @@ class Codec:
             return value
         if kind is int:
             return value if -(1 << 63) <= value < 1 << 63 else ["i", hex(value)]
-        if depth > MAX_DEPTH:
-            raise CannotCross(f"nested more than {MAX_DEPTH} deep")
+        if depth > self.deepest_out:
+            raise CannotCross(f"nested more than {self.deepest_out} deep")
         if kind is tuple or kind is set or kind is frozenset:
             tag = "t" if kind is tuple else "s" if kind is set else "z"
             return [tag, *(self.encode(item, depth + 1) for item in value)]
@@ -166,7 +175,7 @@ class Codec:
 
     def _encode_generator(self, generator: np.random.Generator) -> Any:
         state = generator.bit_generator.state
-        if state["bit_generator"] not in _BIT_GENERATORS:
+        if state["bit_generator"] not in BIT_GENERATORS:
             return self.encode_other(generator)
         return ["g", json.dumps(state, default=lambda array: array.tolist())]
 
@@ -178,6 +187,7 @@ class Codec:
     def begin_decoding(self, frame: Frame) -> Any:
         """Take a frame's body, and return its header for `decode`, part by part."""
         self._body, self._offset = frame.body, 0
+        self._memory, self._nodes, self._keys = self.most_memory, _MAX_NODES, _MAX_KEYS
         return frame.tree
 
     def decode(self, tree: Any) -> Any:
@@ -206,8 +216,9 @@ class Codec:
             if type(tree) in _PLAIN or type(tree) is int:
                 return tree
             raise WireError(f"a {type(tree).__name__} in a header")
-        if depth > MAX_DEPTH:
-            raise WireError("a value nested too deep")
+        self._nodes -= 1
+        if depth > self.deepest_in or self._nodes < 0:
+            raise WireError("a value nested too deep" if self._nodes >= 0 else "too many values at once")
         if not tree or type(tree[0]) is not str:
             raise WireError("a value without a tag")
         decoder = self._decoders.get(tree[0])
@@ -216,7 +227,17 @@ class Codec:
         return decoder(tree[1:], depth + 1)
 
     def _hashed(self, kind: type, items: list[Any], depth: int) -> Any:
-        return kind(self._decode(item, depth) for item in items)
+        decoded = [self._decode(item, depth) for item in items]
+        self._check_keys(decoded)
+        return kind(decoded)
+
+    def _check_keys(self, keys: list[Any]) -> None:
+        """Refuse many keys whose hashes a sender could have made equal: a table of them takes quadratic time."""
+        self._keys -= sum(
+            not (type(key) in (str, bytes) or (type(key) is int and abs(key) < 1 << 60)) for key in keys
+        )
+        if self._keys < 0:
+            raise WireError("too many unusual keys")
 
     def _decode_list(self, items: list[Any], depth: int) -> list[Any]:
         out: list[Any] = self.note_in([])
@@ -226,12 +247,13 @@ class Codec:
     def _decode_dict(self, items: list[Any], depth: int) -> dict[Any, Any]:
         out: dict[Any, Any] = self.note_in({})
         parts = [self._decode(item, depth) for item in items]
+        self._check_keys(parts[::2])
         out.update(zip(parts[::2], parts[1::2], strict=True))
         return out
 
     def _decode_big_int(self, items: list[Any], depth: int) -> int:
         (text,) = items
-        if type(text) is not str or len(text) > 10_000:
+        if type(text) is not str or len(text) > _MAX_DIGITS:
             raise WireError("an integer too large")
         return int(text, 16)
 
@@ -241,7 +263,9 @@ class Codec:
 
     def _decode_numpy_scalar(self, items: list[Any], depth: int) -> Any:
         name, data = items
-        return np.bool_(data != b"\0") if name == "b1" else np.frombuffer(bytes(data), _dtype(name))[0]
+        if type(data) is not bytes or name not in _NUMERIC or len(data) != np.dtype(name).itemsize:
+            raise WireError("a malformed number")
+        return np.bool_(data != b"\0") if name == "b1" else np.frombuffer(data, _dtype(name))[0]
 
     def _decode_numpy_dtype(self, items: list[Any], depth: int) -> Any:
         name, is_class = items
@@ -263,7 +287,7 @@ class Codec:
     def _decode_array(self, items: list[Any]) -> Any:
         name, shape, order, dense, writable = items
         dtype = _dtype(name)
-        data = self._take(_size(shape, order) * dtype.itemsize)
+        data = self._take(size_of(shape, order) * dtype.itemsize, 1 if dense else 2)
         array = np.frombuffer(data, dtype)
         if dtype.kind == "b":
             array = np.frombuffer(data, np.uint8) != 0  # a byte of 2 would be neither True nor False
@@ -280,11 +304,11 @@ class Codec:
         if name not in _TORCH:
             raise WireError("an unknown dtype")
         dtype = getattr(torch, name)
-        size = _size(shape, order)
+        size = size_of(shape, order)
         if device == "meta":
             tensor = torch.empty(shape, dtype=dtype, device="meta")
         elif device == "cpu":
-            rows = np.frombuffer(self._take(size * _TORCH[name]), np.uint8)
+            rows = np.frombuffer(self._take(size * _TORCH[name], 2 if dense else 3), np.uint8)
             if name == "bool":
                 rows = (rows != 0).view(np.uint8)
             spread = _spread(rows.reshape(*(shape[axis] for axis in order), _TORCH[name]), True)
@@ -306,27 +330,27 @@ class Codec:
 
     def _decode_generator(self, items: list[Any], depth: int) -> Any:
         (text,) = items
-        state = json.loads(text)
-        if type(state) is not dict or state.get("bit_generator") not in _BIT_GENERATORS:
+        if type(text) is not str or len(text) > 1 << 16:
             raise WireError("an unknown generator")
-        for words in (state.get("state"), state):
-            for key in ("key", "counter", "buffer"):
-                if isinstance(words, dict) and key in words:
-                    words[key] = np.array(
-                        words[key], np.uint32 if state["bit_generator"] == "MT19937" else np.uint64
-                    )
-        bit_generator = getattr(np.random, state["bit_generator"])(0)
-        bit_generator.state = state
-        return self.note_in(np.random.Generator(bit_generator))
+        return self.note_in(numpy_generator(json.loads(text)))
 
     def _decode_torch_generator(self, items: list[Any], depth: int) -> Any:
         (state,) = items
+        if type(state) is not bytes:
+            raise WireError("an unknown generator")
         torch = self._torch()
         generator = torch.Generator()
         generator.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
         return self.note_in(generator)
 
-    def _take(self, size: int) -> memoryview:
+    def charge(self, size: int) -> None:
+        """Take so many bytes from what this frame's arrays may occupy here."""
+        self._memory -= size
+        if self._memory < 0:
+            raise WireError("arrays larger than any task needs")
+
+    def _take(self, size: int, copies: int) -> memoryview:
+        self.charge(size * copies)
         if self._offset + size > len(self._body):
             raise WireError("an array larger than its data")
         self._offset += size
@@ -362,7 +386,8 @@ def _dtype(name: Any) -> np.dtype[Any]:
     raise WireError("an unknown dtype")
 
 
-def _size(shape: Any, order: Any) -> int:
+def size_of(shape: Any, order: Any) -> int:
+    """Return the number of entries of an array that a header describes, if there can be such an array."""
     if type(shape) is not list or type(order) is not list or len(shape) > _MAX_DIMENSIONS:
         raise WireError("an impossible shape")
     if not all(type(length) is int and 0 <= length < 1 << 40 for length in shape):

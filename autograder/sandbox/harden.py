@@ -6,6 +6,7 @@ all that it says or raises OSError; a worker in which one fails never loads a mo
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -18,7 +19,14 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
-_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 36, 38, 47, 4
+(
+    _PR_SET_KEEPCAPS,
+    _PR_SET_CHILD_SUBREAPER,
+    _PR_SET_NO_NEW_PRIVS,
+    _PR_CAP_AMBIENT,
+    _PR_CAP_AMBIENT_CLEAR_ALL,
+) = 8, 36, 38, 47, 4
+_CAP_DAC_READ_SEARCH = 2
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = (
     444,
@@ -67,6 +75,31 @@ def become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
+def become_another(uid: int, *, may_search: bool) -> None:
+    """Give up root for a user of the worker's own, and every capability.
+
+    Args:
+        may_search: keep CAP_DAC_READ_SEARCH, for an interpreter in a folder that others cannot enter, such as /root;
+            which files may be read is Landlock's business all the same
+    """
+    if may_search:
+        _prctl(_PR_SET_KEEPCAPS, 1)
+    become(uid)
+    if may_search:
+        kept = 1 << _CAP_DAC_READ_SEARCH
+        _check(_libc().capset(*_capabilities(kept)), "capset")
+
+
+def no_more_than(tasks: int) -> int:
+    """Return the limit of processes and threads that lets this user have so many more than now."""
+    uid, count = os.getuid(), 0
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == uid:
+                count += len(os.listdir(f"/proc/{name}/task"))
+    return count + tasks
+
+
 def enter_namespaces() -> None:
     """Get own user, mount, IPC and (for the next child) PID namespaces; needs no privilege."""
     uid, gid = os.getuid(), os.getgid()
@@ -84,26 +117,29 @@ def mount_scratch(path: str, megabytes: int) -> None:
     _check(_libc().mount(b"none", path.encode(), b"tmpfs", ctypes.c_ulong(flags), data), f"mount {path}")
 
 
-def drop_capabilities() -> None:
-    """Drop every capability from every set."""
+def drop_capabilities(*, but_search: bool = False) -> None:
+    """Drop every capability from every set (but the one of `become_another`, where it is needed)."""
     libc = _libc()
     for capability in range(64):
         libc.prctl(
             _PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0
         )  # EINVAL past the last, EPERM without any
     libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
-    header, nothing = struct.pack("<Ii", 0x20080522, 0), bytes(24)
-    _check(libc.capset(header, nothing), "capset")
+    _check(libc.capset(*_capabilities(1 << _CAP_DAC_READ_SEARCH if but_search else 0)), "capset")
 
 
-def limit_resources(*, cpu_seconds: int, memory_mb: int, scratch_mb: int) -> None:
+def _capabilities(kept: int) -> tuple[bytes, bytes]:
+    return struct.pack("<Ii", 0x20080522, 0), struct.pack("<6I", kept, kept, 0, 0, 0, 0)
+
+
+def limit_resources(*, cpu_seconds: int, memory_mb: int, scratch_mb: int, tasks: int = 64) -> None:
     """Set hard limits. PID 1 of a namespace ignores SIGXCPU, so the hard CPU limit (SIGKILL) is close behind."""
     for limit, soft, hard in (
         (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),
         (resource.RLIMIT_AS, memory_mb << 20, memory_mb << 20),
         (resource.RLIMIT_FSIZE, scratch_mb << 20, scratch_mb << 20),
         (resource.RLIMIT_NOFILE, 64, 64),
-        (resource.RLIMIT_NPROC, 64, 64),
+        (resource.RLIMIT_NPROC, tasks, tasks),
         (resource.RLIMIT_CORE, 0, 0),
     ):
         resource.setrlimit(limit, (soft, hard))
@@ -115,8 +151,8 @@ def landlock_abi() -> int:
     return max(version, 0)
 
 
-def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> int:
-    """Allow reading below some paths and writing below others, nothing else; no TCP, no signals to the outside.
+def restrict_files(readable: Iterable[str], writable: Iterable[str], listable: Iterable[str] = ()) -> int:
+    """Allow reading below some paths, writing below others, listing below a third; no TCP, no signals out.
 
     Returns:
         the version of Landlock used (4 and up: no TCP; 6 and up: no signals or abstract sockets across)
@@ -133,7 +169,11 @@ def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> int:
         libc.syscall(_SYS_LANDLOCK_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0), "landlock"
     )
     read = _LANDLOCK_READ_FILE | _LANDLOCK_READ_DIR
-    for paths, allowed in ((readable, read), (writable, rights & ~_LANDLOCK_EXECUTE)):
+    for paths, allowed in (
+        (listable, _LANDLOCK_READ_DIR),
+        (readable, read),
+        (writable, rights & ~_LANDLOCK_EXECUTE),
+    ):
         for path in paths:
             if not os.path.exists(path):
                 continue

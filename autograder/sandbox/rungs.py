@@ -1,22 +1,22 @@
 """The rungs of isolation, from A (best) to D (none): each one a way to start a zygote.
 
 A   bubblewrap, namespaces of its own for every worker, Landlock, seccomp, resource limits
+B   without namespaces, for containers: a user of its own (where root starts it), Landlock, seccomp, resource limits
+C   macOS: sandbox-exec with a profile, resource limits
 D   a plain process with resource limits; marked "not isolated" in every report, and only on request
 """
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from autograder.errors import SandboxError
 from autograder.report.model import Isolation
-from autograder.sandbox import harden, seccomp
+from autograder.sandbox import seccomp
 from autograder.sandbox.view import View
 
 _PACKAGES = "/box/packages"
@@ -53,7 +53,7 @@ def launch(
     """Return how to start a zygote on a rung.
 
     Args:
-        scratch: a folder of the host that may be written to; only rung D uses it
+        scratch: a new folder of the host; all rungs but A put the workers' own folders into it
     """
     config: dict[str, Any] = {
         "isolation": isolation,
@@ -74,14 +74,32 @@ def launch(
             "scratch": _SCRATCH,
             "seccomp": seccomp.build_filter().hex(),
             "readable": readable,
+            "listable": [],
         }
         script = f"{_PACKAGES}/autograder/sandbox/zygote.py"
         return Launch((*_bubblewrap(view), str(view.python), "-I", "-S", "-B", script), {}, config)
-    config |= {"path": list(sys.path), "scratch": str(scratch), "seccomp": ""}
-    script = str(view.engine / "sandbox" / "zygote.py")
-    return Launch(
-        (sys.executable, "-I", "-B", script), {**_TUNED, "PATH": os.environ.get("PATH", "")}, config
-    )
+    if isolation == "D":
+        config |= {"path": list(sys.path), "scratch": str(scratch), "seccomp": ""}
+        script = str(view.engine / "sandbox" / "zygote.py")
+        return Launch(
+            (sys.executable, "-I", "-B", script), {**_TUNED, "PATH": os.environ.get("PATH", "")}, config
+        )
+    scratch.chmod(0o711)
+    packages = _packages_of(view, scratch)
+    readable, listable = view.openly()
+    script = str(packages / "autograder" / "sandbox" / "zygote.py")
+    python = (str(view.python), "-I", "-S", "-B", script)
+    config |= {"path": [*view.stdlib, str(packages)], "scratch": str(scratch), "seccomp": ""}
+    if isolation == "B":
+        config |= {
+            "seccomp": seccomp.build_filter().hex(),
+            "readable": readable,
+            "listable": [*listable, str(packages)],
+            "may_search": any(_is_closed_to_others(path) for path in readable),
+        }
+        return Launch(python, dict(_TUNED), config)
+    profile = seatbelt_profile([*readable, str(packages)], listable, scratch)
+    return Launch(("sandbox-exec", "-p", profile, *python), {"LANG": "C.UTF-8"}, config)
 
 
 def _bubblewrap(view: View) -> list[str]:
@@ -146,33 +164,45 @@ def _ancestors(path: str) -> list[str]:
     return [str(parent) for parent in reversed(Path(path).parents)][1:]
 
 
-@cache
-def choose(*, allow_unisolated: bool = False) -> Isolation:
-    """Return the highest rung that can be used here; it is then proved by running (see zygotes.py).
+def _packages_of(view: View, scratch: Path) -> Path:
+    """Make a folder of links to the packages on offer, for rungs that cannot show a machine of their own."""
+    folder = scratch / "packages"
+    folder.mkdir()
+    for package in view.packages:
+        (folder / package.name).symlink_to(package)
+    (folder / "autograder").symlink_to(view.engine)
+    return folder
 
-    Raises:
-        SandboxError: none, and `allow_unisolated` is not given
-    """
-    missing = _what_is_missing_for_a()
-    if missing is None:
-        return "A"
-    if allow_unisolated:
-        return "D"
-    raise SandboxError(
-        f"sandbox: student code cannot be isolated here ({missing}); mend that, or give --allow-unisolated to grade "
-        "without a wall (only code that you trust: every report is then marked 'not isolated')"
+
+def _is_closed_to_others(path: str) -> bool:
+    return any(not folder.stat().st_mode & 0o001 for folder in Path(path).parents)
+
+
+def seatbelt_profile(readable: list[str], listable: list[str], scratch: Path) -> str:
+    """Return rung C's profile for sandbox-exec: read the packages on offer, write the scratch folder, nothing else."""
+
+    def paths(kind: str, names: list[str]) -> str:
+        return " ".join(f"({kind} {json.dumps(name)})" for name in names)
+
+    system = [
+        "/usr/lib",
+        "/System/Library",
+        "/System/Volumes/Preboot",
+        "/Library/Apple",
+        "/private/var/db/dyld",
+    ]
+    devices = ["/dev/null", "/dev/urandom", "/dev/random"]
+    return "\n".join(
+        (
+            "(version 1)",
+            "(deny default)",
+            "(deny network*)",
+            "(allow process-fork)",
+            "(allow signal (target self))",
+            "(allow sysctl-read)",
+            "(allow file-read-metadata)",
+            f"(allow file-read* {paths('subpath', [*system, *readable])} {paths('literal', devices + listable)})",
+            f"(allow file-read* file-write* {paths('subpath', [str(scratch)])})",
+            '(allow file-write-data (literal "/dev/null"))',
+        )
     )
-
-
-def _what_is_missing_for_a() -> str | None:
-    if not sys.platform.startswith("linux"):
-        return f"isolation needs Linux, this is {sys.platform}"
-    if shutil.which("bwrap") is None:
-        return "bubblewrap is not installed: apt install bubblewrap, or dnf install bubblewrap"
-    if harden.landlock_abi() < 1:
-        return "the kernel has no Landlock: Linux 5.13 or newer, with 'landlock' in its lsm= list"
-    try:
-        seccomp.build_filter()
-    except SandboxError as error:
-        return str(error)
-    return None

@@ -16,7 +16,7 @@ _ALLOWED = """
     read write readv writev pread64 pwrite64 lseek close close_range
     open openat stat lstat fstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents getdents64
     getcwd chdir umask unlink unlinkat mkdir mkdirat rmdir rename renameat renameat2 ftruncate truncate fallocate fsync
-    fdatasync dup dup2 dup3 pipe pipe2 fcntl flock statfs fstatfs utimensat fadvise64
+    fdatasync dup dup2 dup3 pipe pipe2 flock statfs fstatfs fadvise64
     poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2
     recvfrom recvmsg sendto sendmsg getsockopt getsockname getpeername
     mmap munmap mremap mprotect madvise brk msync mincore membarrier get_mempolicy
@@ -31,6 +31,8 @@ _ALLOWED = """
 _CLONE_THREAD = 0x00010000
 _TCGETS, _FIONBIO, _FIOCLEX, _FIONCLEX = 0x5401, 0x5421, 0x5451, 0x5450
 _PR_SET_NAME, _PR_GET_NAME = 15, 16
+#: descriptors' flags and copies, and locks; not F_SETOWN and F_SETSIG, by which the kernel signals other processes
+_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)
 
 
 @cache
@@ -61,6 +63,8 @@ def build_filter() -> bytes:
     )
     for request in (_TCGETS, _FIONBIO, _FIOCLEX, _FIONCLEX):
         rules.add_rule(pyseccomp.ALLOW, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, request))
+    for command in _FCNTL:
+        rules.add_rule(pyseccomp.ALLOW, "fcntl", pyseccomp.Arg(1, pyseccomp.EQ, command))
     for option in (_PR_SET_NAME, _PR_GET_NAME):
         rules.add_rule(pyseccomp.ALLOW, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, option))
     rules.add_rule(pyseccomp.ALLOW, "prlimit64", pyseccomp.Arg(2, pyseccomp.EQ, 0))  # read limits, set none

@@ -16,29 +16,48 @@ from typing import Any, NoReturn
 import numpy as np
 
 from autograder.sandbox import wire
-from autograder.sandbox.codec import CannotCross, Codec
+from autograder.sandbox.allowance import MOST_BYTES_A_TEST, Allowance
+from autograder.sandbox.changes import Changes
+from autograder.sandbox.codec import CannotCross, Codec, size_of
 from autograder.sandbox.faults import Ended, LimitExceeded, ProtocolBroken, WorkerDied, student_error
 from autograder.sandbox.handle import Handle
+from autograder.sandbox.randomness import torch_state_lies_ahead
 from autograder.sandbox.zygotes import WorkerProcess
 
-#: what one submission may send in all
-_MAX_BYTES = 4 << 30
+#: one answer, as it comes and as it stands here
+_MAX_FRAME, _MAX_MEMORY = 256 << 20, 1 << 29
 #: a test may wait this much longer than its CPU seconds, for a machine that is busy with something else
 _PATIENCE, _GRACE = 4.0, 5.0
 #: it is looked at this often (s), and given up after so long (s) asleep: an answer needs no sleep
 _TICK, _IDLE = 0.5, 3.0
-_MAX_CALLS = 1_000_000
+_MAX_CALLS = 200_000  #: answers and calls in one test
+_LOOK_EVERY = 512  #: answers after which the CPU time is looked at, however fast they come
+#: what one worker may have us keep: parameters, and in one answer objects
+_MAX_MIRRORS, _MAX_HANDLES = 20_000, 20_000
+_SCRATCH_MB, _SCRATCH_FILES = 64, 4096
+_MAX_NESTED = 40  #: callbacks within callbacks
 
 
 class Scope:
     """The mutable arguments of one call, by the order in which they were sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, called: str = "") -> None:
         self.cells: list[Any] = []
+        self.places: list[str] = []  #: of each cell: "function:argument"
+        self.called = called
+        self.argument = ""
+
+    def note(self, cell: Any) -> None:
+        """Remember an argument, or a part of one."""
+        self.cells.append(cell)
+        self.places.append(f"{self.called}:{self.argument}")
 
 
 class JudgeCodec(Codec):
     """A codec that knows the judge's tables: arguments, handles, mirrors of parameters, callbacks."""
+
+    deepest_in = wire.MAX_DEPTH // 2  # so that what came can be sent back within something else
+    most_memory = _MAX_MEMORY
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -58,7 +77,7 @@ class JudgeCodec(Codec):
         for index, cell in enumerate(self.scope.cells):
             if cell is value:
                 return ["x", index]
-        self.scope.cells.append(value)
+        self.scope.note(value)
         return None
 
     def encode_tensor(self, tensor: Any) -> Any:
@@ -95,6 +114,10 @@ class JudgeCodec(Codec):
 
     # --- in ----------------------------------------------------------------------------------------------------
 
+    def begin_decoding(self, frame: wire.Frame) -> Any:
+        self.handles_left = _MAX_HANDLES
+        return super().begin_decoding(frame)
+
     def _decode_alias(self, items: list[Any], depth: int) -> Any:
         return self.scope.cells[_index(items[0])]
 
@@ -103,17 +126,23 @@ class JudgeCodec(Codec):
         cell = self.scope.cells[_index(index)]
         if type(cell) is not np.ndarray or not cell.flags.c_contiguous:
             raise wire.WireError("a view of what is no array")
+        self.charge(cell.itemsize * size_of(shape, list(range(len(shape)))))
         return np.ndarray(shape, cell.dtype, cell, offset, strides)  # refuses what lies outside
 
     def _decode_handle(self, items: list[Any], depth: int) -> Handle:
         (number,) = items
         if type(number) is not int or number < 0:
             raise wire.WireError("a malformed handle")
+        self.handles_left -= 1
+        if self.handles_left < 0:
+            raise wire.WireError("too many objects at once")
         return self.session.handle(number)
 
     def _decode_parameter(self, items: list[Any], depth: int) -> Any:
         number, tree, grad = items
         value = self._decode(tree, depth)
+        if type(tree) is not list or tree[0] != "T":  # never an alias of an argument
+            raise wire.WireError("a malformed parameter")
         mirror = self.session.mirror(number, value.shape, value.dtype, is_parameter=tree[-1] is True)
         mirror.data = value.data
         if grad is not None:
@@ -138,19 +167,32 @@ class JudgeCodec(Codec):
 class Session:
     """A worker with one student's module in it, and everything that the judge knows of its objects."""
 
-    def __init__(self, process: WorkerProcess, how_it_ended: Callable[[WorkerProcess], int | None]) -> None:
+    def __init__(
+        self,
+        process: WorkerProcess,
+        how_it_ended: Callable[[WorkerProcess], int | None],
+        allowance: Allowance | None = None,
+        changes: Changes | None = None,
+    ) -> None:
         self.process = process
+        self.allowance = allowance or Allowance(seconds=3600.0)
+        self.changes = changes or Changes()
         self._how_it_ended = how_it_ended
         self._codec = JudgeCodec(self)
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
-        self._freed: list[int] = []
+        self._freed: dict[int, None] = {}
+        self._names: dict[int, str] = {}  # handle -> the name under which it was asked for
         self._callbacks: dict[int, Any] = {}
+        self._callback_count = 0
+        self._lasting: frozenset[int] = frozenset()  # callbacks of fixtures, which later tests may need
+        self._nested = 0
         self.arguments: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self.mirrors: dict[int, Any] = {}
         self.mirror_numbers: dict[int, int] = {}
         self._argument_numbers = 0
         self._torch_state = b""
-        self._bytes_left = _MAX_BYTES
+        self._takes_torch_states = True
+        self._bytes_left = MOST_BYTES_A_TEST
         self._calls_left = _MAX_CALLS
         self._what = ""
         self._budget = 30.0
@@ -161,15 +203,31 @@ class Session:
     # --- budget ------------------------------------------------------------------------------------------------
 
     def start_budget(self, what: str, seconds: float) -> None:
-        """Give the worker `seconds` of CPU time from now on, for `what`."""
-        self._what, self._budget, self._ticks = f"{what}: " if what else "", seconds, 0
-        self._cpu_at_start = self._cpu_before = self.process.cpu_seconds()
+        """Give the worker `seconds` of CPU time from now on, for a test of `what`."""
+        self.settle()
+        self._what, self._ticks = f"{what}: " if what else "", 0
+        self._budget = min(seconds, max(self.allowance.seconds, 0.1))
+        self._bytes_left, self._calls_left = MOST_BYTES_A_TEST, _MAX_CALLS
+        for number in set(self._callbacks) - self._lasting:
+            del self._callbacks[number]
+
+    def start_call(self) -> None:
+        """The fixtures of this test are ready: functions that they gave away may be called in later tests too."""
+        self._lasting |= set(self._callbacks)
+
+    def settle(self) -> None:
+        """Charge the CPU time since the last time to the submission."""
+        cpu = self.process.cpu_seconds() if self.process.is_alive else self._cpu_before
+        self.allowance.seconds -= max(cpu - self._cpu_at_start, 0.0)
+        self._cpu_at_start = self._cpu_before = cpu
 
     def _more_time(self) -> float | None:
         """Return a later deadline while the worker computes, within its CPU time and our patience; else None.
 
         Time is counted in ticks at which this process was awake itself: a machine that stood still costs no mark.
         """
+        if self.process.has_filled_its_scratch(_SCRATCH_MB, _SCRATCH_FILES):
+            self._end(LimitExceeded(f"{self._what}your code wrote more than {_SCRATCH_MB} MB of files"))
         cpu = self.process.cpu_seconds()
         is_asleep = cpu == self._cpu_before and self.process.is_asleep()
         self._idle_ticks = self._idle_ticks + 1 if is_asleep else 0
@@ -199,16 +257,33 @@ class Session:
         if not self.process.is_alive:
             raise WorkerDied(f"{self._what}your code ended the process in an earlier step of this test")
         codec, outer = self._codec, self._codec.scope
-        codec.scope = scope = Scope()
+        codec.scope = scope = Scope(name or self._names.get(target, ""))
         try:
             codec.begin_encoding()
-            trees = codec.encode(args), codec.encode(kwargs or {})
-            freed, self._freed = self._freed, []
+            trees = self._encode_arguments(scope, args, kwargs or {})
+            freed, self._freed = list(self._freed), {}
             nonce = secrets.token_bytes(8)
             self._send([nonce, op, target, name, *trees, freed, self._ambient()], codec.buffers)
-            return self._take_answer(nonce, scope)
+            value = self._take_answer(nonce, scope)
         finally:
             codec.scope = outer
+        if op == "get" and type(value) is Handle:
+            self._names[self.number_of(value)] = name
+        return value
+
+    def _encode_arguments(self, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Encode a tuple and a dict, and name the argument that each mutable part belongs to."""
+        positional: list[Any] = ["t"]
+        for position, value in enumerate(args):
+            scope.argument = str(position)
+            positional.append(self._codec.encode(value, 1))
+        scope.argument = ""
+        scope.note(kwargs)
+        named: list[Any] = ["d"]
+        for keyword, value in kwargs.items():
+            scope.argument = keyword
+            named += [keyword, self._codec.encode(value, 1)]
+        return [positional, named]
 
     def _send(self, tree: Any, buffers: list[memoryview]) -> None:
         try:
@@ -222,12 +297,13 @@ class Session:
         self._calls_left -= 1
         if self._calls_left < 0:
             self._end(LimitExceeded(f"{self._what}more than {_MAX_CALLS} steps; does a loop never end?"))
+        if self._calls_left % _LOOK_EVERY == 0 and self._seconds_left() <= 0:
+            self._end(LimitExceeded(self._over_budget()))
+        most = min(_MAX_FRAME, self._bytes_left, self.allowance.bytes)
         try:
             self._idle_ticks = 0
             deadline = time.monotonic() + min(_TICK, self._budget)
-            frame = wire.receive(
-                self.process.sock, deadline, extend=self._more_time, max_bytes=self._bytes_left
-            )
+            frame = wire.receive(self.process.sock, deadline, extend=self._more_time, max_bytes=most)
         except wire.Late:
             self._end(LimitExceeded(self._over_budget()))
         except wire.Closed:
@@ -238,8 +314,13 @@ class Session:
                     f"{self._what}your code answered with {error}, which no value of the task needs"
                 )
             )
-        self._bytes_left -= len(frame.body)
+        size = len(frame.body) + frame.header_size
+        self._bytes_left -= size
+        self.allowance.bytes -= size
         return frame
+
+    def _seconds_left(self) -> float:
+        return self._budget - (self.process.cpu_seconds() - self._cpu_at_start)
 
     def _take_answer(self, nonce: bytes, scope: Scope) -> Any:
         codec = self._codec
@@ -249,7 +330,7 @@ class Session:
                 tree = codec.begin_decoding(frame)
                 if type(tree) is list and len(tree) == 5 and tree[1] == "callback":
                     _nonce, _kind, number, args, kwargs = tree
-                    call = (self._callbacks[number], codec.decode(args), codec.decode(kwargs))
+                    call = (self._callback(number), codec.decode(args), codec.decode(kwargs))
                 else:
                     answered, status, value_tree, changes, torch_state = tree
                     if answered != nonce or status not in ("ok", "error"):
@@ -281,12 +362,19 @@ class Session:
         try:
             if type(args) is not tuple or type(kwargs) is not dict:
                 self._end(ProtocolBroken(f"{self._what}your code answered with a malformed call"))
+            if self._nested >= _MAX_NESTED:
+                self._end(LimitExceeded(f"{self._what}your code and the test call each other without end"))
+            self._nested += 1
             try:
-                value, status = function(*args, **kwargs), "answer"
+                codec.begin_encoding()
+                tree, status = codec.encode(function(*args, **kwargs)), "answer"
+            except AssertionError:
+                raise  # a test's own judgement, which the student's code must not swallow
             except Exception as error:
-                value, status = [type(error).__name__, str(error)[:2000]], "raise"
-            codec.begin_encoding()
-            self._send([b"", status, codec.encode(value)], codec.buffers)
+                codec.begin_encoding()
+                tree, status = codec.encode([type(error).__name__, str(error)[:2000]]), "raise"
+            self._nested -= 1
+            self._send([b"", status, tree], codec.buffers)
         finally:
             codec.scope = outer
 
@@ -294,34 +382,7 @@ class Session:
         """Write back what the student's code changed in its arguments."""
         for index, tree in changes:
             cell, value = scope.cells[_index(index)], self._codec.decode(tree)
-            if type(cell) is list and type(value) is list:
-                cell[:] = value
-            elif type(cell) is dict and type(value) is dict:
-                cell.clear()
-                cell.update(value)
-            elif type(cell) is np.ndarray and type(value) is np.ndarray:
-                cell.shape = value.shape  # `x.shape = ...` in place; another size is refused
-                np.copyto(cell, value, casting="no")
-            elif type(cell) is np.random.Generator and type(value) is np.random.Generator:
-                cell.bit_generator.state = value.bit_generator.state
-            else:
-                self._apply_to_tensor(cell, value)
-
-    @staticmethod
-    def _apply_to_tensor(cell: Any, value: Any) -> None:
-        torch = sys.modules.get("torch")
-        if torch is None:
-            raise wire.WireError("a change of what cannot change")
-        if isinstance(cell, torch.Generator) and isinstance(value, torch.Generator):
-            cell.set_state(value.get_state())
-        elif isinstance(cell, torch.Tensor) and isinstance(value, torch.Tensor):
-            cell.data = value.data
-            if cell.is_leaf:
-                cell.requires_grad_(value.requires_grad or cell.requires_grad)
-                if value.is_leaf and value.grad is not None:
-                    cell.grad = value.grad
-        else:
-            raise wire.WireError("a change of what cannot change")
+            self.changes.apply(scope.places[index], cell, value, is_students=id(cell) in self.mirror_numbers)
 
     # --- ends --------------------------------------------------------------------------------------------------
 
@@ -357,8 +418,7 @@ class Session:
             known = self._handles[number] = Handle(self, number)
             if number:
                 weakref.finalize(known, _FreeLater(self), number)
-        if number in self._freed:
-            self._freed.remove(number)
+        self._freed.pop(number, None)
         return known
 
     def number_of(self, handle: Handle) -> int:
@@ -371,8 +431,16 @@ class Session:
         for number, known in self._callbacks.items():
             if known is function:
                 return number
-        self._callbacks[len(self._callbacks)] = function
-        return len(self._callbacks) - 1
+        self._callback_count += 1
+        self._callbacks[self._callback_count] = function
+        return self._callback_count
+
+    def _callback(self, number: Any) -> Callable[..., Any]:
+        """Return a function of this test; one of an earlier test only says so."""
+        if type(number) is not int or not 0 < number <= self._callback_count:
+            raise wire.WireError("a call of no function")
+        known: Callable[..., Any] = self._callbacks.get(number, _of_an_earlier_test)
+        return known
 
     def note_argument(self, tensor: Any) -> int:
         """Return the number (below zero) of a tensor of the test's that needs a gradient."""
@@ -389,17 +457,21 @@ class Session:
             raise wire.WireError("a malformed parameter")
         known = self.mirrors.get(number)
         if known is None:
+            size_of(list(shape), list(range(len(shape))))
             empty = torch.empty((), dtype=dtype).expand(
                 tuple(shape)
             )  # no memory until its values are asked for
             known = torch.nn.Parameter(empty) if is_parameter else empty.detach().requires_grad_(True)
+            if len(self.mirrors) >= _MAX_MIRRORS:
+                raise wire.WireError("too many parameters")
             self.mirrors[number] = known
             self.mirror_numbers[id(known)] = number
         return known
 
     def free(self, number: int) -> None:
         """Tell the worker, with the next request, that something is not needed any more."""
-        self._freed.append(number)
+        self._freed[number] = None
+        self._names.pop(number, None)
 
     def _ambient(self) -> list[Any]:
         torch = sys.modules.get("torch")
@@ -410,11 +482,18 @@ class Session:
         return [torch.is_grad_enabled(), state if changed else None]
 
     def _take_torch_state(self, state: Any) -> None:
+        """Draw on where the student's code stopped, if it got there by drawing or by `manual_seed`."""
         torch = sys.modules.get("torch")
-        if state is None or torch is None:
+        if state is None or torch is None or not self._takes_torch_states:
             return
-        torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
-        self._torch_state = state
+        if type(state) is not bytes:
+            raise wire.WireError("a malformed random state")
+        now: bytes = torch.get_rng_state().numpy().tobytes()
+        if torch_state_lies_ahead(torch, now, state):
+            torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+            self._torch_state = state
+        else:
+            self._takes_torch_states = False  # looked at once: a search takes time
 
 
 class _FreeLater:
@@ -427,6 +506,10 @@ class _FreeLater:
         session = self._session()
         if session is not None:
             session.free(number)
+
+
+def _of_an_earlier_test(*_args: Any, **_kwargs: Any) -> Any:
+    raise RuntimeError("this function was an argument of an earlier call; do not keep it")
 
 
 def _index(value: Any) -> int:

@@ -28,6 +28,25 @@ class View:
     packages: tuple[Path, ...]  #: folders and files of site-packages to show
     engine: Path  #: the folder of this package
 
+    def openly(self) -> tuple[list[str], list[str]]:
+        """Return what to let a worker read, and list, of the host itself: no package that is not on offer."""
+        library = Path(self.stdlib[0])
+        whole = [
+            Path("/usr/lib"),
+            Path("/lib"),
+            Path("/lib64"),
+            Path("/usr/lib64"),
+            library,
+            self.prefix / "lib",
+        ]
+        files = [Path("/etc/ld.so.cache"), Path("/etc/localtime"), Path("/usr/share/zoneinfo")]
+        hidden = (*self.hidden, Path("/usr/local/lib/python3"))
+        readable: list[str] = [str(path) for path in (*files, *self.packages, self.engine) if path.exists()]
+        listable: list[str] = []
+        for path in dict.fromkeys(path.resolve() for path in whole if path.is_dir()):
+            _open(path, hidden, readable, listable)
+        return readable, listable
+
     @property
     def stdlib(self) -> tuple[str, ...]:
         library = sysconfig.get_path("stdlib")
@@ -90,3 +109,16 @@ def _distribution_name(name: str) -> str:
     except metadata.PackageNotFoundError:
         return next(iter(metadata.packages_distributions().get(name, [name])))
     return name
+
+
+def _open(path: Path, hidden: tuple[Path, ...], readable: list[str], listable: list[str]) -> None:
+    """Let a folder be read, but for the hidden ones in it."""
+    if path in hidden:
+        return
+    if not any(path in other.parents for other in hidden):
+        readable.append(str(path))
+        return
+    listable.append(str(path))
+    for inside in sorted(path.iterdir()):
+        if not inside.is_symlink():
+            _open(inside, hidden, readable, listable)

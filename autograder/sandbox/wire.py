@@ -19,7 +19,7 @@ import msgpack
 
 _PREFIX = struct.Struct("<IQ")
 
-MAX_HEADER = 8 << 20
+MAX_HEADER = 4 << 20
 MAX_BODY = 1 << 30
 MAX_ITEMS = 1_000_000
 MAX_DEPTH = 64
@@ -43,6 +43,7 @@ class Frame:
 
     tree: Any
     body: memoryview
+    header_size: int = 0
 
 
 def send(sock: socket.socket, tree: Any, buffers: Sequence[memoryview], deadline: float | None = None) -> int:
@@ -103,7 +104,7 @@ def receive(
         )
     except Exception as error:  # msgpack raises a dozen kinds, all of which mean the same
         raise WireError(f"a malformed header ({type(error).__name__})") from None
-    return Frame(tree, memoryview(body).toreadonly())
+    return Frame(tree, memoryview(body).toreadonly(), header_size)
 
 
 class _Clock:

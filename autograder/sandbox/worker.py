@@ -51,6 +51,8 @@ class Scope:
 class WorkerCodec(Codec):
     """A codec that turns what cannot cross into handles, and remembers what belongs together."""
 
+    deepest_out = wire.MAX_DEPTH // 2
+
     def __init__(self, worker: Worker) -> None:
         super().__init__()
         self.worker = worker
@@ -177,7 +179,11 @@ class Worker:
             status, tree, changes = "error", codec.encode(describe(error, None)), []
         buffers = codec.buffers
         codec.scope = outer
-        wire.send(self.sock, [nonce, status, tree, changes, self._torch_state()], buffers)
+        try:
+            wire.send(self.sock, [nonce, status, tree, changes, self._torch_state()], buffers)
+        except ValueError as error:  # too large, or a text that is no text: nothing of it was sent
+            codec.begin_encoding()
+            wire.send(self.sock, [nonce, "error", codec.encode(describe(error, None)), [], None], [])
 
     def _changes(self, scope: Scope) -> list[Any]:
         changes = []

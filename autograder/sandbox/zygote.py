@@ -22,18 +22,22 @@ import socket  # noqa: E402
 import tempfile  # noqa: E402
 from typing import Any  # noqa: E402
 
+#: users of workers, where the zygote is root and there are no namespaces
+_FIRST_UID, _LAST_UID = 61184, 65000
+
 
 def main(control: socket.socket) -> None:
     """Warm up, then fork workers until the judge hangs up."""
     config = json.loads(control.recv(1 << 16))
     program = bytes.fromhex(config["seccomp"])
     sys.path[:] = config["path"]
-    if config["isolation"] == "A":
+    if config["isolation"] in ("A", "B"):
         from autograder.sandbox import harden
 
-        if os.getuid() == 0:
-            harden.become(config["uid"])
-        harden.adopt_orphans()
+        if config["isolation"] == "A":
+            if os.getuid() == 0:
+                harden.become(config["uid"])
+            harden.adopt_orphans()
         harden.hide_from_siblings()
     _warm_up(config["warm"])
     config["memory_mb"] += _address_space_mb()
@@ -91,11 +95,17 @@ def _warm_up(packages: list[str]) -> None:
 def _spawn(control: socket.socket, connection: int, config: dict[str, Any], program: bytes) -> None:
     """Fork one worker that serves `connection`; answer with its pid, and its pidfd where there are such."""
     read_end, write_end = os.pipe()
+    scratch, uid = config["scratch"], 0
+    if config["isolation"] != "A":
+        scratch = tempfile.mkdtemp(dir=scratch)
+        if config["isolation"] == "B" and os.getuid() == 0:
+            uid = config["uid"] = config["uid"] + 1 if config["uid"] < _LAST_UID else _FIRST_UID
+            os.chown(scratch, uid, uid)
     child = os.fork()
     if child == 0:
         os.close(read_end)
         control.close()
-        _become_worker(connection, write_end, config, program)
+        _become_worker(connection, write_end, config, program, scratch, uid)
     os.close(write_end)
     os.close(connection)
     with os.fdopen(read_end) as said:
@@ -109,7 +119,7 @@ def _spawn(control: socket.socket, connection: int, config: dict[str, Any], prog
     if words != ["ok"]:
         control.send(json.dumps({"error": " ".join(words)}).encode())
         return
-    answer = json.dumps({"pid": worker}).encode()
+    answer = json.dumps({"pid": worker, "scratch": "" if config["isolation"] == "A" else scratch}).encode()
     if hasattr(os, "pidfd_open"):
         pidfd = os.pidfd_open(worker)
         socket.send_fds(control, [answer], [pidfd])
@@ -118,10 +128,13 @@ def _spawn(control: socket.socket, connection: int, config: dict[str, Any], prog
         control.send(answer)
 
 
-def _become_worker(connection: int, write_end: int, config: dict[str, Any], program: bytes) -> None:
+def _become_worker(
+    connection: int, write_end: int, config: dict[str, Any], program: bytes, scratch: str, uid: int
+) -> None:
     """In the forked child: give every right away, say so, then serve."""
-    scratch = config["scratch"]
     try:
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")  # where memory runs out, the kernel shall choose this process
         if config["isolation"] == "A":
             from autograder.sandbox import harden
 
@@ -132,8 +145,6 @@ def _become_worker(connection: int, write_end: int, config: dict[str, Any], prog
                 os._exit(0)
             harden.mount_scratch(scratch, config["scratch_mb"])
             harden.mount_scratch("/proc", 1)
-        else:
-            scratch = tempfile.mkdtemp(dir=scratch)
         connection, write_end = _keep_only(connection, write_end)
         os.environ.clear()
         os.environ.update(HOME=scratch, TMPDIR=scratch, OMP_NUM_THREADS="1", PATH="")
@@ -141,7 +152,7 @@ def _become_worker(connection: int, write_end: int, config: dict[str, Any], prog
         os.chdir(scratch)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        _harden(config, scratch, program)
+        _harden(config, scratch, program, uid)
         os.write(write_end, b"ok\n")
         os.close(write_end)
     except BaseException as error:
@@ -152,20 +163,29 @@ def _become_worker(connection: int, write_end: int, config: dict[str, Any], prog
     serving.main(socket.socket(fileno=connection), scratch)
 
 
-def _harden(config: dict[str, Any], scratch: str, program: bytes) -> None:
+def _harden(config: dict[str, Any], scratch: str, program: bytes, uid: int) -> None:
     try:
         from autograder.sandbox import harden
     except ImportError:  # no `resource` module: not a Unix
         return
     cpu, memory = config["cpu_seconds"], config["memory_mb"]
-    if config["isolation"] != "A":
+    if config["isolation"] in ("C", "D"):
         with contextlib.suppress(OSError, ValueError):
             harden.limit_resources(cpu_seconds=cpu, memory_mb=memory, scratch_mb=config["scratch_mb"])
         return
-    harden.limit_resources(cpu_seconds=cpu, memory_mb=memory, scratch_mb=config["scratch_mb"])
-    harden.restrict_files([*config["readable"], "/dev/null", "/dev/urandom"], [scratch, "/dev/null"])
+    tasks = 64
+    if uid:
+        harden.become_another(uid, may_search=config["may_search"])
+    elif config["isolation"] == "B":
+        tasks = harden.no_more_than(tasks)  # this user's other processes count too
+    if config["isolation"] == "B":
+        harden.die_with_parent()
+    harden.limit_resources(cpu_seconds=cpu, memory_mb=memory, scratch_mb=config["scratch_mb"], tasks=tasks)
+    harden.restrict_files(
+        [*config["readable"], "/dev/null", "/dev/urandom"], [scratch, "/dev/null"], config["listable"]
+    )
     harden.hide_from_siblings()
-    harden.drop_capabilities()
+    harden.drop_capabilities(but_search=bool(uid) and config["may_search"])
     harden.filter_system_calls(program)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -23,12 +24,13 @@ _START_SECONDS = 120.0
 class WorkerProcess:
     """One worker: its connection, and a hold on the process that no reused pid can confuse."""
 
-    def __init__(self, sock: socket.socket, pidfd: int | None, pid_inside: int) -> None:
+    def __init__(self, sock: socket.socket, pidfd: int | None, pid_inside: int, scratch: str = "") -> None:
         self.sock = sock
         self.pidfd = pidfd
         self.pid_inside = pid_inside
         self.pid = _pid_here(pidfd) if pidfd is not None else pid_inside
         self.is_alive = True
+        self.scratch = scratch  #: its folder on the host, on the rungs where it has one
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that all its threads have used; 0 where the system does not tell."""
@@ -59,7 +61,25 @@ class WorkerProcess:
             else:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if self.pidfd is not None:
+            if self.scratch:
+                select.select([self.pidfd], [], [], 2.0)  # until it has ended, or it goes on writing
             os.close(self.pidfd)
+        if self.scratch:
+            subprocess.run(["rm", "-rf", "--", self.scratch], check=False)  # of any depth
+
+    def has_filled_its_scratch(self, megabytes: int, files: int) -> bool:
+        """Say whether it has written more than it may, where the folder itself has no limit."""
+        if not self.scratch:
+            return False
+        size = count = 0
+        for folder, folders, names in os.walk(self.scratch):
+            count += len(folders) + len(names)
+            for name in names:
+                with contextlib.suppress(OSError):
+                    size += os.lstat(os.path.join(folder, name)).st_size
+            if count > files or size > megabytes << 20:
+                return True
+        return False
 
 
 class Zygote:
@@ -97,6 +117,11 @@ class Zygote:
                     "`autograder doctor` says what to install or set"
                 )
 
+    @property
+    def pid(self) -> int:
+        """Its process, or on rung A bubblewrap's around it."""
+        return self._process.pid
+
     def spawn(self) -> WorkerProcess:
         """Fork a hardened worker.
 
@@ -117,7 +142,7 @@ class Zygote:
             raise SandboxError(
                 f"sandbox: a worker could not be isolated ({answer['error']}); see `autograder doctor`"
             )
-        return WorkerProcess(ours, descriptors[0] if descriptors else None, answer["pid"])
+        return WorkerProcess(ours, descriptors[0] if descriptors else None, answer["pid"], answer["scratch"])
 
     def how_it_ended(self, worker: WorkerProcess) -> int | None:
         """Return a worker's exit code, or minus the signal that ended it; None if it cannot be told."""

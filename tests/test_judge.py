@@ -1,0 +1,128 @@
+"""Marking policy: what a submission of the tiny topic is worth, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from factory import SOLUTION, make_course
+
+from autograder.errors import AutograderError
+from autograder.judge import Judge
+from autograder.report import Report
+from autograder.submission import Submission
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    course = make_course(tmp_path_factory.mktemp("course"))
+    with Judge(course.topic("01_tiny"), seed=11) as judge:
+        yield judge
+
+
+def examine(judge: Judge, source: str | None) -> Report:
+    data = None if source is None else source.encode()
+    return judge.examine(Submission("ada", judge.topic.id, Path("tiny.py"), data))
+
+
+def test_the_solution_gets_every_point(judge: Judge) -> None:
+    report = examine(judge, SOLUTION)
+
+    assert (report.score, report.max_score, report.status) == (90.0, 90.0, "graded")
+    assert [task.hint for task in report.tasks] == ["", ""]
+    assert report.seed == 11
+    assert report.isolation == "A"
+
+
+def test_a_score_is_points_times_passed_weight(judge: Judge) -> None:
+    report = examine(judge, SOLUTION.replace("self.count += 1", "pass"))
+
+    halve = report.tasks[1]
+    assert (halve.tests_passed, halve.tests_total) == (1, 2)
+    assert halve.score == 30.0 * 1 / 2.5
+    assert report.tasks[0].score == 60.0
+
+
+def test_nothing_handed_in_gets_nothing_and_says_so(judge: Judge) -> None:
+    report = examine(judge, None)
+
+    assert report.score == 0.0
+    assert report.status == "graded"
+    assert report.complaints == ("tiny.py was not handed in",)
+
+
+def test_a_hidden_test_says_nothing_of_its_inputs(judge: Judge) -> None:
+    source = SOLUTION.replace("return doubled_at_last", "assert x == 3, f'secret {x}'\n    return 6")
+
+    double = examine(judge, source).tasks[0]
+
+    assert double.hint == "Your code raises an error for an input that the docstring allows."
+    assert "secret" not in double.hint
+
+
+def test_a_skip_inside_a_submission_is_a_fail(judge: Judge) -> None:
+    source = "import pytest\ndef double(x): pytest.skip('all well')\nFACTOR = 2\nclass Halver: pass\n"
+
+    assert examine(judge, source).tasks[0].score == pytest.approx(20.0)
+
+
+def test_a_worker_that_dies_costs_only_its_own_tests(judge: Judge) -> None:
+    report = examine(judge, SOLUTION.replace("self.count += 1", "__import__('os')._exit(0)"))
+
+    assert report.tasks[0].score == 60.0
+    assert report.tasks[1].score == 0.0
+    assert "ended the process" in report.tasks[1].hint
+
+
+def test_an_import_that_is_not_offered_is_a_complaint(judge: Judge) -> None:
+    report = examine(judge, "import matplotlib.pyplot as plt\n" + SOLUTION.replace("from __future__ import annotations", ""))
+
+    assert report.score == 90.0
+    assert report.complaints == (
+        "Line 1 imports matplotlib.pyplot, which this assignment does not offer; it offers numpy.",
+    )
+
+
+def test_a_crash_of_the_examiner_is_broken_and_the_next_is_examined(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    examine(judge, SOLUTION)
+    process = judge._examiner._process
+    assert process is not None
+    process.kill()
+    process.wait()
+
+    broken, after = examine(judge, SOLUTION), examine(judge, SOLUTION)
+
+    assert broken.status == "broken"
+    assert "a person" in broken.complaints[0]
+    assert after.score == 90.0
+
+
+def test_a_test_that_the_solution_fails_marks_nobody(tmp_path: Path) -> None:
+    course = make_course(tmp_path, hidden=("expect.equal(student.FACTOR, 2", "expect.equal(student.FACTOR, 3"))
+
+    with Judge(course.topic("01_tiny"), seed=1) as judge:
+        report = examine(judge, SOLUTION)
+
+    assert report.status == "broken"
+    assert "It costs you nothing" in report.tasks[0].hint
+    assert report.tasks[1].score == 30.0
+
+
+def test_a_suite_that_cannot_be_collected_is_an_error_of_the_author(tmp_path: Path) -> None:
+    course = make_course(tmp_path, hidden="def test_(:\n")
+
+    with Judge(course.topic("01_tiny"), seed=1) as judge, pytest.raises(AutograderError, match="cannot be collected"):
+        examine(judge, SOLUTION)
+
+
+def test_a_report_survives_its_record(judge: Judge) -> None:
+    report = examine(judge, SOLUTION.replace("x / 2", "x"))
+
+    assert Report.from_record(report.to_record()) == report
+
+
+def test_the_same_seed_gives_the_same_marks(judge: Judge) -> None:
+    wrong = SOLUTION.replace("x * FACTOR", "x + 2")
+
+    assert [task.to_json() for task in examine(judge, wrong).tasks] == [task.to_json() for task in examine(judge, wrong).tasks]
