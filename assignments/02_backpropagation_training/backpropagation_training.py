@@ -109,7 +109,7 @@ def cross_entropy(logits, y):
     """
     ### BEGIN SOLUTION
     if np.shape(y) != logits.shape[:1]:
-        raise ValueError(f"cross_entropy: labels of shape {np.shape(y)}; give {logits.shape[:1]} class numbers")
+        raise ValueError(f"cross_entropy: labels {np.shape(y)}; give {logits.shape[:1]} class numbers")
     N = logits.shape[0]
     rows = np.arange(N)
     shifted = logits - logits.max(axis=1, keepdims=True)
@@ -677,7 +677,7 @@ class MLP:
             dW = dW + self.l1 * np.sign(W) + self.l2 * W
             value += self.l1 * np.sum(np.abs(W)) + 0.5 * self.l2 * np.sum(W**2)
             grads = [dW, db, *grads]
-            above = relu_backward(below, steps[layer])  # for a hidden layer: 0 exactly where its input was <= 0
+            above = relu_backward(below, steps[layer])  # 0 just where the unit was silent
         return float(value), grads
         ### END SOLUTION
 
@@ -910,7 +910,8 @@ def train(model, X, y, epochs, batch_size, opt, rng, callbacks=(), X_val=None, y
             loss, accuracy = model.evaluate(X_val, y_val)
             history["val_loss"].append(loss)
             history["val_accuracy"].append(accuracy)
-        if any([callback(epoch, model, history) for callback in callbacks]):
+        answers = [callback(epoch, model, history) for callback in callbacks]
+        if any(answers):
             break
     return history
     ### END SOLUTION

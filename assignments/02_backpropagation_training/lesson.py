@@ -82,6 +82,7 @@ check("losses")
 # %%
 errors, logits = np.linspace(-4.0, 4.0, 161), np.linspace(-8.0, 8.0, 161)
 with attempt():
+
     def one_by_one(loss, inputs, *targets):
         """Loss and slope of each input alone."""
         both = [loss(np.array([value]), *targets) for value in inputs]
@@ -246,7 +247,11 @@ def journey(activation, backward, keeps, gain):
 with attempt():
     figure, ax = plt.subplots(figsize=(7.4, 3.5))
     for name, colour, settings in (
-        ("ReLU, weights after He", GREEN, (lambda z: np.maximum(z, 0), bp.relu_backward, "input", np.sqrt(2))),
+        (
+            "ReLU, weights after He",
+            GREEN,
+            (lambda z: np.maximum(z, 0), bp.relu_backward, "input", np.sqrt(2)),
+        ),
         ("tanh", BLUE, (np.tanh, bp.tanh_backward, "output", 1.0)),
         ("sigmoid", ORANGE, (lambda z: 1 / (1 + np.exp(-z)), bp.sigmoid_backward, "output", 1.0)),
     ):
@@ -314,11 +319,14 @@ with attempt():
     figure, ax = plt.subplots(figsize=(10.5, 3.6))
     for arrow in ARROWS:
         (x0, y0), (x1, y1) = (BOXES[name] for name in arrow.split(">"))
-        ax.annotate("", (x1 - 0.78, y1), (x0 + 0.78, y0), arrowprops={"arrowstyle": "-|>", "color": GREY, "lw": 1.6})
+        ax.annotate(
+            "", (x1 - 0.78, y1), (x0 + 0.78, y0), arrowprops={"arrowstyle": "-|>", "color": GREY, "lw": 1.6}
+        )
     for name, (x, y) in BOXES.items():
         is_leaf = len(name) == 1
         ax.add_patch(FancyBboxPatch((x - 0.66, y - 0.36), 1.32, 0.72, boxstyle="round,pad=0.07",
-                                    fc="#eef3f9" if is_leaf else "white", ec=BLUE if is_leaf else INK, lw=1.4))  # fmt: skip
+                                    lw=1.4, fc="#eef3f9" if is_leaf else "white",
+                                    ec=BLUE if is_leaf else INK))  # fmt: skip
         value, gradient = found[name]
         ax.text(x, y + 0.25, name, ha="center", va="center", color=BLUE if is_leaf else INK)
         ax.text(x, y - 0.02, f"{value:g}", ha="center", va="center", weight="bold")
@@ -429,6 +437,7 @@ check("optimizers")
 # %% [markdown]
 # **A race through a valley.** It is thirty times as steep across as along; the star is the bottom. Sixty
 # steps each.
+
 
 # %%
 def valley(p):
@@ -564,40 +573,45 @@ with attempt():
         )  # fmt: skip
         name = f"l2 = {l2:g}"
         epochs = np.arange(1, 121)
-        left.semilogy(epochs, seen, ":", color=colour, lw=2, label=f"{name}: training")
-        left.semilogy(epochs, history["val_loss"], color=colour, lw=2.2, label=f"{name}: validation")
+        left.plot(epochs, seen, ":", color=colour, lw=2, label=f"{name}: training")
+        left.plot(epochs, history["val_loss"], color=colour, lw=2.2, label=f"{name}: validation")
         right.plot(epochs, history["val_accuracy"], color=colour, lw=2.2,
                    label=f"{name}: {history['val_accuracy'][-1]:.3f} at the end")  # fmt: skip
     left.set(title=f"loss (before training: {first:.2f}; log 10 is {np.log(10):.2f})", xlabel="epoch",
-             ylabel="cross-entropy", ylim=(1e-4, 5))  # fmt: skip
+             ylabel="cross-entropy", ylim=(0.0, 1.6))  # fmt: skip
     right.set(title="accuracy on pictures not trained on", xlabel="epoch", ylabel="accuracy", ylim=(0.7, 1.0))
-    left.legend(loc="lower left", fontsize=8.5)
+    left.legend(loc="upper right", fontsize=8.5)
     right.legend(loc="lower right")
     plt.show()
 
 # %% [markdown]
 # The dotted blue line runs to zero: the network knows its 150 pictures by heart, the wrong labels among
-# them, and the solid blue line pays for it. With the penalty it cannot afford to remember each exception. **What have the penalties done to the weights?** Each square below is one hidden unit of a network
-# of twelve, trained on 1,200 pictures: the weights with which it looks at the 64 pixels.
+# them, and the solid blue lines pay for it. With the penalty it cannot afford to remember each exception.
+#
+# **What have the penalties done to the weights?** Each square below is one hidden unit of a network of
+# twelve, trained on 1,200 pictures: the weights with which it looks at the 64 pixels.
 
 # %%
 with attempt():
-    figure, axes = plt.subplots(3, 12, figsize=(11, 3.7), gridspec_kw={"hspace": 0.22})
-    for row, (name, strengths) in zip(
-        axes, (("no penalty", {}), ("l2 = 0.003", {"l2": 0.003}), ("l1 = 0.001", {"l1": 0.001})), strict=True
+    figure = plt.figure(figsize=(11, 3.9))
+    for part, (name, strengths) in zip(
+        figure.subfigures(3, 1),
+        (("no penalty", {}), ("l2 = 0.003", {"l2": 0.003}), ("l1 = 0.001", {"l1": 0.001})),
+        strict=True,
     ):
         model = bp.MLP([64, 12, 10], rng=np.random.default_rng(3), **strengths)
         train, rest = order[:1200], order[1200:]
         bp.train(model, pictures[train], digit[train], 60, 32, bp.Adam(lr=5e-3), np.random.default_rng(4))
         right_share = np.mean(model.predict(pictures[rest]) == digit[rest])
         weights = np.array(model.params[0])
-        for ax, unit in zip(row, weights, strict=True):
+        for ax, unit in zip(part.subplots(1, 12), weights, strict=True):
             ax.imshow(unit.reshape(8, 8), cmap=BETWEEN, vmin=-0.8, vmax=0.8)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
         near_zero = np.mean(np.abs(weights) < 0.01)
-        title = row[0].set_title(f"{name}: {right_share:.1%} right, {near_zero:.0%} of the weights near 0")
-        title.set_in_layout(False)
+        part.suptitle(
+            f"{name}: {right_share:.1%} right, {near_zero:.0%} of the weights near 0", x=0.01, ha="left"
+        )
     plt.show()
 
 # %% [markdown]
@@ -636,7 +650,9 @@ with attempt():
         ax.contourf(u, v, np.sqrt(height), levels=14, cmap=HEIGHT)
         ax.plot(*points.T, "-o", color=colour, ms=2.6, lw=1.2)
         ax.plot(0, 0, "*", color=INK, ms=10, mec="white", zorder=5)
-        ax.set(title=f"lr = {factor:g} of the limit", xlabel="$x_1$", xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
+        ax.set(
+            title=f"lr = {factor:g} of the limit", xlabel="$x_1$", xlim=(-4, 4), ylim=(-4, 4), aspect="equal"
+        )
     axes[0].set_ylabel("$x_2$")
     rates = np.linspace(0.02, 1.15, 120) * limit
     left_over = []

@@ -386,9 +386,7 @@ def test_rmsprop_divides_by_the_size_of_the_gradient(student):
 @pytest.mark.task("optimizers", weight=8)
 def test_the_first_step_of_adam_has_the_length_of_the_learning_rate(student):
     """Both averages are corrected for their start at zero, so the first step is lr, whatever the gradient."""
-    path = steps_of(
-        student, "Adam", {"lr": 0.01}, [np.zeros(3)], [[np.array([100.0, -0.5, 3.0])]]
-    )
+    path = steps_of(student, "Adam", {"lr": 0.01}, [np.zeros(3)], [[np.array([100.0, -0.5, 3.0])]])
 
     expect.close(path[0][0], np.array([-0.01, 0.01, -0.01]), "Adam.step (first step)", rtol=1e-6)
 
