@@ -308,7 +308,10 @@ def softmax_backward(dout, cache):
 # --- 2.4 An autograd engine ---------------------------------------------------------------------------------
 
 ### BEGIN SOLUTION
-_recording = True
+
+
+class _Tape:
+    is_on = True
 
 
 def _as_tensor(value):
@@ -336,16 +339,14 @@ class no_grad:
 
     def __enter__(self):
         ### BEGIN SOLUTION
-        global _recording
-        self.before = _recording
-        _recording = False
+        self.before = _Tape.is_on
+        _Tape.is_on = False
         return self
         ### END SOLUTION
 
     def __exit__(self, kind, error, traceback):
         ### BEGIN SOLUTION
-        global _recording
-        _recording = self.before
+        _Tape.is_on = self.before
         ### END SOLUTION
 
 
@@ -386,7 +387,7 @@ class Tensor:
     @staticmethod
     def _result(data, *links):
         out = Tensor(data)
-        if _recording:
+        if _Tape.is_on:
             out._links = tuple(link for link in links if link[0].requires_grad)
             out.requires_grad = bool(out._links)
         return out
