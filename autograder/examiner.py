@@ -88,16 +88,18 @@ class Examination:
         self._reference: ModuleType | None = None
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
-        self._is_over = False
+        self._is_over = self._is_held = False
         self._uncollected: list[str] = []
         self._allowed: dict[str, list[str]] | None = None
 
     # --- fixtures that stand in the place of the student's own -----------------------------------------------------
 
     @pytest.fixture(scope="session")
-    def student(self) -> Any:
+    def student(self) -> Iterator[Any]:
         """The submission's module, behind the wall."""
-        return self._student
+        self._is_held = True
+        yield self._student
+        self._is_held = False
 
     @pytest.fixture(scope="session")
     def reference(self) -> ModuleType:
@@ -160,6 +162,8 @@ class Examination:
                     self._is_over = True
                     self._run(after, None)  # not tried: it only lets pytest tear down what the last one left
                     break
+            if self._is_held:  # or what fixtures made of this submission would be there for the next
+                raise RuntimeError("pytest has not torn down the fixtures of a submission")
             return results, import_fault()
 
     @contextlib.contextmanager
@@ -213,7 +217,7 @@ class Examination:
             "held_back": sorted(progress.are_held_back),
         }
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)  # inside pytest's own, which must see every setup
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         """Have a worker ready, with this test's budget and seed, before any fixture runs."""
         if self._is_over:
@@ -231,7 +235,7 @@ class Examination:
             yield
         self._examinee.changes.keep()
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         if self._examinee is None:
             yield

@@ -74,8 +74,8 @@ class TestGates:
         ]
 
     def test_a_seed_under_which_the_solution_fails_is_found(self, tmp_path: Path) -> None:
-        hidden = HIDDEN.replace("two(student)", "two(student, seed)").replace(
-            "FACTOR, 2", "FACTOR, 2 + (seed == 1)"
+        hidden = HIDDEN.replace("two(student)", "two(student, request)").replace(
+            "FACTOR, 2", "FACTOR, 2 + (request.config.option.autograder_seed == 1)"
         )
 
         (finding,) = found(tmp_path, hidden=hidden)

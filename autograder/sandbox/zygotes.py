@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -65,7 +66,11 @@ class WorkerProcess:
                 select.select([self.pidfd], [], [], 2.0)  # until it has ended, or it goes on writing
             os.close(self.pidfd)
         if self.scratch:
-            subprocess.run(["rm", "-rf", "--", self.scratch], check=False)  # of any depth
+            with contextlib.suppress(RecursionError):
+                shutil.rmtree(self.scratch, ignore_errors=True)
+            if os.path.lexists(self.scratch):  # deeper than Python can go
+                with contextlib.suppress(OSError):
+                    subprocess.run(["rm", "-rf", "--", self.scratch], check=False)
 
     def has_filled_its_scratch(self, megabytes: int, files: int) -> bool:
         """Say whether it has written more than it may, where the folder itself has no limit."""
