@@ -540,7 +540,7 @@ class Tensor:
         their own gradient.
 
         Args:
-            grad: what comes from above, an array of the shape of self.data, which stays as it is. It may be
+            grad: what comes from above, a float64 array of the shape of self.data, which stays as it is. It may be
                 left out if self.data has the shape (), and counts as 1 then
 
         Raises:
@@ -554,7 +554,7 @@ class Tensor:
             if self.data.size != 1:
                 raise RuntimeError(f"backward: shape {self.data.shape} is no single number; pass grad")
             grad = np.ones_like(self.data)
-        gradients = {id(self): np.asarray(grad, dtype=np.float64)}
+        gradients = {id(self): np.asarray(grad)}
         for node in reversed(self._graph()):
             above = gradients.pop(id(node))
             if not node._links:
@@ -802,8 +802,7 @@ class Adam:
         self.eps = eps
         self.weight_decay = weight_decay
         self.steps = 0
-        self.means = None
-        self.squares = None
+        self.means = self.squares = None
         ### END SOLUTION
 
     def step(self, params, grads):

@@ -491,6 +491,24 @@ def test_too_small_is_an_error_as_well(student):
 
 
 @pytest.mark.task("numerical_gradient")
+def test_errors_of_falling_functions_are_measured_alike(student):
+    """Both slopes are negative: the denominator is made of their sizes."""
+    error = student.grad_check(
+        lambda x: float(np.sum(-3.0 * x)), lambda x: np.array([-3.0, -4.0]), np.ones(2)
+    )
+
+    expect.close(error, 1.0 / 7.0, "grad_check (-4 where -3 is right)", rtol=1e-4)
+
+
+@pytest.mark.task("numerical_gradient")
+def test_the_floor_of_the_denominator(student):
+    """Below 1e-8 a gradient counts as noise: 4e-9 where 0 is right is divided by 1e-8."""
+    error = student.grad_check(lambda x: 7.0, lambda x: np.array([0.0, 4e-9]), np.ones(2))
+
+    expect.close(error, 0.4, "grad_check (4e-9 where 0 is right)", rtol=1e-6)
+
+
+@pytest.mark.task("numerical_gradient")
 def test_two_zero_gradients_agree(student):
     """0 / 0 is no number: the floor in the denominator makes it 0."""
     error = student.grad_check(lambda x: 7.0, lambda x: np.zeros(3), np.array([1.0, 2.0, 3.0]))
