@@ -1,12 +1,14 @@
-"""Cheats: modules without any right code, which every suite must give nothing.
+"""Cheats: modules without any right code, which earn nothing in any assignment.
 
-`autograder verify` runs them against each assignment. A test that one of them passes asks for too little: for a
-shape and no value, for an error and nothing else, or it compares with an array that the student's code was given.
+`autograder verify` runs them against each suite. A test that one of them passes is cheap: "the inputs stay as they
+are" holds for a function that returns None. Such a test counts only for who passes a test of the same task that no
+cheat passes; signatures.json lists them.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 
 from autograder.topic import Topic
@@ -110,7 +112,7 @@ CHEATS = {
     "returns nothing at all": "return {}",
     "returns an empty array": "return np.empty((0,))",
     "returns a huge number": "return 10 ** 300",
-    "returns a huge array": "return np.full((1500, 1500), 1e300)",
+    "returns a large array": "return np.full((300, 300), 1e300)",
     "returns zeros": "return _like_first(args, 0.0)",
     "returns ones": "return _like_first(args, 1.0)",
     "returns nan": "return _like_first(args, float('nan'))",
@@ -129,8 +131,16 @@ CHEATS = {
     "raises AssertionError": "raise AssertionError('no')",
     "raises StopIteration": "raise StopIteration",
     "raises MemoryError": "raise MemoryError",
-    "never ends an iterator": "import itertools; return itertools.repeat(0.0)",
 }
+
+
+def cheap_tests(topic: Topic) -> frozenset[str]:
+    """Return the tests that some cheat passes, as `autograder verify` found them."""
+    try:
+        kept = json.loads((topic.folder / "signatures.json").read_text(encoding="utf-8"))
+        return frozenset(kept["cheap"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return frozenset()
 
 
 def cheats(topic: Topic) -> Iterator[tuple[str, str]]:
@@ -144,7 +154,10 @@ def cheats(topic: Topic) -> Iterator[tuple[str, str]]:
 
 def _module(body: str, functions: list[str], classes: list[str]) -> str:
     statements = body.replace("; ", "\n    ")
-    parts = [_START, f"def _cheat(*args, **options):\n    args += tuple(options.values())\n    {statements}\n\n"]
+    parts = [
+        _START,
+        f"def _cheat(*args, **options):\n    args += tuple(options.values())\n    {statements}\n\n",
+    ]
     parts += [f"{name} = _cheat\n" for name in functions]
     parts += [
         f"\n\nclass {name}(_Agrees):\n    def __getattr__(self, name):\n        if name.startswith('__'):\n"

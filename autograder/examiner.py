@@ -5,8 +5,8 @@
 It collects the suite once. Then, for every request (one JSON line on standard input) it runs the tests against that
 submission behind the wall and answers with one JSON line. It never imports student code.
 
-    request  {"source": base64 or null, "seed": int, "tests": names to run, or null for all, "changes": see below,
-              "stops": whether to end with the first test that does not pass}
+    request  {"source": base64 or null, "seed": int, "tests": names to run, or null for all,
+              "stops": whether to end with the first test that does not pass, "changes": see below}
     answer   {"results": [{"test", "outcome", "kind", "sentence", "seconds", "changes"}], "seconds", "import_fault"}
 
 "changes" of a result are the places ("function:argument", with "setup " in front for those of a fixture) that the
@@ -88,7 +88,7 @@ class Examination:
         self._reference: ModuleType | None = None
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
-        self._is_over = self._is_held = False
+        self._is_over = self._is_in_use = False
         self._uncollected: list[str] = []
         self._allowed: dict[str, list[str]] | None = None
 
@@ -97,9 +97,9 @@ class Examination:
     @pytest.fixture(scope="session")
     def student(self) -> Iterator[Any]:
         """The submission's module, behind the wall."""
-        self._is_held = True
+        self._is_in_use = True
         yield self._student
-        self._is_held = False
+        self._is_in_use = False
 
     @pytest.fixture(scope="session")
     def reference(self) -> ModuleType:
@@ -143,18 +143,20 @@ class Examination:
             everything = any("setup" in phases for phases in held_back)
             again = [
                 item
-                for item, result in zip(items, results, strict=False)
+                for item, result in zip(items, results, strict=True)
                 if result["outcome"] == "passed" and (everything or result["held_back"])
             ]
-            second = {result["test"]: result for result in self._run_all(again, source, stops=stops)[0]}
+            second = {result["test"]: result for result in self._run_all(again, source, stops=False)[0]}
             results = [second.get(result["test"], result) for result in results]
         return {"results": results, "seconds": time.monotonic() - started, "import_fault": import_fault}
 
     def _run_all(
         self, items: list[pytest.Item], source: bytes | None, *, stops: bool
     ) -> tuple[list[dict[str, Any]], str]:
+        if self._is_in_use:
+            raise RuntimeError("the last submission's module is still in a fixture")
         self._given_up, self._is_over = {}, False
-        results: list[dict[str, Any]] = []
+        results = []
         with self.opened(source) as import_fault:
             for item, after in zip(items, [*items[1:], None], strict=False):
                 results.append(self._run(item, after))
@@ -162,8 +164,6 @@ class Examination:
                     self._is_over = True
                     self._run(after, None)  # not tried: it only lets pytest tear down what the last one left
                     break
-            if self._is_held:  # or what fixtures made of this submission would be there for the next
-                raise RuntimeError("pytest has not torn down the fixtures of a submission")
             return results, import_fault()
 
     @contextlib.contextmanager
@@ -217,7 +217,7 @@ class Examination:
             "held_back": sorted(progress.are_held_back),
         }
 
-    @pytest.hookimpl(wrapper=True, trylast=True)  # inside pytest's own, which must see every setup
+    @pytest.hookimpl(wrapper=True, trylast=True)  # within pytest's own, which rely on having begun
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         """Have a worker ready, with this test's budget and seed, before any fixture runs."""
         if self._is_over:
@@ -235,7 +235,7 @@ class Examination:
             yield
         self._examinee.changes.keep()
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)  # within pytest's own, which rely on having begun
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         if self._examinee is None:
             yield

@@ -55,9 +55,9 @@ class ExaminerProcess:
         source: bytes | None,
         seed: int,
         tests: list[str] | None = None,
-        changes: dict[str, list[str]] | None = None,
         *,
         stops: bool = False,
+        changes: dict[str, list[str]] | None = None,
     ) -> dict[str, Any] | None:
         """Return the examiner's answer on a module's source, or None if it crashed.
 
@@ -65,8 +65,8 @@ class ExaminerProcess:
             source: the module
             seed: what the tests draw their inputs from
             tests: the names of the tests to run; None for all
-            changes: for each test the places that it may change at once (`allowed_changes`); None for all
             stops: whether to end with the first test that does not pass
+            changes: for each test the places that it may change at once (`allowed_changes`); None for all
 
         Raises:
             AuthorError, SandboxError: the examiner cannot start, and why
@@ -75,7 +75,7 @@ class ExaminerProcess:
         encoded = None if source is None else base64.b64encode(source).decode()
         try:
             assert process.stdin is not None
-            request = {"source": encoded, "seed": seed, "tests": tests, "changes": changes, "stops": stops}
+            request = {"source": encoded, "seed": seed, "tests": tests, "stops": stops, "changes": changes}
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             return self._read(process)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
 from autograder import store
+from autograder.cheats import cheap_tests
 from autograder.course import Course
 from autograder.diagnose import Signatures, diagnose, read_signatures
 from autograder.errors import SandboxError
@@ -67,6 +68,7 @@ class Judge:
         self._examiner = ExaminerProcess.behind_the_wall(topic, self.isolation)
         self._manifest: tuple[ManifestTest, ...] | None = None
         self._signatures: Signatures = read_signatures(topic)
+        self._cheap = cheap_tests(topic)
 
     def examine(self, submission: Submission) -> Report:
         """Return the report of one submission; a bad one gets a report like any other.
@@ -97,7 +99,13 @@ class Judge:
             seconds=round(answer["seconds"], 4),
             complaints=tuple(dict.fromkeys(complaints)),
             tasks=tuple(
-                mark(task, [test for test in manifest if test.task == task.id], results, self._signatures)
+                mark(
+                    task,
+                    [test for test in manifest if test.task == task.id],
+                    results,
+                    self._signatures,
+                    self._cheap,
+                )
                 for task in self.topic.tasks
             ),
         )
@@ -162,10 +170,20 @@ class Judge:
 
 
 def mark(
-    task: Task, tests: list[ManifestTest], results: dict[str, dict[str, Any]], signatures: Signatures
+    task: Task,
+    tests: list[ManifestTest],
+    results: dict[str, dict[str, Any]],
+    signatures: Signatures,
+    cheap: frozenset[str] = frozenset(),
 ) -> TaskReport:
-    """Mark one task: points x passed weight / total weight over the manifest's tests; silence is a fail."""
+    """Mark one task: points x passed weight / total weight over the manifest's tests; silence is a fail.
+
+    Args:
+        cheap: tests that code without any right answer passes too; they count once another test of the task passes
+    """
     judged = tuple(_judge_test(test, results.get(test.test)) for test in tests)
+    if all(result.outcome == "failed" or result.test in cheap for result in judged):
+        judged = tuple(_discount(result) for result in judged)
     total = sum(result.weight for result in judged)
     passed = sum(result.weight for result in judged if result.outcome == "passed")
     score = task.points if passed == total and total else task.points * passed / total if total else 0.0
@@ -174,6 +192,14 @@ def mark(
     known = None if kinds <= _NO_ANSWER else diagnose(task.id, failed, signatures)
     hint = known.hint if known else _first_fault(judged, results)
     return TaskReport(task=task.id, score=score, points=task.points, results=judged, hint=hint)
+
+
+def _discount(result: TestResult) -> TestResult:
+    """Take back a cheap test that passed where nothing else did."""
+    if result.outcome != "passed":
+        return result
+    sentence = f"This counts once something else of the task is right: {result.lesson}"
+    return replace(result, outcome="failed", sentence=sentence)
 
 
 def _judge_test(test: ManifestTest, result: dict[str, Any] | None) -> TestResult:

@@ -45,7 +45,9 @@ def report_tables(topic: Topic, reports: Iterable[Report], stories: Mapping[str,
     Args:
         stories: by student, a remark to set before what is said (the demo tells what each of them did)
     """
-    scores = Table(title=f"{topic.title}: {topic.points:g} points by tests", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    scores = Table(
+        title=f"{topic.title}: {topic.points:g} points by tests", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     scores.add_column("student", no_wrap=True)
     for task in topic.tasks:
         scores.add_column(task.number or task.id, justify="right", no_wrap=True)

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from autograder import build
+from autograder.cheats import cheats
+from autograder.diagnose import read_signatures
 from autograder.errors import AutograderError
-from autograder.examiner_process import ExaminerProcess
+from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
@@ -53,15 +55,15 @@ def verify(
     topic: Topic,
     *,
     is_full: bool = False,
-    keep: bool = True,
+    is_quick: bool = False,
     allow_unisolated: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Try every gate on a topic, refresh its signatures, and return what did not hold.
 
     Args:
-        is_full: run the tests that train under all seeds too, and the mutants
-        keep: write signatures.json; else compare with it
+        is_full: run the tests that train under all seeds too, all tests on an alternative, and the mutants
+        is_quick: try a mistake only behind the wall, until a test fails; signatures.json is looked at, not written
         on_step: hears what is being tried
 
     Raises:
@@ -75,13 +77,14 @@ def verify(
         gates = _Gates(topic, wall, bare, on_step)
         findings = [*gates.enough_mistakes(), *gates.stub(), *gates.solution(is_full=is_full)]
         if not findings:
-            findings = [*gates.alternatives(), *gates.mistakes()]
-            path, computed = topic.folder / "signatures.json", _signatures(gates.signatures)
-            if keep and not findings:
-                build.write_atomically(path, computed)
-            elif not keep and (not path.is_file() or path.read_bytes() != computed):
-                cure = f"refresh it: autograder verify {topic.id}"
-                findings.append(Finding("signatures.json is fresh", cure))
+            findings = [*gates.alternatives(is_full=is_full), *gates.cheats()]
+            if is_quick:
+                findings += [*gates.each_mistake_fails(), *gates.signatures_are_there()]
+            else:
+                findings += gates.mistakes()
+                if not findings:
+                    computed = _signatures(gates.signatures, gates.cheap)
+                    build.write_atomically(topic.folder / "signatures.json", computed)
             if is_full:
                 findings += gates.mutants()
         return Verdict(tuple(findings), len(gates.tests), gates.hunt)
@@ -101,6 +104,7 @@ class _Gates:
         self.text = topic.solution_path.read_text(encoding="utf-8")
         self.tests = wall.collected()
         self.signatures: list[tuple[Mistake, list[str]]] = []
+        self.cheap: set[str] = set()  #: the tests that a cheat passes
         self.slow: set[str] = set()  #: the tests that train, as the solution shows
         self.hunt: Hunt | None = None
 
@@ -133,27 +137,65 @@ class _Gates:
                 over = {name for name, result in behind.items() if result["seconds"] > _TRAINS}
                 self.slow = self.slow & over if seed else over
 
-    def alternatives(self) -> Iterator[Finding]:
+    def alternatives(self, *, is_full: bool) -> Iterator[Finding]:
         for number, alternative in enumerate(self.topic.alternatives):
             self.on_step(f"a different right answer passes: {alternative.task}, {alternative.name}")
-            gate = f"a different right answer passes ({alternative.task}: {alternative.name})"
-            yield from self._all_pass(self._ask(self.wall, self._edited(alternative), number), gate)
+            names = None if is_full else self._names(alternative.task)
+            results = self._ask(self.wall, self._edited(alternative), number, names)
+            yield from self._all_pass(
+                results, f"a different right answer passes ({alternative.task}: {alternative.name})"
+            )
+
+    def each_mistake_fails(self) -> Iterator[Finding]:
+        for number, mistake in enumerate(self.topic.mistakes):
+            self.on_step(f"a mistake is caught: {mistake.task}, {mistake.name}")
+            names = self._names(mistake.task)
+            quick = [name for name in names if name not in self.slow]
+            text = self._edited(mistake)
+            if not any(
+                result["outcome"] != "passed"
+                for part in (quick, [name for name in names if name in self.slow])
+                for result in (self._ask(self.wall, text, number, part, stops=True) if part else {}).values()
+            ):
+                yield self._not_caught(mistake)
+
+    def signatures_are_there(self) -> Iterator[Finding]:
+        known = {test["test"] for test in self.tests}
+        kept = {(mistake.task, mistake.name): fails for mistake, fails in read_signatures(self.topic).entries}
+        for mistake in self.topic.mistakes:
+            fails = kept.get((mistake.task, mistake.name))
+            if not fails or not fails <= known:
+                sentence = f"not for {mistake.name!r}; refresh it: autograder verify {self.topic.id}"
+                yield Finding("signatures.json is fresh", sentence)
 
     def mistakes(self) -> Iterator[Finding]:
         for number, mistake in enumerate(self.topic.mistakes):
             self.on_step(f"a mistake is caught: {mistake.task}, {mistake.name}")
-            names = [test["test"] for test in self.tests if test["task"] == mistake.task]
+            names = self._names(mistake.task)
             behind = self._ask(self.wall, self._edited(mistake), number, names)
             yield from self._same(
                 behind, self._ask(self.bare, self._edited(mistake), number, names), mistake.name
             )
             failed = [name for name, result in behind.items() if result["outcome"] != "passed"]
             if not failed:
-                yield Finding(
-                    f"a mistake is caught ({mistake.task}: {mistake.name})",
-                    "every test passes; add one that fails",
-                )
+                yield self._not_caught(mistake)
             self.signatures.append((mistake, failed))
+
+    def cheats(self) -> Iterator[Finding]:
+        """Find the tests that code without any right answer passes (see cheats.py)."""
+        solved = self._ask(self.wall, self.text, 0)
+        changes = allowed_changes({name: result["changes"] for name, result in solved.items()})
+        for name, module in cheats(self.topic):
+            self.on_step(f"a cheat gets nothing: {name}")
+            answer = self.wall.ask(module.encode(), 0, changes=changes)
+            if answer is None:
+                yield Finding("a cheat gets nothing", f"the examiner crashed on the cheat that {name}")
+                continue
+            self.cheap |= {result["test"] for result in answer["results"] if result["outcome"] == "passed"}
+        for task in self.topic.tasks:
+            if all(test["test"] in self.cheap for test in self.tests if test["task"] == task.id):
+                sentence = "each of its tests is passed by code without a right answer; ask for values too"
+                yield Finding(f"a cheat gets nothing ({task.id})", sentence)
 
     def mutants(self) -> Iterator[Finding]:
         tests = [Timed(test["test"], test["task"], test["test"] in self.slow) for test in self.tests]
@@ -172,6 +214,14 @@ class _Gates:
                 f"{entry.replace!r} is killed, or no mutant any more; remove its table from mistakes.toml"
             )
             yield Finding("an equivalent mutant is one", sentence)
+
+    def _names(self, task: str) -> list[str]:
+        return [test["test"] for test in self.tests if test["task"] == task]
+
+    @staticmethod
+    def _not_caught(mistake: Mistake) -> Finding:
+        gate = f"a mistake is caught ({mistake.task}: {mistake.name})"
+        return Finding(gate, "every test passes; add one that fails")
 
     def _ask(
         self,
@@ -205,8 +255,9 @@ class _Gates:
                 yield Finding(f"both modes agree ({what})", sentence)
 
 
-def _signatures(signatures: list[tuple[Mistake, list[str]]]) -> bytes:
+def _signatures(signatures: list[tuple[Mistake, list[str]]], cheap: set[str]) -> bytes:
     entries = [
         {"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures
     ]
-    return (json.dumps({"signatures": entries}, indent=1, ensure_ascii=False) + "\n").encode()
+    kept = {"signatures": entries, "cheap": sorted(cheap)}
+    return (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode()

@@ -25,7 +25,9 @@ TASK = {"task": str, "score": float, "points": float, "tests_passed": int, "test
 def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
     command = [sys.executable, "-m", "autograder.cli", *arguments]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.fixture
@@ -44,7 +46,12 @@ def test_the_json_is_the_contract(root: Path) -> None:
     (report,) = json.loads((root / "out.json").read_text())
     assert {key: type(value) for key, value in report.items()} == REPORT
     assert all({key: type(value) for key, value in task.items()} == TASK for task in report["tasks"])
-    assert (report["score"], report["max_score"], report["seed"], report["status"]) == (90.0, 90.0, 5, "graded")
+    assert (report["score"], report["max_score"], report["seed"], report["status"]) == (
+        90.0,
+        90.0,
+        5,
+        "graded",
+    )
     assert [task["task"] for task in report["tasks"]] == ["double", "halve"]
 
 
@@ -57,7 +64,9 @@ def test_folder_file_and_archives_are_taken_alike(root: Path) -> None:
     with tarfile.open(root / "eve.tar.gz", "w:gz") as tar:
         tar.add(folder / "tiny.py", "tiny.py")
 
-    done = run(root, "grade", "01_tiny", "parcel", "parcel/tiny.py", "bob.zip", "eve.tar.gz", "--json", "out.json")
+    done = run(
+        root, "grade", "01_tiny", "parcel", "parcel/tiny.py", "bob.zip", "eve.tar.gz", "--json", "out.json"
+    )
 
     assert done.returncode == 0, done.stderr
     assert [report["score"] for report in json.loads((root / "out.json").read_text())] == [90.0] * 4
@@ -146,10 +155,25 @@ def test_what_lies_where_the_teacher_stands_is_not_imported(root: Path) -> None:
     for name in ("numpy.py", "pytest.py", "json.py", "conftest.py", "sitecustomize.py"):
         (root / name).write_text("raise SystemExit('shadowed')\n")
     (root / "pytest.ini").write_text("[pytest]\naddopts = --collect-only\n")
-    command = [sys.executable, "-P", "-m", "autograder.cli", "grade", "01_tiny", "tiny.py", "--json", "out.json"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "autograder.cli",
+        "grade",
+        "01_tiny",
+        "tiny.py",
+        "--json",
+        "out.json",
+    ]
 
     done = subprocess.run(
-        command, cwd=root, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False
+        command,
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr

@@ -76,7 +76,10 @@ def test_a_worker_that_dies_costs_only_its_own_tests(judge: Judge) -> None:
 
 
 def test_an_import_that_is_not_offered_is_a_complaint(judge: Judge) -> None:
-    report = examine(judge, "import matplotlib.pyplot as plt\n" + SOLUTION.replace("from __future__ import annotations", ""))
+    report = examine(
+        judge,
+        "import matplotlib.pyplot as plt\n" + SOLUTION.replace("from __future__ import annotations", ""),
+    )
 
     assert report.score == 90.0
     assert report.complaints == (
@@ -84,7 +87,9 @@ def test_an_import_that_is_not_offered_is_a_complaint(judge: Judge) -> None:
     )
 
 
-def test_a_crash_of_the_examiner_is_broken_and_the_next_is_examined(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_of_the_examiner_is_broken_and_the_next_is_examined(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
     examine(judge, SOLUTION)
     process = judge._examiner._process
     assert process is not None
@@ -99,7 +104,9 @@ def test_a_crash_of_the_examiner_is_broken_and_the_next_is_examined(judge: Judge
 
 
 def test_a_test_that_the_solution_fails_marks_nobody(tmp_path: Path) -> None:
-    course = make_course(tmp_path, hidden=("expect.equal(student.FACTOR, 2", "expect.equal(student.FACTOR, 3"))
+    course = make_course(
+        tmp_path, hidden=("expect.equal(student.FACTOR, 2", "expect.equal(student.FACTOR, 3")
+    )
 
     with Judge(course.topic("01_tiny"), seed=1) as judge:
         report = examine(judge, SOLUTION)
@@ -112,7 +119,10 @@ def test_a_test_that_the_solution_fails_marks_nobody(tmp_path: Path) -> None:
 def test_a_suite_that_cannot_be_collected_is_an_error_of_the_author(tmp_path: Path) -> None:
     course = make_course(tmp_path, hidden="def test_(:\n")
 
-    with Judge(course.topic("01_tiny"), seed=1) as judge, pytest.raises(AutograderError, match="cannot be collected"):
+    with (
+        Judge(course.topic("01_tiny"), seed=1) as judge,
+        pytest.raises(AutograderError, match="cannot be collected"),
+    ):
         examine(judge, SOLUTION)
 
 
@@ -125,4 +135,6 @@ def test_a_report_survives_its_record(judge: Judge) -> None:
 def test_the_same_seed_gives_the_same_marks(judge: Judge) -> None:
     wrong = SOLUTION.replace("x * FACTOR", "x + 2")
 
-    assert [task.to_json() for task in examine(judge, wrong).tasks] == [task.to_json() for task in examine(judge, wrong).tasks]
+    assert [task.to_json() for task in examine(judge, wrong).tasks] == [
+        task.to_json() for task in examine(judge, wrong).tasks
+    ]

@@ -28,15 +28,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(COURSE.root / name, sources)
-    shutil.copytree(COURSE.root / "autograder", sources / "autograder", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        COURSE.root / "autograder", sources / "autograder", ignore=shutil.ignore_patterns("__pycache__")
+    )
     run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(sources)])
     (built,) = folder.glob("*.whl")
     return built
 
 
 def run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST", "VIRTUAL"))}
-    done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=600, check=False)
+    clean = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST", "VIRTUAL"))
+    }
+    done = subprocess.run(
+        command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return done
 

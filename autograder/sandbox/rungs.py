@@ -95,7 +95,7 @@ def launch(
             "seccomp": seccomp.build_filter().hex(),
             "readable": readable,
             "listable": [*listable, str(packages)],
-            "may_search": any(_is_closed_to_others(path) for path in readable),
+            "may_search": any(_is_closed_to_others(path) for path in [*readable, script]),
         }
         return Launch(python, dict(_TUNED), config)
     profile = seatbelt_profile([*readable, str(packages)], listable, scratch)

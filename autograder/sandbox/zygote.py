@@ -26,6 +26,11 @@ from typing import Any  # noqa: E402
 _FIRST_UID, _LAST_UID = 61184, 65000
 
 
+#: how workers ended, as long as somebody may ask
+_ENDED: dict[int, int] = {}
+_REMEMBERED = 64
+
+
 def main(control: socket.socket) -> None:
     """Warm up, then fork workers until the judge hangs up."""
     config = json.loads(control.recv(1 << 16))
@@ -94,6 +99,7 @@ def _warm_up(packages: list[str]) -> None:
 
 def _spawn(control: socket.socket, connection: int, config: dict[str, Any], program: bytes) -> None:
     """Fork one worker that serves `connection`; answer with its pid, and its pidfd where there are such."""
+    _bury()
     read_end, write_end = os.pipe()
     scratch, uid = config["scratch"], 0
     if config["isolation"] != "A":
@@ -207,14 +213,23 @@ def _keep_only(connection: int, write_end: int) -> tuple[int, int]:
 def _reap(pid: int) -> dict[str, int | None]:
     """Return how a worker ended: an exit code, or minus the signal that killed it."""
     for _ in range(100):
-        with contextlib.suppress(ChildProcessError):
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found == pid:
-                return {"code": os.waitstatus_to_exitcode(status)}
-            select.select([], [], [], 0.01)
-            continue
-        break
+        _bury()
+        if pid in _ENDED:
+            return {"code": _ENDED.pop(pid)}
+        select.select([], [], [], 0.01)
     return {"code": None}
+
+
+def _bury() -> None:
+    """Take note of every worker that has ended, so that none stays as a zombie."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            found, status = os.waitpid(-1, os.WNOHANG)
+            if not found:
+                return
+            _ENDED[found] = os.waitstatus_to_exitcode(status)
+            while len(_ENDED) > _REMEMBERED:
+                del _ENDED[next(iter(_ENDED))]
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def test_gradients_have_the_shapes_of_what_they_belong_to(student, rng):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("im2col", weight=4)
+@pytest.mark.task("im2col", weight=3)
 def test_each_window_of_a_small_image_is_a_column(student):
     """Windows go row by row from the upper left, and so do the pixels inside a window."""
     x = np.arange(1.0, 10).reshape(1, 1, 3, 3)
@@ -141,7 +141,7 @@ def test_each_window_of_a_small_image_is_a_column(student):
     expect.close(cols, np.array([[[1.0, 2, 4, 5], [2, 3, 5, 6], [4, 5, 7, 8], [5, 6, 8, 9]]]), "im2col")
 
 
-@pytest.mark.task("im2col", weight=4)
+@pytest.mark.task("im2col", weight=3)
 def test_channels_stand_below_each_other(student):
     """All pixels of the first channel of a window come first, as in w.reshape(O, -1)."""
     x = np.array([[[[1.0, 2]], [[30, 40]]]])
@@ -149,7 +149,7 @@ def test_channels_stand_below_each_other(student):
     expect.close(student.im2col(x, (1, 2)), np.array([[[1.0], [2], [30], [40]]]), "im2col")
 
 
-@pytest.mark.task("im2col", weight=4)
+@pytest.mark.task("im2col", weight=3)
 def test_col2im_adds_where_windows_overlap(student):
     """The middle pixel stands in all four windows, a corner in only one."""
     image = student.col2im(np.ones((1, 4, 4)), (1, 1, 3, 3), 2)
@@ -157,7 +157,7 @@ def test_col2im_adds_where_windows_overlap(student):
     expect.close(image, np.array([[[[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]]]), "col2im")
 
 
-@pytest.mark.task("im2col", weight=4)
+@pytest.mark.task("im2col", weight=3)
 def test_the_matrix_product_gives_the_convolution(student):
     """The same numbers as the sliding window, and only the output is returned."""
     x = np.arange(1.0, 10).reshape(1, 1, 3, 3)
@@ -176,7 +176,7 @@ def test_the_matrix_product_gives_the_convolution(student):
 IMAGE = np.array([[[[1.0, 2, 5, 6], [3, 4, 8, 7], [-1, -9, 0, 2], [-8, -2, 1, 3]]]])
 
 
-@pytest.mark.task("pooling", weight=5)
+@pytest.mark.task("pooling", weight=4)
 def test_max_pooling_keeps_the_largest_of_each_window(student):
     """Four windows of 2x2, and in each the largest entry, also where all are negative."""
     out, _ = student.max_pool2d_forward(IMAGE, 2)
@@ -184,7 +184,7 @@ def test_max_pooling_keeps_the_largest_of_each_window(student):
     expect.close(out, np.array([[[[4.0, 8], [-1, 3]]]]), "max_pool2d_forward")
 
 
-@pytest.mark.task("pooling", weight=5)
+@pytest.mark.task("pooling", weight=4)
 def test_the_winner_takes_the_gradient(student):
     """The gradient of each window goes to its largest entry, and the others receive nothing."""
     _, cache = student.max_pool2d_forward(IMAGE, 2)
@@ -195,7 +195,7 @@ def test_the_winner_takes_the_gradient(student):
     expect.close(dx, want, "max_pool2d_backward")
 
 
-@pytest.mark.task("pooling", weight=5)
+@pytest.mark.task("pooling", weight=4)
 def test_average_pooling_takes_means_and_shares_the_gradient(student):
     """Each of the four entries of a window gives a quarter and receives a quarter."""
     out, cache = student.avg_pool2d_forward(IMAGE, 2)
@@ -206,7 +206,7 @@ def test_average_pooling_takes_means_and_shares_the_gradient(student):
     expect.close(dx, want, "avg_pool2d_backward")
 
 
-@pytest.mark.task("pooling", weight=5)
+@pytest.mark.task("pooling", weight=4)
 def test_global_pooling_leaves_one_number_of_each_map(student):
     """The mean of each map, and back: every pixel receives the same share."""
     x = np.array([[[[1.0, 2, 3], [4, 5, 9]], [[0, 0, 0], [0, 0, 6]]]])
@@ -225,7 +225,7 @@ def test_global_pooling_leaves_one_number_of_each_map(student):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("filters", weight=4)
+@pytest.mark.task("filters", weight=3)
 def test_sobel_x_answers_to_an_edge_from_dark_to_bright(student):
     """A step in brightness from left to right: SOBEL_X is positive beside it, SOBEL_Y sees nothing."""
     image = np.array([[0.0, 0, 1, 1]] * 3)
@@ -245,7 +245,7 @@ def maps_of_a_small_model(student, x):
     return student.feature_maps(model, x, "1"), want
 
 
-@pytest.mark.task("filters", weight=4)
+@pytest.mark.task("filters", weight=3)
 def test_feature_maps_are_what_the_layer_gives(student):
     """The second layer of this model gives three maps, and these are asked for."""
     maps, want = maps_of_a_small_model(student, torch.linspace(-1, 1, 40).reshape(2, 1, 4, 5))
@@ -283,21 +283,21 @@ def parameters_of_resnet18(student):
         return sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.task("architectures", weight=5)
+@pytest.mark.task("architectures", weight=4)
 def test_lenet_has_its_61706_parameters_and_ten_scores(student):
     """An image of 28x28 must arrive at the first linear layer as 400 numbers."""
     expect.equal(parameters_of_lenet(student), 61_706, "LeNet5: parameters")
     expect.shape(student.LeNet5()(torch.zeros(2, 1, 28, 28)), (2, 10), "LeNet5()(x)")
 
 
-@pytest.mark.task("architectures", weight=5)
+@pytest.mark.task("architectures", weight=4)
 def test_alexnet_and_vgg16_have_the_parameters_of_their_tables(student):
     """Most of the parameters stand in the first linear layer; count them layer by layer if yours differ."""
     expect.equal(parameters_of_alexnet(student), 61_100_840, "AlexNet: parameters")
     expect.equal(parameters_of_vgg16(student), 138_357_544, "VGG(VGG16): parameters")
 
 
-@pytest.mark.task("architectures", weight=5)
+@pytest.mark.task("architectures", weight=4)
 def test_resnet18_has_its_11689512_parameters(student):
     """Batch norm has a shift of its own, and a shortcut has parameters only where shapes change."""
     expect.equal(parameters_of_resnet18(student), 11_689_512, "ResNet-18: parameters")
@@ -312,7 +312,7 @@ def block_with_a_silent_residual(student, x):
         return block(x)
 
 
-@pytest.mark.task("architectures", weight=5)
+@pytest.mark.task("architectures", weight=4)
 def test_a_block_with_a_silent_residual_hands_on_its_input(student, rng):
     """Add first, then ReLU: with a residual of zero, ReLU(x) is left."""
     x = torch.from_numpy(rng.normal(size=(2, 4, 5, 6)).astype(np.float32))
@@ -327,7 +327,7 @@ def test_a_block_with_a_silent_residual_hands_on_its_input(student, rng):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("small_cnn", weight=3)
+@pytest.mark.task("small_cnn", weight=2)
 def test_the_small_network_gives_features_and_scores(student):
     """Features are 2, 4 or 8 times smaller than the image; there is one score for each class."""
     model = student.SmallCNN(in_channels=3, num_classes=7)
@@ -341,7 +341,7 @@ def test_the_small_network_gives_features_and_scores(student):
     )
 
 
-@pytest.mark.task("small_cnn", weight=3)
+@pytest.mark.task("small_cnn", weight=2)
 def test_a_trained_network_reads_digits(student):
     """Train in your default number of epochs: nine of ten unseen digits should then be right."""
     x, y = digits("train", seed=0)
@@ -354,7 +354,7 @@ def test_a_trained_network_reads_digits(student):
     expect.accuracy(predicted, labels, 0.9, "train_small_cnn on digits")
 
 
-@pytest.mark.task("small_cnn", weight=3)
+@pytest.mark.task("small_cnn", weight=2)
 def test_the_same_seed_trains_the_same_network(student):
     """Everything that is drawn must hang on the seed: the initial values and the order of the images."""
     x, y = digits("train", seed=0)
