@@ -110,7 +110,7 @@ def shapes10(
         raise ValueError(f"shapes10: n is {n}; ask for at least one image")
     if noise < 0:
         raise ValueError(f"shapes10: noise is {noise}; use 0 or above")
-    rng = np.random.default_rng(seed)  # the only source of chance
+    rng = np.random.default_rng(seed=seed)
     labels = rng.permutation(np.arange(n) % len(SHAPES10))
     radius = rng.uniform(*RADIUS, size=(n, 1, 1))
     centre = (SIZE - 1) / 2 + rng.uniform(-SHIFT, SHIFT, size=(2, n, 1, 1))
