@@ -195,7 +195,7 @@ def gradient(
     _check_finite(mine, np.isfinite(mine), what, hint)
     if entries is None:
         wanted = np.empty_like(point)
-        for index in np.ndindex(point.shape):
+        for index in np.ndindex(*point.shape):
             direction = np.zeros_like(point)
             direction[index] = 1
             wanted[index] = slope(direction)
