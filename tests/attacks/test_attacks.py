@@ -40,9 +40,7 @@ def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
         assignment = root / "assignments" / TOPIC
         shutil.copytree(COURSE / "assignments" / TOPIC, assignment)
         topic = (assignment / "topic.toml").read_text()
-        (assignment / "topic.toml").write_text(
-            re.sub(r"(?m)^points = (\d+)$", r"points = \1\nseconds = 1", topic)
-        )
+        (assignment / "topic.toml").write_text(re.sub(r"(?m)^seconds = \d+$", "seconds = 1", topic))
         (root / "gradebook.db").write_bytes(b"marks")
         with Judge(read_topic(assignment), seed=20, only=isolation) as judge:
             yield judge
