@@ -6,7 +6,7 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint build release demo new verify verify-full clean
+.PHONY: help setup test attacks lint build release demo new verify verify-full clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ lint: setup  ## ruff and mypy
 
 test: lint  ## ruff, mypy and pytest
 	$(BIN)/pytest
+
+attacks: setup  ## the corpus of hostile submissions against the wall (some minutes)
+	$(BIN)/pytest tests/attacks -m attacks
 
 build: setup  ## assignments/ -> source/
 	$(BIN)/autograder build

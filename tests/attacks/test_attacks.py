@@ -20,6 +20,7 @@ from autograder.submission import Submission
 from autograder.topic import read_topic
 
 COURSE = Path(__file__).parents[2]
+pytestmark = pytest.mark.attacks
 TOPIC = "01_neural_network_basics"
 _AT_REST = 3  #: processes below an examiner without a worker: twice bubblewrap and the zygote
 RUNGS = [pytest.param("A"), pytest.param("B", marks=pytest.mark.slow)]
