@@ -3,6 +3,8 @@
 Pytest loads it in every run wherever the package is installed, so it imports nothing costly and does nothing
 to tests without the marker. The judge replaces the fixture `student` by its proxy: of two plugins with
 fixtures of one name, the one that is registered later wins.
+
+PYTEST_DONT_REWRITE: nothing here asserts, and a run that also names the plugin by `-p` would otherwise warn.
 """
 
 from __future__ import annotations

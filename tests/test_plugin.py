@@ -10,6 +10,10 @@ import xml.etree.ElementTree as ET
 import numpy  # noqa: F401 - pytester forgets what a run imports, and NumPy can be imported only once
 import pytest
 
+import autograder.expect
+import autograder.faults
+import autograder.plugin  # noqa: F401 - and two copies of ours would not know each other's classes
+
 pytest_plugins = ["pytester"]
 
 TESTS = '''
