@@ -111,9 +111,9 @@ def torch_state_lies_ahead(torch: Any, now: bytes, then: bytes) -> bool:
     )
     if not all(np.all(np.abs(sample) < _NORMALS) for sample in samples):
         return False
-    reseeded = torch.Generator().manual_seed(claimed.initial_seed())
-    for generator in (torch_generator(torch, now), reseeded):
-        for _ in range(_FARTHEST):
+    ways = (torch.Generator().manual_seed(claimed.initial_seed()), torch_generator(torch, now))
+    for _ in range(_FARTHEST):
+        for generator in ways:  # step by step together: each walk to the end takes a tenth of a second
             if generator.get_state().numpy().tobytes()[_TORCH_KEY] == then[_TORCH_KEY]:
                 return True
             torch.empty(624, dtype=torch.int32).random_(generator=generator)
