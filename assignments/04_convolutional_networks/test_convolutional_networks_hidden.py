@@ -2,10 +2,12 @@
 
 import collections
 import time
+import types
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.modules.module as all_modules
 import torch.optim.optimizer as optimizers
 from torch import nn
 from torch.nn import functional as F
@@ -427,6 +429,7 @@ POOLS = [
     (2, 1, 6, 9, (3, 4), None, (1, 2)),
     (2, 3, 9, 8, 2, 3, 0),
     (1, 5, 6, 5, 3, 1, 1),
+    (2, 3, 9, 7, (5, 3), (3, 2), (2, 0)),
 ]
 ORACLES = {"max": F.max_pool2d, "avg": F.avg_pool2d}
 
@@ -687,11 +690,12 @@ def scores_with_numbers_by_shape(student, name, arguments, x, double, blocks):
     with torch.no_grad():
         for parameter in model.parameters():
             generator = torch.Generator().manual_seed(parameter.numel() * 31 + len(parameter))
-            if parameter.dim() == 1:
-                parameter.uniform_(0.1, 0.6, generator=generator)
-            else:
-                reach = (3 / (parameter.numel() / len(parameter))) ** 0.5
-                parameter.uniform_(-reach, reach, generator=generator)
+            few = torch.empty(10_007).uniform_(
+                -1, 1, generator=generator
+            )  # drawn once, repeated: it is quicker
+            many = few.repeat(parameter.numel() // 10_007 + 1)[: parameter.numel()]
+            reach = 0.6 if parameter.dim() == 1 else (3 / (parameter.numel() / len(parameter))) ** 0.5
+            parameter.copy_(reach * many.view_as(parameter))
         if double:
             model, x = model.double(), x.double()
         model.train()
@@ -702,26 +706,10 @@ def scores_with_numbers_by_shape(student, name, arguments, x, double, blocks):
         return training, model(x)
 
 
-def _scores_of_the_oracle(model, x, double):
+def _scores_of_the_oracle(oracle, x, double):
     """The same steps with the oracle, which stays here."""
-    model = model.to_empty(device="cpu")
-    for key, value in model.named_buffers():
-        value.fill_(1 if key.endswith("var") else 0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            generator = torch.Generator().manual_seed(parameter.numel() * 31 + len(parameter))
-            if parameter.dim() == 1:
-                parameter.uniform_(0.1, 0.6, generator=generator)
-            else:
-                reach = (3 / (parameter.numel() / len(parameter))) ** 0.5
-                parameter.uniform_(-reach, reach, generator=generator)
-        if double:
-            model, x = model.double(), x.double()
-        training = model.train()(x) if double else None
-        model.eval()
-        for key, value in model.named_buffers():
-            value.fill_(1 if key.endswith("var") else 0)
-        return training, model(x)
+    stand_in = types.SimpleNamespace(Oracle=lambda: oracle)
+    return scores_with_numbers_by_shape(stand_in, "Oracle", [], x, double, None)
 
 
 def _images(rng, *shape):
@@ -877,7 +865,7 @@ def test_blocks_compute_what_their_tables_say(student, rng, kind, in_channels, c
         _block_of_the_oracle(kind, in_channels, channels, stride), x, True
     )
     expect.close(scores, want, f"{kind} in eval mode", rtol=1e-6, atol=1e-8)
-    expect.close(training[0], want_training, f"{kind} in training mode", rtol=1e-6, atol=1e-8)
+    expect.close(training[0], want_training[0], f"{kind} in training mode", rtol=1e-6, atol=1e-8)
 
 
 @probe
@@ -965,31 +953,42 @@ def test_resnet_takes_any_block_with_an_expansion(student):
 
 
 @probe
-def passes_of_alexnet(student, x, dropout):
-    """Scores of one image, twice in training mode and twice in eval mode."""
+def scores_of_equal_images(student, name, arguments, count, only):
+    """The scores of many equal images in training mode, then in eval mode, where every value is positive.
+
+    `only` is the shape of a weight: of the inputs of this linear layer, all but the first are cut off.
+    """
     with torch.device("meta"):
-        model = student.AlexNet(4, dropout)
+        model = getattr(student, name)(*arguments)
     model = model.to_empty(device="cpu")
     with torch.no_grad():
         for parameter in model.parameters():
-            reach = (3 / (parameter.numel() / len(parameter))) ** 0.5
-            parameter.uniform_(-reach, reach)
-        scores = [model.train()(x).numpy() for _ in range(2)]
-        return scores + [model.eval()(x).numpy() for _ in range(2)]
+            parameter.fill_(0.1 if parameter.dim() == 1 else len(parameter) / parameter.numel())
+            if tuple(parameter.shape) == only:
+                parameter.zero_()
+                parameter[:, 0] = 1
+        x = torch.ones(count, 3, 63, 63)
+        return model.train()(x)[:, 0].numpy(), model.eval()(x)[:, 0].numpy()
 
 
 @pytest.mark.task("architectures")
-def test_alexnet_drops_in_training_only(student, rng):
-    """Two passes over one image differ in training mode; with dropout=0 they are equal."""
-    x = _images(rng, 1, 3, 63, 63)
+@pytest.mark.parametrize(
+    ("name", "arguments", "only", "share"),
+    [
+        ("AlexNet", [4, 0.25], (4096, 9216), 0.25),
+        ("AlexNet", [4, 0.25], (4096, 4096), 0.25),
+        ("AlexNet", [4, 0.0], (4096, 9216), 0),
+        ("VGG", [[4, "M"], False, 3], (4096, 4096), 0.5),
+        ("VGG", [[4, "M"], False, 3], (3, 4096), 0.5),
+    ],
+)
+def test_dropout_stands_before_these_linear_layers(student, name, arguments, only, share):
+    """A layer that hears one input only: how often is that input gone in training mode, how often in eval mode?"""
+    training, evaluating = scores_of_equal_images(student, name, arguments, 64, only)
 
-    with_dropout, without = passes_of_alexnet(student, x, 0.5), passes_of_alexnet(student, x, 0.0)
-
-    expect.is_true(
-        not np.allclose(with_dropout[0], with_dropout[1]), "AlexNet: in training mode nothing is dropped."
-    )
-    expect.close(without[1], without[0], "AlexNet(dropout=0) twice in training mode", rtol=1e-4, atol=1e-5)
-    expect.close(with_dropout[3], with_dropout[2], "AlexNet twice in eval mode", rtol=1e-4, atol=1e-5)
+    what = f"{name}: share of images for which an input of the {only[1]} -> {only[0]} layer is dropped"
+    expect.between(float((training < 0.7 * training.max()).mean()), share * 0.2, share * 1.8, what)
+    expect.close(evaluating, np.repeat(evaluating[:1], 64), f"{name} of equal images in eval mode", rtol=1e-4)
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -1114,40 +1113,54 @@ def test_scores_are_raw_and_come_from_the_features(student, rng):
 
 @probe
 def watched_training(student, x, y):
-    """Train for two epochs and note whether a gradient was left over at the start of a backward pass."""
-    known, left_over = [], []
+    """Train for two epochs and look at each backward pass: left-over gradients, images seen, the model's mode."""
+    known, left_over, images, modes, forward = [], [], [], [], [0, None]
     original = torch.Tensor.backward
+
+    def look(module, inputs):
+        if isinstance(module, student.SmallCNN) and torch.is_grad_enabled():
+            forward[:] = len(inputs[0]), module.training
 
     def backward(self, *args, **kwargs):
         left_over.append(any(p.grad is not None and bool(p.grad.any()) for p in known))
+        images.append(forward[0])
+        modes.append(forward[1])
         return original(self, *args, **kwargs)
 
     def note(optimizer, args, kwargs):
         if not known:
             known.extend(p for group in optimizer.param_groups for p in group["params"])
 
-    hook = optimizers.register_optimizer_step_pre_hook(note)
+    hooks = [
+        optimizers.register_optimizer_step_pre_hook(note),
+        all_modules.register_module_forward_pre_hook(look),
+    ]
     torch.Tensor.backward = backward
     try:
         model = student.train_small_cnn(x, y, epochs=2, seed=3)
     finally:
         torch.Tensor.backward = original
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
     before = list(student.train_small_cnn(x, y, epochs=1, seed=3).parameters())
     after = list(model.parameters())
     unmoved = sum(torch.equal(one, other) for one, other in zip(before, after, strict=True))
-    return left_over, unmoved, len(after)
+    return left_over, unmoved, len(after), sum(images), modes
 
 
 @pytest.mark.task("small_cnn")
-def test_gradients_are_cleared_and_everything_learns(student, seed):
-    """Each step starts from a clean gradient, and no parameter is forgotten."""
+def test_each_epoch_goes_through_all_images_in_training_mode(student, seed):
+    """Each step starts from a clean gradient, each epoch sees every image, and no parameter is forgotten."""
     x, y = digits("train", seed)
 
-    left_over, unmoved, count = watched_training(student, x[:300], y[:300])
+    left_over, unmoved, count, images, modes = watched_training(student, x[:310], y[:310])
 
     expect.is_true(
         not any(left_over), "train_small_cnn: a backward pass began with the gradient of the last one."
+    )
+    expect.equal(images, 620, "train_small_cnn: images that two epochs over 310 learned from")
+    expect.is_true(
+        all(modes), "train_small_cnn: the model was in eval mode while it learned; call model.train()."
     )
     expect.is_true(
         count > 0 and unmoved == 0, f"train_small_cnn: {unmoved} of {count} parameters never changed."
@@ -1191,20 +1204,23 @@ def labels_in_both_modes(student, x):
     )
     with torch.no_grad():
         want = model.eval()(torch.from_numpy(x.copy())).numpy()
-    found = []
+    found, recorded = [], []
+    model.register_forward_hook(lambda module, inputs, scores: recorded.append(scores.requires_grad))
     for training in (True, False):
         model.train(training)
         labels = student.predict_labels(model, x)
         single = [student.predict_labels(model, x[i : i + 1]) for i in range(3)]
         found.append((labels, single, model.training))
     touched = int(model[1].num_batches_tracked) + sum(p.grad is not None for p in model.parameters())
-    return want, found, touched
+    return want, found, touched, any(recorded)
 
 
 @pytest.mark.task("small_cnn")
 def test_labels_do_not_depend_on_mode_or_company(student, rng):
     """Predict in eval mode and without gradients, and put the model back into the mode it came in."""
-    want, found, touched = labels_in_both_modes(student, rng.uniform(size=(23, 1, 8, 8)).astype(np.float32))
+    images = rng.uniform(size=(23, 1, 8, 8)).astype(np.float32)
+
+    want, found, touched, recorded = labels_in_both_modes(student, images)
 
     for (labels, single, mode), training in zip(found, (True, False), strict=True):
         expect.dtype(labels, np.int64, "predict_labels")
@@ -1212,4 +1228,5 @@ def test_labels_do_not_depend_on_mode_or_company(student, rng):
         for row, label in zip(single, want.argmax(axis=1), strict=False):
             expect.equal(row, np.array([label]), "predict_labels of a single image")
         expect.equal(mode, training, "predict_labels: model.training afterwards")
+    expect.is_true(not recorded, "predict_labels: the scores record gradients; use torch.no_grad().")
     expect.equal(touched, 0, "predict_labels: batch norms that counted, and gradients that appeared")
