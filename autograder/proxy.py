@@ -62,7 +62,7 @@ class Examinee:
     def seed(self, seed: int) -> None:
         """Seed the global generators where the student's code runs."""
         if not self.import_fault:
-            self.session().request("seed", args=(seed,))
+            self.session().seed(seed)
 
     def start_call(self) -> None:
         """The test's fixtures are ready, the test itself begins."""
@@ -94,7 +94,7 @@ class Examinee:
         self._session = Session(self._zygote.spawn(), self._zygote.how_it_ended, self.allowance, self.changes)
         self._session.start_budget("", IMPORT_SECONDS)
         try:
-            self._session.request("load", name=self._module, args=(self._source, list(self._imports)))
+            self._session.load(self._module, self._source, self._imports)
         except SandboxError:
             raise
         except (StudentError, Ended) as error:
@@ -111,10 +111,10 @@ class Student:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _session(self).request("get", name=name)
+        return _session(self).get(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        _session(self).request("set", name=name, args=(value,))
+        _session(self).set(name, value)
 
     def __probe__(self, probe: Probe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a probe beside the module (see probe.py)."""

@@ -119,9 +119,10 @@ def test_any_bytes_end_in_words(data: bytes) -> None:
     with left, right:
         right.sendall(data)
         right.shutdown(socket.SHUT_WR)
+        receiver = wire.Receiver(left)
         with pytest.raises((wire.WireError, wire.Closed)):  # noqa: PT012
-            wire.receive(left, time.monotonic() + 5)
-            wire.receive(left, time.monotonic() + 5)
+            receiver.receive(time.monotonic() + 5)
+            receiver.receive(time.monotonic() + 5)
 
 
 @pytest.mark.parametrize(

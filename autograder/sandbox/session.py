@@ -178,6 +178,7 @@ class Session:
         self.allowance = allowance or Allowance(seconds=3600.0)
         self.changes = changes or Changes()
         self._how_it_ended = how_it_ended
+        self._receive_frame = wire.Receiver(process.sock).receive
         self._codec = JudgeCodec(self)
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         self._freed: dict[int, None] = {}
@@ -191,6 +192,8 @@ class Session:
         self.mirror_numbers: dict[int, int] = {}
         self._argument_numbers = 0
         self._torch_state = b""
+        self._seed: int | None = None  # for the next request to carry
+        self._named: dict[str, Handle] = {}  # the module's functions and classes, as its import left them
         self._takes_torch_states = True
         self._bytes_left = MOST_BYTES_A_TEST
         self._calls_left = _MAX_CALLS
@@ -215,6 +218,12 @@ class Session:
         """The fixtures of this test are ready: functions that they gave away may be called in later tests too."""
         self._lasting |= set(self._callbacks)
 
+    def seed(self, seed: int) -> None:
+        """Have the global generators there seeded, before the next request is answered."""
+        self._seed = seed
+        if torch := sys.modules.get("torch"):
+            self._torch_state = torch.Generator().manual_seed(seed).get_state().numpy().tobytes()
+
     def settle(self) -> None:
         """Charge the CPU time since the last time to the submission."""
         cpu = self.process.cpu_seconds() if self.process.is_alive else self._cpu_before
@@ -229,7 +238,7 @@ class Session:
         if self.process.has_filled_its_scratch(_SCRATCH_MB, _SCRATCH_FILES):
             self._end(LimitExceeded(f"{self._what}your code wrote more than {_SCRATCH_MB} MB of files"))
         cpu = self.process.cpu_seconds()
-        is_asleep = cpu == self._cpu_before and self.process.is_asleep()
+        is_asleep = cpu - self._cpu_before < 0.01 and self.process.is_asleep()
         self._idle_ticks = self._idle_ticks + 1 if is_asleep else 0
         self._ticks += 1
         self._cpu_before = cpu
@@ -271,6 +280,24 @@ class Session:
             self._names[self.number_of(value)] = name
         return value
 
+    def load(self, module: str, source: bytes, imports: tuple[str, ...]) -> None:
+        """Import the student's module there. Raises: as `request`."""
+        found = self.request("load", name=module, args=(source, list(imports)))
+        for name, value in found.items() if type(found) is dict else ():
+            if type(value) is Handle:
+                self._named[name] = value
+                self._names[self.number_of(value)] = name
+
+    def get(self, name: str) -> Any:
+        """Return what the student's module has under a name. Raises: as `request`."""
+        known = self._named.get(name)
+        return self.request("get", name=name) if known is None else known
+
+    def set(self, name: str, value: Any) -> None:
+        """Put something into the student's module. Raises: as `request`."""
+        self._named.pop(name, None)
+        self.request("set", name=name, args=(value,))
+
     def _encode_arguments(self, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """Encode a tuple and a dict, and name the argument that each mutable part belongs to."""
         positional: list[Any] = ["t"]
@@ -303,7 +330,7 @@ class Session:
         try:
             self._idle_ticks = 0
             deadline = time.monotonic() + min(_TICK, self._budget)
-            frame = wire.receive(self.process.sock, deadline, extend=self._more_time, max_bytes=most)
+            frame = self._receive_frame(deadline, extend=self._more_time, max_bytes=most)
         except wire.Late:
             self._end(LimitExceeded(self._over_budget()))
         except wire.Closed:
@@ -475,11 +502,12 @@ class Session:
 
     def _ambient(self) -> list[Any]:
         torch = sys.modules.get("torch")
+        seed, self._seed = self._seed, None
         if torch is None:
-            return [True, None]
+            return [True, None, seed]
         state: bytes = torch.get_rng_state().numpy().tobytes()
         changed, self._torch_state = state != self._torch_state, state
-        return [torch.is_grad_enabled(), state if changed else None]
+        return [torch.is_grad_enabled(), state if changed else None, seed]
 
     def _take_torch_state(self, state: Any) -> None:
         """Draw on where the student's code stopped, if it got there by drawing or by `manual_seed`."""

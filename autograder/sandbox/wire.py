@@ -23,6 +23,8 @@ MAX_HEADER = 4 << 20
 MAX_BODY = 1 << 30
 MAX_ITEMS = 1_000_000
 MAX_DEPTH = 64
+#: so much is asked of the socket at once: a small frame arrives whole
+_AT_ONCE, _MOST_AT_ONCE = 1 << 12, 1 << 20
 
 
 class WireError(Exception):
@@ -74,37 +76,69 @@ def send(sock: socket.socket, tree: Any, buffers: Sequence[memoryview], deadline
     return len(header) + size
 
 
-def receive(
-    sock: socket.socket,
-    deadline: float | None = None,
-    *,
-    extend: Callable[[], float | None] | None = None,
-    max_bytes: int = MAX_HEADER + MAX_BODY,
-) -> Frame:
-    """Receive one frame.
+class Receiver:
+    """The receiving end of a connected stream socket. It keeps what has arrived of the frame after this one."""
 
-    Args:
-        sock: a connected stream socket
-        deadline: of time.monotonic, for the whole frame; None waits for ever (the worker's side)
-        extend: asked when the deadline has passed; a later deadline, or None to give up
-        max_bytes: what is left of the sender's budget
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._arrived = bytearray()
 
-    Raises:
-        Late, Closed, WireError
-    """
-    clock = _Clock(deadline, extend)
-    header_size, body_size = _PREFIX.unpack(_read(sock, _PREFIX.size, clock))
-    if header_size > MAX_HEADER or body_size > MAX_BODY or header_size + body_size > max_bytes:
-        raise WireError(f"a frame of {header_size + body_size} bytes")
-    header = _read(sock, header_size, clock)
-    body = _read(sock, body_size, clock)
-    try:
-        tree = msgpack.unpackb(
-            header, strict_map_key=True, max_ext_len=0, max_map_len=0, max_array_len=MAX_ITEMS, use_list=True
-        )
-    except Exception as error:  # msgpack raises a dozen kinds, all of which mean the same
-        raise WireError(f"a malformed header ({type(error).__name__})") from None
-    return Frame(tree, memoryview(body).toreadonly(), header_size)
+    def receive(
+        self,
+        deadline: float | None = None,
+        *,
+        extend: Callable[[], float | None] | None = None,
+        max_bytes: int = MAX_HEADER + MAX_BODY,
+    ) -> Frame:
+        """Receive one frame.
+
+        Args:
+            deadline: of time.monotonic, for the whole frame; None waits for ever (the worker's side)
+            extend: asked when the deadline has passed; a later deadline, or None to give up
+            max_bytes: what is left of the sender's budget
+
+        Raises:
+            Late, Closed, WireError
+        """
+        clock = _Clock(deadline, extend)
+        header_size, body_size = _PREFIX.unpack(self._read(_PREFIX.size, clock))
+        if header_size > MAX_HEADER or body_size > MAX_BODY or header_size + body_size > max_bytes:
+            raise WireError(f"a frame of {header_size + body_size} bytes")
+        header = self._read(header_size, clock)
+        body = self._read(body_size, clock)
+        try:
+            tree = msgpack.unpackb(
+                header,
+                strict_map_key=True,
+                max_ext_len=0,
+                max_map_len=0,
+                max_array_len=MAX_ITEMS,
+                use_list=True,
+            )
+        except Exception as error:  # msgpack raises a dozen kinds, all of which mean the same
+            raise WireError(f"a malformed header ({type(error).__name__})") from None
+        return Frame(tree, memoryview(body).toreadonly(), header_size)
+
+    def _read(self, size: int, clock: _Clock) -> bytearray:
+        data = self._arrived  # grows with what arrives: a lying length allocates nothing
+        while len(data) < size:
+            _arm(self._sock, clock.deadline)
+            try:
+                chunk = self._sock.recv(max(_AT_ONCE, min(size - len(data), _MOST_AT_ONCE)))
+            except TimeoutError:
+                if clock.give_up():
+                    raise Late from None
+                continue
+            except OSError:
+                raise Closed from None
+            if not chunk:
+                raise Closed
+            data += chunk
+            if len(data) < size and clock.give_up():  # a slow drip of bytes is late too
+                raise Late
+        self._arrived = data[size:]
+        del data[size:]
+        return data
 
 
 class _Clock:
@@ -121,26 +155,6 @@ class _Clock:
         later = self.extend() if self.extend else None
         self.deadline = later if later is not None else self.deadline
         return later is None
-
-
-def _read(sock: socket.socket, size: int, clock: _Clock) -> bytearray:
-    data = bytearray()  # grows with what arrives: a lying length allocates nothing
-    while len(data) < size:
-        _arm(sock, clock.deadline)
-        try:
-            chunk = sock.recv(min(size - len(data), 1 << 20))
-        except TimeoutError:
-            if clock.give_up():
-                raise Late from None
-            continue
-        except OSError:
-            raise Closed from None
-        if not chunk:
-            raise Closed
-        data += chunk
-        if len(data) < size and clock.give_up():  # a slow drip of bytes is late too
-            raise Late
-    return data
 
 
 def _arm(sock: socket.socket, deadline: float | None) -> None:

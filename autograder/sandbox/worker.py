@@ -2,7 +2,7 @@
 
 Nothing here is a secret and nothing here is believed: whatever this process says is checked on the other side.
 
-    request  [nonce, op, target, name, args, kwargs, freed handles, [grad mode, torch's random state]]
+    request  [nonce, op, target, name, args, kwargs, freed handles, [grad mode, torch's random state, seed]]
     reply    [nonce, "ok" | "error", value | error, changed arguments, torch's random state]
     callback [nonce, "callback", id, args, kwargs]  ->  [nonce, "answer" | "raise", value | [type, message]]
 """
@@ -21,6 +21,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ from autograder.sandbox.codec import Codec, tensor_bytes
 from autograder.sandbox.gate import close_gate
 
 _MODULE = 0  # the handle of the student's module
+#: what the judge learns of a module at once, so that it need not ask for each by name; and how many of them
+_NAMED, _MOST_NAMES = (FunctionType, type), 1000
 
 
 class Scope:
@@ -135,6 +138,7 @@ class Worker:
 
     def __init__(self, sock: socket.socket, scratch: str) -> None:
         self.sock = sock
+        self.receive = wire.Receiver(sock).receive
         self.scratch = scratch
         self.codec = WorkerCodec(self)
         self.objects: dict[int, Any] = {}
@@ -148,8 +152,7 @@ class Worker:
     def serve(self) -> None:
         """Answer requests until the judge hangs up."""
         while True:
-            frame = wire.receive(self.sock)
-            self.answer(frame)
+            self.answer(self.receive())
 
     def answer(self, frame: wire.Frame) -> None:
         """Do what one request asks, and send the reply."""
@@ -196,8 +199,8 @@ class Worker:
 
     # --- what a request may ask --------------------------------------------------------------------------------
 
-    def do_load(self, _target: int, name: str, args: Any, _kwargs: Any) -> None:
-        """Import the student's module from its source."""
+    def do_load(self, _target: int, name: str, args: Any, _kwargs: Any) -> dict[str, Any]:
+        """Import the student's module from its source; return its functions and classes by name."""
         source, allowed = args
         path = os.path.join(self.scratch, f"{name}.py")
         with open(path, "wb") as file:
@@ -209,15 +212,8 @@ class Worker:
         close_gate(module, frozenset(allowed))
         self.objects[_MODULE] = sys.modules[name] = module
         spec.loader.exec_module(module)
-
-    def do_seed(self, _target: int, _name: str, args: Any, _kwargs: Any) -> None:
-        """Seed the global generators, as they are at the start of every test."""
-        (seed,) = args
-        random.seed(seed)
-        np.random.seed(seed)
-        torch = sys.modules.get("torch")
-        if torch is not None:
-            torch.manual_seed(seed)
+        found = {known: value for known, value in vars(module).items() if isinstance(value, _NAMED)}
+        return dict(list(found.items())[:_MOST_NAMES])
 
     def do_get(self, target: int, name: str, _args: Any, _kwargs: Any) -> Any:
         return getattr(self.objects[target], name)
@@ -301,7 +297,7 @@ class Worker:
             codec.use_aliases = True
         wire.send(self.sock, tree, codec.buffers)
         while True:
-            frame = wire.receive(self.sock)
+            frame = self.receive()
             if frame.tree[1] not in ("answer", "raise"):
                 self.answer(frame)
                 continue
@@ -328,10 +324,17 @@ class Worker:
         self.counter += 1
         return self.counter
 
-    def _ambient(self, is_grad_enabled: bool, torch_state: bytes | None) -> Any:
+    def _ambient(self, is_grad_enabled: bool, torch_state: bytes | None, seed: int | None) -> Any:
+        """Have the global state be the judge's: seeded anew, if a test begins."""
         torch = sys.modules.get("torch")
+        if seed is not None:
+            random.seed(seed)
+            np.random.seed(seed)
         if torch is None:
             return nullcontext()
+        if seed is not None:
+            torch.manual_seed(seed)
+            self.torch_state = torch.get_rng_state().numpy().tobytes()
         if torch_state is not None:
             self.torch_state = torch_state
             torch.set_rng_state(torch.frombuffer(bytearray(torch_state), dtype=torch.uint8))
