@@ -52,6 +52,8 @@ _UNUSED = (
     "threadexception",
     "faulthandler",
     "terminal",
+    "logging",
+    "warnings",
     "autograder-student-run",
 )
 _OURS = (AutograderError, MemoryError)
