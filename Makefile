@@ -24,7 +24,7 @@ lint: setup  ## ruff and mypy
 	$(BIN)/mypy
 
 test: lint  ## ruff, mypy and pytest
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 attacks: setup  ## the corpus of hostile submissions against the wall (some minutes)
 	$(BIN)/pytest tests/attacks -m attacks

@@ -6,10 +6,8 @@ Nothing is made by deletion. What `render` does not name cannot reach source/, s
 from __future__ import annotations
 
 import json
-import os
 import string
 import symtable
-import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TypeVar
 
 from autograder.course import Course
 from autograder.errors import AuthorError
+from autograder.files import write_atomically
 from autograder.notebook import FULL_POINTS, to_notebook
 from autograder.stub import refuse_markers, solution_lines, to_stub
 from autograder.suite import SuiteTest, public_share, read_suite
@@ -94,19 +93,6 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> list[Path]:
     for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
         path.rmdir()
     return changed
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old or the new content, never a half."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def differences(folder: Path, files: dict[str, bytes]) -> list[Path]:

@@ -271,7 +271,9 @@ class Examination:
         previous = signal.signal(signal.SIGALRM, give_up)
         seconds = _WALL_SECONDS + _WALL_SECONDS_A_SECOND * task.seconds
         signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)  # again, should a destructor swallow the first
-        signal.setitimer(signal.ITIMER_PROF, seconds + 10 * _AGAIN)  # busy in C: only an end by the kernel helps
+        signal.setitimer(
+            signal.ITIMER_PROF, seconds + 10 * _AGAIN
+        )  # busy in C: only an end by the kernel helps
         try:
             yield
         finally:

@@ -12,6 +12,7 @@ from autograder.collect import collect, submissions
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.examine import close_judges, report_on
+from autograder.files import write_atomically
 from autograder.judge import Judge
 from autograder.report import Report
 from autograder.screen import progress_bar, report_tables
@@ -55,7 +56,7 @@ def grade(
         reports = _examine_class(course, topic, seed, allow_unisolated)
     if json_path is not None:
         text = json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False) + "\n"
-        build.write_atomically(json_path, text.encode("utf-8", "replace"))
+        write_atomically(json_path, text.encode("utf-8", "replace"))
     Console().print(report_tables(topic, reports))
     if not paths:
         _record(course, reports)

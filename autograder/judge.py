@@ -19,6 +19,7 @@ from autograder.diagnose import Signatures, diagnose, read_signatures
 from autograder.errors import SandboxError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.faults import plain
+from autograder.files import TEACHERS, write_atomically
 from autograder.imports import imports_outside
 from autograder.integrity import forbidden_calls
 from autograder.report import Isolation, Outcome, Report, TaskReport, TestResult
@@ -133,7 +134,8 @@ class Judge:
                 if any(test.is_broken for test in self._manifest):
                     return self._manifest  # not kept: what broke may be mended by the next run
                 path.parent.mkdir(parents=True, exist_ok=True)
-                store.write_atomically(path, json.dumps([vars(test) for test in self._manifest], indent=1))
+                text = json.dumps([vars(test) for test in self._manifest], indent=1)
+                write_atomically(path, text.encode(), mode=TEACHERS)
         return self._manifest
 
     def _examine_solution(self) -> tuple[ManifestTest, ...]:

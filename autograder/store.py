@@ -12,13 +12,13 @@ import json
 import os
 import secrets
 import sys
-import tempfile
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import quote
 
 from autograder.course import Course
+from autograder.files import TEACHERS, write_atomically, written_beside
 from autograder.report import Report
 from autograder.submission import Submission
 from autograder.topic import Topic
@@ -28,7 +28,7 @@ def class_seed(course: Course, assignment: str) -> int:
     """Return the assignment's seed, the same for the whole class: drawn on first use, never changed."""
     path = _folder(course, assignment) / "seed"
     if not path.exists():
-        drawn = _written(path.parent, f"{secrets.randbelow(2**31)}\n")
+        drawn = written_beside(path, f"{secrets.randbelow(2**31)}\n".encode(), mode=TEACHERS)
         try:
             os.link(drawn, path)  # fails where another process was first: its seed is the class's
         except FileExistsError:
@@ -42,13 +42,9 @@ def save(course: Course, topic: Topic, submission: Submission, report: Report) -
     """Keep a report; returns where. A reader sees the old file or the new one, never half of one."""
     record = {"fingerprint": fingerprint(topic, submission, report.seed), "report": report.to_record()}
     path = _path(course, topic.id, submission.student)
-    write_atomically(path, json.dumps(record, indent=1))
+    text = json.dumps(record, indent=1)
+    write_atomically(path, text.encode("utf-8", "surrogateescape"), mode=TEACHERS)
     return path
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of one."""
-    os.replace(_written(path.parent, text), path)
 
 
 def load(course: Course, topic: Topic, submission: Submission, seed: int) -> Report | None:
@@ -121,12 +117,3 @@ def _path(course: Course, assignment: str, student: str) -> Path:
     if len(name) > 120:
         name = name[:80] + hashlib.sha256(name.encode()).hexdigest()[:32]
     return _folder(course, assignment) / f"{name}.json"
-
-
-def _written(folder: Path, text: str) -> Path:
-    """Write a text to a new file of that folder, for the teacher's group, ready to be moved to its place."""
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".new-")
-    os.fchmod(descriptor, 0o640)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
-        stream.write(text)
-    return Path(name)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from autograder.course import Course
-from autograder.store import write_atomically
+from autograder.files import write_atomically
 from autograder.topic import Topic
 from autograder.verify import SEEDS, Verdict
 
@@ -33,7 +33,7 @@ def record(course: Course, topic: Topic, verdict: Verdict) -> Path:
     rows = {found["topic"]: found[0] for found in _ROW.finditer(old) if found["topic"] in known}
     rows[topic.id] = row(topic, verdict, datetime.date.today())
     path.parent.mkdir(exist_ok=True)
-    write_atomically(path, _HEAD + "".join(f"{rows[name]}\n" for name in sorted(rows)))
+    write_atomically(path, (_HEAD + "".join(f"{rows[name]}\n" for name in sorted(rows))).encode())
     return path
 
 

@@ -17,6 +17,7 @@ from autograder.cheats import cheats
 from autograder.diagnose import read_signatures
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
+from autograder.files import write_atomically
 from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
@@ -85,7 +86,7 @@ def verify(
                 findings += [*gates.mistakes(), *gates.cheats()]
                 if not findings:
                     computed = _signatures(gates.signatures, gates.cheap)
-                    build.write_atomically(topic.folder / "signatures.json", computed)
+                    write_atomically(topic.folder / "signatures.json", computed)
             if is_full:
                 findings += gates.mutants()
         return Verdict(tuple(findings), len(gates.tests), gates.hunt)
