@@ -100,18 +100,32 @@ def new(topic_id: str) -> None:
     type=click.IntRange(0, 2**31 - 1),
     help="Draw the tests' inputs from this seed, not the class's.",
 )
+@click.option("--jobs", type=click.IntRange(1), help="Examine so many at once (the number of cores).")
+@click.option("--quiet", "-q", is_flag=True, help="Print one line at the end, for a log.")
 @click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox where none works.")
 def grade(
     topic_id: str,
     submissions: tuple[Path, ...],
     json_path: Path | None,
     seed: int | None,
+    jobs: int | None,
+    quiet: bool,
     allow_unisolated: bool,
 ) -> None:
     """Examine SUBMISSIONs (folder, .py, .zip, .tar.gz); without any, all of submitted/*/ID, and record them."""
     from autograder.grade import grade
 
-    sys.exit(grade(_course(), topic_id, submissions, json_path, seed=seed, allow_unisolated=allow_unisolated))
+    code = grade(
+        _course(),
+        topic_id,
+        submissions,
+        json_path,
+        seed=seed,
+        jobs=jobs or 0,
+        is_quiet=quiet,
+        allow_unisolated=allow_unisolated,
+    )
+    sys.exit(code)
 
 
 @main.command()

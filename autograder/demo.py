@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -16,9 +15,8 @@ from autograder.cohort import Student, cohort
 from autograder.collect import submissions
 from autograder.course import Course
 from autograder.errors import CourseError
-from autograder.examine import close_judges, report_on
+from autograder.fleet import examine_all
 from autograder.release import release
-from autograder.report import Report
 from autograder.screen import progress_bar, report_tables
 from autograder.topic import Topic
 
@@ -88,17 +86,12 @@ def _make(repo: Course, scratch: Path, topics: tuple[Topic, ...], allow_unisolat
         everybody = [submission for topic in topics for submission in submissions(course, topic)]
         progress.update(step, total=len(everybody), completed=len(everybody))
         step = progress.add_task("examine", total=len(everybody))
-
-        def examine(topic: Topic) -> list[Report]:
-            reports = []
-            for submission in submissions(course, topic):
-                reports.append(report_on(course, submission, allow_unisolated=allow_unisolated))
-                progress.advance(step)
-            return reports
-
-        with ThreadPoolExecutor(2) as pool:  # one examiner an assignment, so two at a time
-            reports = [report for found in pool.map(examine, topics) for report in found]
-        close_judges()
+        reports = examine_all(
+            course,
+            everybody,
+            allow_unisolated=allow_unisolated,
+            on_report=lambda _report: progress.advance(step),
+        )
         step = progress.add_task("record with nbgrader", total=len(reports))
         gradebook.record(course, reports, lambda student: progress.advance(step))
         step = progress.add_task("write feedback with nbgrader", total=len(reports))

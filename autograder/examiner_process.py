@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ class ExaminerProcess:
         self._command = [sys.executable, "-P", "-m", *command]  # -P: nothing that lies about here is imported
         self._process: subprocess.Popen[str] | None = None
         self._collected: list[dict[str, Any]] = []
+        self._is_abandoned = False
 
     @classmethod
     def behind_the_wall(cls, topic: Topic, isolation: Isolation) -> ExaminerProcess:
@@ -84,10 +86,13 @@ class ExaminerProcess:
             return None
 
     def _start(self) -> subprocess.Popen[str]:
+        self._scratch = tempfile.mkdtemp(prefix="autograder-")  # ours to remove, however the examiner ends
+        os.chmod(self._scratch, 0o711)  # a worker without rights has its own folder in it
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed with the process)
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(Path(autograder.__file__).parent.parent),
+            "TMPDIR": self._scratch,
         }
         self._process = process = subprocess.Popen(
             self._command,
@@ -96,7 +101,10 @@ class ExaminerProcess:
             stderr=self._errors,
             text=True,
             env=environment,
+            start_new_session=True,  # Ctrl-C is for its owner, who then ends it
         )
+        if self._is_abandoned:
+            process.kill()
         try:
             answer = self._read(process)
         except (OSError, ValueError):
@@ -122,6 +130,12 @@ class ExaminerProcess:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    def abandon(self) -> None:
+        """End it at once and for good, from any thread: the question under way, and every later one, has no answer."""
+        self._is_abandoned = True
+        if process := self._process:
+            process.kill()
+
     def close(self) -> None:
         """End the process, with its zygote and its workers."""
         if self._process is not None:
@@ -136,6 +150,7 @@ class ExaminerProcess:
             assert process.stdout is not None
             process.stdout.close()
             self._errors.close()
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def allowed_changes(places: dict[str, Iterable[str]]) -> dict[str, list[str]]:

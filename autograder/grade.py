@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
-from autograder import build, store
+from autograder import build
 from autograder.collect import collect, submissions
 from autograder.course import Course
 from autograder.errors import CourseError
-from autograder.examine import close_judges, report_on
 from autograder.files import write_atomically
-from autograder.judge import Judge
+from autograder.fleet import examine_all
 from autograder.report import Report
-from autograder.screen import progress_bar, report_tables
+from autograder.screen import printable, progress_bar, report_tables
 from autograder.submission import Submission
 from autograder.topic import Topic
 
@@ -27,6 +27,8 @@ def grade(
     json_path: Path | None,
     *,
     seed: int | None = None,
+    jobs: int = 0,
+    is_quiet: bool = False,
     allow_unisolated: bool = False,
 ) -> int:
     """Examine some parcels, or the whole class of submitted/, which nbgrader then records.
@@ -35,6 +37,8 @@ def grade(
         paths: folders, module files or archives; none of them is recorded
         json_path: where the reports go, as the contract of `Report.to_json` has it
         seed: in the place of the class's own
+        jobs: how many submissions are examined at once; 0 for one a core
+        is_quiet: print one line at the end, for a log
 
     Returns:
         the exit code: 0, or 1 where a report is broken and a person has to look
@@ -47,28 +51,43 @@ def grade(
     topic = course.topic(topic_id)
     if json_path is not None and not json_path.parent.is_dir():
         raise CourseError(f"{json_path.parent}: no such folder for the reports; make it first")
-    if paths:
-        parcels = [collect(path, topic) for path in paths]
-        reports = _examine(
-            topic, parcels, store.class_seed(course, topic.id) if seed is None else seed, allow_unisolated
+    parcels = [collect(path, topic) for path in paths] if paths else _class(course, topic)
+    with progress_bar(is_quiet=is_quiet) as progress:
+        step = progress.add_task("examine", total=len(parcels))
+
+        def show(report: Report) -> None:
+            progress.advance(step)
+            if report.status == "broken":
+                progress.console.print(f"{escape(printable(report.student))}: a person has to look at it")
+
+        reports = examine_all(
+            course,
+            parcels,
+            jobs=jobs,
+            seed=seed,
+            is_kept=not paths,
+            allow_unisolated=allow_unisolated,
+            on_report=show,
         )
-    else:
-        reports = _examine_class(course, topic, seed, allow_unisolated)
     if json_path is not None:
         text = json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False) + "\n"
         write_atomically(json_path, text.encode("utf-8", "replace"))
-    Console().print(report_tables(topic, reports))
+    if not is_quiet:
+        Console().print(report_tables(topic, reports))
     if not paths:
-        _record(course, reports)
-    return 1 if any(report.status == "broken" for report in reports) else 0
+        from autograder import gradebook  # it imports nbgrader, which takes a second
+
+        with progress_bar(is_quiet=is_quiet) as progress:
+            step = progress.add_task("record with nbgrader", total=len(reports))
+            gradebook.record(course, reports, lambda _student: progress.advance(step))
+    broken = sum(report.status == "broken" for report in reports)
+    if is_quiet:
+        print(f"{topic.id}: {len(reports)} examined, {broken} broken")
+    return 1 if broken else 0
 
 
-def _examine(topic: Topic, parcels: list[Submission], seed: int, allow_unisolated: bool) -> list[Report]:
-    with Judge(topic, seed=seed, allow_unisolated=allow_unisolated) as judge, progress_bar() as progress:
-        return [judge.examine(parcel) for parcel in progress.track(parcels, description="examine")]
-
-
-def _examine_class(course: Course, topic: Topic, seed: int | None, allow_unisolated: bool) -> list[Report]:
+def _class(course: Course, topic: Topic) -> list[Submission]:
+    """Return what the class has handed in."""
     stale = build.stale(course, (topic.id,))
     if stale:
         raise CourseError(
@@ -79,19 +98,4 @@ def _examine_class(course: Course, topic: Topic, seed: int | None, allow_unisola
         raise CourseError(
             f"{course.submitted}: nobody has handed in {topic.id}; collect first, or name the submissions"
         )
-    try:
-        with progress_bar() as progress:
-            return [
-                report_on(course, parcel, seed=seed, allow_unisolated=allow_unisolated)
-                for parcel in progress.track(parcels, description="examine")
-            ]
-    finally:
-        close_judges()
-
-
-def _record(course: Course, reports: list[Report]) -> None:
-    from autograder import gradebook
-
-    with progress_bar() as progress:
-        step = progress.add_task("record with nbgrader", total=len(reports))
-        gradebook.record(course, reports, lambda _student: progress.advance(step))
+    return parcels

@@ -165,6 +165,10 @@ class Judge:
             yield f"Line {line} imports {plain(name, 80)}, which this assignment does not offer; it offers {offered}."
         yield from integrity.complaints(source)
 
+    def abandon(self) -> None:
+        """End at once and for good, from any thread; a report that is under way is worth nothing."""
+        self._examiner.abandon()
+
     def close(self) -> None:
         """End the examiner, its zygote and its workers."""
         self._examiner.close()

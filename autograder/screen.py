@@ -16,6 +16,7 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.table import Table
 
@@ -27,15 +28,18 @@ if TYPE_CHECKING:
     from autograder.survivors import Hunt
 
 
-def progress_bar() -> Progress:
-    """Return a progress bar on standard error, so that what is printed can be piped."""
+def progress_bar(*, is_quiet: bool = False) -> Progress:
+    """Return a progress bar on standard error, so that what is printed can be piped; none at all if quiet."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
         console=Console(file=sys.stderr),
+        disable=is_quiet,
     )
 
 
