@@ -6,7 +6,7 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test attacks lint build release demo new verify verify-full clean
+.PHONY: help setup bench test attacks lint build release demo new verify verify-full clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ verify: setup  ## the gates of every assignment: stub 0, solution 100 %, mistake
 
 verify-full: setup  ## the same under 20 seeds and with automatic mutants
 	$(BIN)/autograder verify --full
+
+bench: setup  ## what a submission costs, here and elsewhere (ten minutes); writes docs/benchmarks.md
+	$(BIN)/autograder bench
 
 demo: setup  ## a whole class, from release to feedback, in the folder demo/
 	$(BIN)/autograder demo $(topic)
