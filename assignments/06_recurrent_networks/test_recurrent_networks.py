@@ -241,7 +241,8 @@ def clipped(student, grads, max_norm):
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = grad.clone()
     length = student.clip_grad_norm(parameters, max_norm)
-    return float(length), [parameter.grad for parameter in parameters]
+    length = length.item() if isinstance(length, torch.Tensor) else length
+    return length, [parameter.grad for parameter in parameters]
 
 
 @pytest.mark.task("gradients_through_time", weight=2)

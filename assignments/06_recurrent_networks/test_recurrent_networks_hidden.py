@@ -509,8 +509,7 @@ def clipped_parameters(student, values, grads, max_norm):
     length = student.clip_grad_norm(iter(parameters), max_norm)
     same = all(now.grad is was for now, was in zip(parameters, held, strict=True))
     return (
-        type(length).__name__,
-        float(length),
+        length.item() if isinstance(length, torch.Tensor) else length,
         [parameter.grad for parameter in parameters],
         [parameter.detach() for parameter in parameters],
         same,
@@ -530,7 +529,7 @@ def test_long_gradients_are_shortened_together(student, rng, dtype):
     values, grads = _gradients(rng, dtype)
     length = math.sqrt(sum(float((grad.double() ** 2).sum()) for grad in grads))
     for share in (0.02, 0.7):
-        _, got, clipped, after, _ = clipped_parameters(student, values, grads, share * length)
+        got, clipped, after, _ = clipped_parameters(student, values, grads, share * length)
 
         expect.close(got, length, "clip_grad_norm (the length before)", rtol=2e-5)
         for mine, grad, value, kept in zip(clipped, grads, values, after, strict=True):
@@ -544,7 +543,7 @@ def test_short_gradients_are_never_made_longer(student, rng):
     values, grads = _gradients(rng)
     length = math.sqrt(sum(float((grad**2).sum()) for grad in grads))
     for max_norm in (1.001 * length, 1000.0 * length):
-        _, got, clipped, _, _ = clipped_parameters(student, values, grads, max_norm)
+        got, clipped, _, _ = clipped_parameters(student, values, grads, max_norm)
 
         expect.close(got, length, "clip_grad_norm (the length before)", rtol=2e-5)
         for mine, grad in zip(clipped, grads, strict=True):
@@ -557,7 +556,7 @@ def test_just_above_the_limit_is_above_it(student, rng):
     values, grads = _gradients(rng)
     length = math.sqrt(sum(float((grad**2).sum()) for grad in grads))
 
-    _, _, clipped, _, _ = clipped_parameters(student, values, grads, length / 1.01)
+    _, clipped, _, _ = clipped_parameters(student, values, grads, length / 1.01)
 
     for mine, grad in zip(clipped, grads, strict=True):
         expect.close(mine, grad / 1.01, "clip_grad_norm (a gradient)", rtol=2e-5)
@@ -570,8 +569,8 @@ def test_parameters_without_a_gradient_are_left_alone(student, rng):
     holes = [None, grads[1], None, grads[3]]
     length = math.sqrt(sum(float((grad**2).sum()) for grad in holes if grad is not None))
 
-    _, got, clipped, _, same = clipped_parameters(student, values, holes, length / 2)
-    _, nothing, none, _, _ = clipped_parameters(student, values, [None] * 4, 1.0)
+    got, clipped, _, same = clipped_parameters(student, values, holes, length / 2)
+    nothing, none, _, _ = clipped_parameters(student, values, [None] * 4, 1.0)
 
     expect.close(got, length, "clip_grad_norm with some gradients None (the length before)", rtol=2e-5)
     expect.is_true(
@@ -590,7 +589,7 @@ def test_gradients_of_zero_stay_zero(student):
     """0 / 0 is no number: nothing to shorten."""
     values = [torch.ones(3), torch.ones(2, 2)]
 
-    _, length, grads, _, _ = clipped_parameters(student, values, [torch.zeros(3), torch.zeros(2, 2)], 1.0)
+    length, grads, _, _ = clipped_parameters(student, values, [torch.zeros(3), torch.zeros(2, 2)], 1.0)
 
     expect.close(length, 0.0, "clip_grad_norm of zeros (the length)")
     expect.equal(grads[0], torch.zeros(3), "clip_grad_norm of zeros")
@@ -621,7 +620,8 @@ def norms_of_linear_memories(student, keep, mix, offset, T):
     model.mix.requires_grad_(False)
     model.train()
     norms = student.gradient_norms_through_time(model, T)
-    untouched = bool((model.keep.grad == 7.0).all()) and model.mix.grad is None and model.training
+    is_kept = model.keep.grad is not None and bool((model.keep.grad == 7.0).all())
+    untouched = is_kept and model.mix.grad is None and model.training
     unmoved = torch.equal(model.keep.detach(), keep) and not model.mix.requires_grad
     return norms, model.given, untouched and unmoved and model.keep.requires_grad
 
@@ -707,7 +707,7 @@ TEXTS = {
     "rock'n'roll o''clock": ["rock'n'roll", "o", "clock"],
     "well-made, half_baked/raw": ["well", "made", "half", "baked", "raw"],
     "3.5 stars of 10; 2nd film": ["3", "5", "stars", "of", "10", "2nd", "film"],
-    "Caf\u00e9 fa\u00e7ade \u00dcber \u043a\u0438\u043d\u043e": ["caf\u00e9", "fa\u00e7ade", "\u00fcber", "\u043a\u0438\u043d\u043e"],
+    "Caf\u00e9 \u00dcber \u043a\u0438\u043d\u043e": ["caf\u00e9", "\u00fcber", "\u043a\u0438\u043d\u043e"],
     "what?that": ["what", "?", "that"],
     "not a bad film, nor a good one, never": ["not", "a", "bad", "film", "nor", "a", "good", "one", "never"],
     "good good  good": ["good", "good", "good"],
@@ -1434,6 +1434,9 @@ def test_forecasts_come_in_the_units_of_the_series(student, rng):
         )
         expect.close(single, forecast[:1], f"{what} (predict of one window)", rtol=1e-5)
     expect.unchanged(X, before, "LSTMForecaster.predict (X)")
+    for length in (7, 9):
+        with expect.refused(ValueError, f"LSTMForecaster(8).predict of windows of {length}"):
+            student.LSTMForecaster(8).predict(np.zeros((2, length)))
 
 
 # Over 20 seeds the error of the reference is 0.47 of the naive one (standard deviation 0.02); the docstring asks
@@ -1496,6 +1499,50 @@ def test_the_seed_decides_and_units_do_not(student, seed):
 
 
 @probe
+def windows_of_a_training(student, train, window, epochs, scaled):
+    """Numbers of the windows that forward was given, and whether a backward pass found gradients left over."""
+    visited, left_over, known = [], [], []
+    forward, original = student.LSTMForecaster.forward, torch.Tensor.backward
+
+    def watching(self, x):
+        known[:] = list(self.parameters())
+        rows = x.detach().numpy().reshape(len(x), -1)
+        visited.extend(int(abs(scaled - row).max(axis=1).argmin()) for row in rows)
+        return forward(self, x)
+
+    def backward(self, *args, **kwargs):
+        left_over.append(any(p.grad is not None and bool(p.grad.any()) for p in known))
+        return original(self, *args, **kwargs)
+
+    student.LSTMForecaster.forward, torch.Tensor.backward = watching, backward
+    try:
+        student.train_forecaster(train, window, epochs=epochs, seed=1)
+    finally:
+        student.LSTMForecaster.forward, torch.Tensor.backward = forward, original
+    return visited, left_over
+
+
+@pytest.mark.task("forecasting", weight=2)
+def test_each_epoch_sees_every_window_once(student, rng):
+    """All windows, in a new order in each epoch, each step from a clean gradient."""
+    series = rng.normal(size=105)
+    scaled = np.lib.stride_tricks.sliding_window_view((series - series.mean()) / series.std(), 5)[:-1].copy()
+
+    visited, left_over = windows_of_a_training(student, series, 5, 3, scaled)
+
+    expect.is_true(
+        not any(left_over), "train_forecaster: a backward pass began with the gradient of the last one."
+    )
+    if visited:
+        expect.equal(len(visited), 300, "train_forecaster(epochs=3) of 100 windows: windows visited")
+        epochs = [visited[100 * epoch : 100 * (epoch + 1)] for epoch in range(3)]
+        for number, epoch in enumerate(epochs, start=1):
+            expect.equal(sorted(epoch), list(range(100)), f"train_forecaster: windows of epoch {number}")
+        is_shuffled = epochs[0] != epochs[1] and epochs[0] != list(range(100))
+        expect.is_true(is_shuffled, "train_forecaster: the windows come in the same order in each epoch.")
+
+
+@probe
 def reports(student, series, tampered, n_test, window):
     """The report of a series, of one whose last values were tampered with, and what the parts say by themselves."""
     names = ("forecast", "mae", "naive_mae", "skill")
@@ -1538,7 +1585,7 @@ def test_no_forecast_sees_its_own_future(student, seed, sizes):
 
 @probe
 def detached(student):
-    """Detach a state of each kind: numbers, graphs of the new and the old tensors, and a backward pass over chunks."""
+    """Detach a state of each kind: numbers, and graphs of the new and the old tensors."""
     h, c = torch.arange(3.0, requires_grad=True) * 2.0, torch.ones(2, 2, requires_grad=True) * 3.0
     alone, pair = student.detach_state(h), student.detach_state((h, c))
     nested = student.detach_state(((h, c), (c, h)))
@@ -1546,10 +1593,6 @@ def detached(student):
     attached = [tensor.requires_grad or tensor.grad_fn is not None for tensor in flat]
     kinds = [type(value).__name__ for value in (alone, pair, nested, nested[1], student.detach_state(None))]
     old = [tensor.grad_fn is not None for tensor in (h, c)]
-    model, state = nn.LSTM(2, 3, batch_first=True), None
-    for chunk in torch.randn(3, 1, 4, 2):
-        out, state = model(chunk, student.detach_state(state))
-        out.sum().backward()
     return kinds, attached, old, [tensor.detach().clone() for tensor in flat]
 
 
@@ -1564,3 +1607,31 @@ def test_states_of_every_kind_are_cut_off(student):
     h, c = torch.tensor([0.0, 2.0, 4.0]), torch.full((2, 2), 3.0)
     for got, want in zip(numbers, (h, h, c, h, c, c, h), strict=True):
         expect.close(got, want, "detach_state (numbers)")
+
+
+@probe
+def gradients_of_chunks(student, chunks):
+    """Gradients of an LSTM that reads chunk after chunk, each with a backward pass of its own."""
+    torch.manual_seed(8)
+    model, state = nn.LSTM(2, 3, batch_first=True).double(), None
+    for chunk in chunks:
+        out, state = model(chunk, student.detach_state(state))
+        out.sum().backward()
+    return model.weight_hh_l0.grad, state[0].detach()
+
+
+@pytest.mark.task("forecasting")
+def test_a_long_sequence_can_be_read_in_chunks(student, rng):
+    """The numbers run on through all chunks, the gradients stop at the edge of each."""
+    chunks = [_tensor(rng.normal(size=(1, 4, 2))) for _ in range(3)]
+
+    grad, last = gradients_of_chunks(student, chunks)
+
+    torch.manual_seed(8)
+    model, state = nn.LSTM(2, 3, batch_first=True).double(), None
+    for chunk in chunks:
+        out, (h, c) = model(chunk, state)
+        out.sum().backward()
+        state = torch.from_numpy(h.detach().numpy()), torch.from_numpy(c.detach().numpy())
+    expect.close(last, state[0], "detach_state between chunks (last state)")
+    expect.close(grad, model.weight_hh_l0.grad, "detach_state between chunks (gradient of a weight)")
