@@ -541,7 +541,7 @@ def train_classifier(model, sequences, labels, epochs=6, seed=0):
             loss.backward()
             clip_grad_norm(model.parameters(), 1.0)
             optimizer.step()
-            paid += float(loss.detach()) * len(batch)
+            paid += loss.item() * len(batch)
         losses.append(paid / len(sequences))
     model.eval()
     return losses

@@ -131,7 +131,7 @@ def test_gradients_agree_with_measured_ones(student, rng, which):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("lstm", weight=3)
+@pytest.mark.task("lstm", weight=5)
 def test_half_open_gates_by_hand(student):
     """All sums but the candidate's are 0, so the gates stand at one half; the candidate is tanh(1)."""
     Wx = np.array([[0.0], [0.0], [1.0], [0.0]])
@@ -145,7 +145,7 @@ def test_half_open_gates_by_hand(student):
     expect.close(h, np.array([[0.5 * math.tanh(cell)]]), "lstm_step_forward (h)")
 
 
-@pytest.mark.task("lstm", weight=3)
+@pytest.mark.task("lstm", weight=5)
 def test_an_open_forget_gate_keeps_the_cell(student):
     """Input gate shut, forget gate open, output gate open: the old cell stays, and is shown."""
     bias = np.array([-1000.0, 1000.0, 0.5, 1000.0])
@@ -158,7 +158,7 @@ def test_an_open_forget_gate_keeps_the_cell(student):
     expect.close(h, np.array([[math.tanh(0.7)]]), "lstm_step_forward (h)")
 
 
-@pytest.mark.task("lstm", weight=3)
+@pytest.mark.task("lstm", weight=5)
 def test_the_way_back_along_the_cell_is_one_product(student):
     """With the input gate shut, c = f * c_prev: a gradient that arrives at c leaves times f."""
     bias = np.array([-1000.0, 0.0, 0.5, 1000.0])
@@ -172,7 +172,7 @@ def test_the_way_back_along_the_cell_is_one_product(student):
     expect.close(db, np.array([0.0, 3 * 0.7 * 0.25, 0.0, 0.0]), "lstm_step_backward (db)")
 
 
-@pytest.mark.task("lstm", weight=3)
+@pytest.mark.task("lstm", weight=5)
 def test_a_cell_counts_up_step_by_step(student):
     """All gates open and a candidate near 1: the cell grows by one each step, from c0 on."""
     bias = np.array([1000.0, 1000.0, 1000.0, 1000.0])
@@ -201,7 +201,7 @@ def _gru(bias_ih, bias_hh, state_weight=0.0):
     }
 
 
-@pytest.mark.task("gru_step", weight=2)
+@pytest.mark.task("gru_step", weight=4)
 def test_an_update_gate_of_one_keeps_the_state(student):
     """z decides how much of the old state stays: with z = 1, all of it."""
     params = _gru([0.0, 1000.0, 0.3], [0.0, 0.0, 0.0])
@@ -209,7 +209,7 @@ def test_an_update_gate_of_one_keeps_the_state(student):
     expect.close(student.gru_step(np.ones((1, 1)), np.array([[0.4]]), params), np.array([[0.4]]), "gru_step")
 
 
-@pytest.mark.task("gru_step", weight=2)
+@pytest.mark.task("gru_step", weight=4)
 def test_half_an_update(student):
     """z = 1/2: the mean of the old state and the candidate, which is tanh(0.3) here."""
     params = _gru([0.0, 0.0, 0.3], [0.0, 0.0, 0.0])
@@ -219,7 +219,7 @@ def test_half_an_update(student):
     expect.close(h, np.array([[0.5 * 0.4 + 0.5 * math.tanh(0.3)]]), "gru_step")
 
 
-@pytest.mark.task("gru_step", weight=2)
+@pytest.mark.task("gru_step", weight=4)
 def test_the_reset_gate_acts_on_the_product_and_its_bias(student):
     """z = 0 and r = 1/2: half of (2 * 0.4 + 0.6) reaches the candidate, and all of 0.3."""
     params = _gru([0.0, -1000.0, 0.3], [0.0, 0.0, 0.6], state_weight=2.0)
@@ -245,7 +245,7 @@ def clipped(student, grads, max_norm):
     return length, [parameter.grad for parameter in parameters]
 
 
-@pytest.mark.task("gradients_through_time", weight=2)
+@pytest.mark.task("gradients_through_time", weight=4)
 def test_two_gradients_have_one_length(student):
     """3 in one tensor and 4 in another: the length of both together is 5, and half of 5 leaves half of each."""
     length, grads = clipped(student, [torch.tensor([3.0, 0.0]), torch.tensor([[4.0]])], 2.5)
@@ -255,7 +255,7 @@ def test_two_gradients_have_one_length(student):
     expect.close(grads[1], torch.tensor([[2.0]]), "clip_grad_norm (second gradient)", rtol=1e-5)
 
 
-@pytest.mark.task("gradients_through_time", weight=2)
+@pytest.mark.task("gradients_through_time", weight=4)
 def test_a_short_gradient_stays_as_it_is(student):
     """Clipping only ever shortens."""
     length, grads = clipped(student, [torch.tensor([0.3, -0.4])], 1.0)
@@ -285,7 +285,7 @@ def norms_of_a_fading_memory(student, T):
     return student.gradient_norms_through_time(Fading(), T)
 
 
-@pytest.mark.task("gradients_through_time", weight=2)
+@pytest.mark.task("gradients_through_time", weight=4)
 def test_a_memory_that_fades_by_half_a_step(student):
     """The last input counts fully, the one before half, then a quarter; the oldest stands first."""
     norms = norms_of_a_fading_memory(student, 4)
@@ -299,7 +299,7 @@ def test_a_memory_that_fades_by_half_a_step(student):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("text", weight=3)
+@pytest.mark.task("text", weight=5)
 def test_a_sentence_becomes_tokens(student):
     """Lower case, no commas and full stops, and the small words that turn a meaning round are kept."""
     tokens = student.tokenize("It wasn't good, not at all!")
@@ -307,7 +307,7 @@ def test_a_sentence_becomes_tokens(student):
     expect.equal(tokens, ["it", "wasn't", "good", "not", "at", "all", "!"], "tokenize")
 
 
-@pytest.mark.task("text", weight=3)
+@pytest.mark.task("text", weight=5)
 def test_frequent_tokens_have_small_ids(student):
     """Ids 0 and 1 are taken; then comes the most frequent token, and of equals the first in the alphabet."""
     vocab = student.Vocab(min_freq=2).fit(["the end was the end", "was it good"])
@@ -317,7 +317,7 @@ def test_frequent_tokens_have_small_ids(student):
     expect.equal(len(vocab), 5, "len(vocab)")
 
 
-@pytest.mark.task("text", weight=3)
+@pytest.mark.task("text", weight=5)
 def test_what_is_unknown_becomes_one(student):
     """A token that the vocabulary has never seen still stands for one place in the sentence."""
     vocab = student.Vocab().fit(["good good bad"])
@@ -325,7 +325,7 @@ def test_what_is_unknown_becomes_one(student):
     expect.equal(student.encode("Bad, dreadful, good!", vocab), [3, 1, 2, 1], "encode")
 
 
-@pytest.mark.task("text", weight=3)
+@pytest.mark.task("text", weight=5)
 def test_a_batch_is_padded_at_its_end(student):
     """Zeros fill up the short ones; the mask is True where a token stands, so each row of it adds up to a length."""
     ids, mask, lengths = student.pad_batch([[5, 6], [7, 8, 9], [4]])
@@ -341,7 +341,7 @@ def test_a_batch_is_padded_at_its_end(student):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("sequence_classifier", weight=3)
+@pytest.mark.task("sequence_classifier", weight=4)
 def test_there_is_a_score_for_every_class(student):
     """Two sentences in, five scores for each of them out, for each kind of cell."""
     ids, lengths = torch.tensor([[2, 3, 4], [5, 6, 0]]), torch.tensor([3, 2])
@@ -351,7 +351,7 @@ def test_there_is_a_score_for_every_class(student):
         expect.shape(scores, (2, 5), f"SequenceClassifier(cell={cell!r})")
 
 
-@pytest.mark.task("sequence_classifier", weight=3)
+@pytest.mark.task("sequence_classifier", weight=4)
 def test_more_padding_changes_nothing(student):
     """The same two sentences with three more columns of zeros: the network must not read them."""
     model = student.SequenceClassifier(7, 3, 4)
@@ -372,7 +372,7 @@ def classes_after_training(student, sequences, labels, unseen, size):
     return list(losses), student.predict_classes(model, unseen)
 
 
-@pytest.mark.task("sequence_classifier", weight=4)
+@pytest.mark.task("sequence_classifier", weight=5)
 def test_a_trained_network_reads_negated_opinions(student):
     """Who says it, and what the 'not' stands before: nine of ten unseen sentences should be understood."""
     texts, labels, _ = sentiment(2000, seed=(0, 1))
