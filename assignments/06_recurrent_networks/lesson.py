@@ -95,7 +95,7 @@ with attempt():
     for ax, factor in zip(axes, (0.8, 1.0, 1.25), strict=False):
         out, _ = rn.rnn_forward(clap, np.zeros((1, UNITS)), ears, factor * rotation, np.zeros(UNITS))
         shown = ax.imshow(out[0].T, cmap=BETWEEN, vmin=-0.6, vmax=0.6, aspect="auto", interpolation="nearest")
-        ax.set(title=f"factor {factor:g}", xlabel="step")
+        ax.set(title=f"factor {factor:g}", xlabel="step", yticks=range(0, UNITS, 5))
         sizes[factor] = np.linalg.norm(out[0], axis=1)
     axes[0].set_ylabel("unit")
     figure.colorbar(shown, ax=axes[2], label="state")
@@ -131,7 +131,7 @@ check("rnn_backward")
 
 # %%
 LENGTH = 50
-quiet = 0.01 * source.normal(size=(1, LENGTH, 3))
+quiet = 1e-6 * source.normal(size=(1, LENGTH, 3))
 with attempt():
     into = source.normal(size=(UNITS, 3))
     pull = np.zeros((1, LENGTH, UNITS))
@@ -250,7 +250,12 @@ with attempt():
     ax.plot(signal, ".", color=GREY, ms=5, label="signal")
     for unit, (bias, colour) in enumerate(zip((-1.0, 1.5, 4.0), (BLUE, GREEN, ORANGE), strict=True)):
         ax.plot(np.array(path)[:, unit], color=colour, lw=2, label=f"bias {bias:g}")
-    ax.set(title="the bias of the update gate is how slow a unit is", xlabel="step", ylabel="state")
+    ax.set(
+        title="the bias of the update gate is how slow a unit is",
+        xlabel="step",
+        ylabel="state",
+        ylim=(-1.3, 1.75),
+    )
     ax.legend(loc="upper right", ncols=4)
     plt.show()
 
@@ -294,23 +299,23 @@ with attempt():
 # nothing. One number, set before training begins, makes the difference between a memory of ten steps and one of
 # hundreds.
 #
-# **A cliff.** The other evil. A network of one unit, $h_t = \tanh(w h_{t-1} + b)$, runs for fifty steps and
-# should end at 0.3. Its loss as a landscape over $w$ and $b$ has a cliff, where one kind of long-run
-# behaviour turns into another; on the cliff, the gradient is enormous. We walk down with and without your
-# `clip_grad_norm`.
+# **A cliff.** The other evil. A network of one unit, $h_t = \tanh(w h_{t-1} + b)$, runs for twelve steps and
+# should end at 0.3. Its loss as a landscape over $w$ and $b$ has a cliff, where one kind of long-run behaviour
+# turns into another; on the cliff the gradient is enormous. From the star we walk downhill, sixty steps with a
+# learning rate of 0.1, with and without your `clip_grad_norm`.
 
 
 # %%
 def end_of_a_run(w, b):
     state = torch.full_like(w, 0.1)
-    for _ in range(50):
+    for _ in range(12):
         state = torch.tanh(w * state + b)
     return state
 
 
-def descend(clip, steps=60, rate=0.08):
+def descend(clip, steps=60, rate=0.1):
     """The path of plain gradient descent from a place at the foot of the cliff."""
-    place = nn.Parameter(torch.tensor([2.6, -0.3], dtype=torch.float64))
+    place = nn.Parameter(torch.tensor([2.2, -0.25], dtype=torch.float64))
     path, lengths = [place.detach().numpy().copy()], []
     for _ in range(steps):
         place.grad = None
@@ -318,7 +323,7 @@ def descend(clip, steps=60, rate=0.08):
         error.backward()
         lengths.append(float(place.grad.norm()))
         if clip:
-            rn.clip_grad_norm([place], 0.5)
+            rn.clip_grad_norm([place], 0.3)
         with torch.no_grad():
             place -= rate * place.grad
         path.append(place.detach().numpy().copy())
@@ -329,17 +334,24 @@ with attempt():
     w, b = torch.meshgrid(torch.linspace(0.2, 4.2, 161), torch.linspace(-1.0, 0.6, 161), indexing="ij")
     height = (end_of_a_run(w.double(), b.double()) - 0.3) ** 2
     figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.6), width_ratios=[1.15, 1.15, 1])
-    for ax, clip, title in ((axes[0], False, "plain"), (axes[1], True, "clipped at 0.5")):
+    for ax, clip, title in ((axes[0], False, "plain"), (axes[1], True, "clipped at 0.3")):
         path, lengths = descend(clip)
         shown = ax.contourf(w, b, height, levels=24, cmap=DEPTH)
         ax.plot(*path.T, "-o", color=ORANGE, ms=3, lw=1.3)
         ax.plot(*path[0], "*", color=RED, ms=13, mec="white")
+        if path[-1, 1] > 0.6:
+            ax.text(2.15, 0.5, f"off the map: b = {path[-1, 1]:.1f}", color=ORANGE)
         ax.set(title=title, xlabel="$w$", ylabel="$b$", xlim=(0.2, 4.2), ylim=(-1.0, 0.6))
         axes[2].semilogy(lengths, color=RED if not clip else BLUE, lw=2.2, label=title)
     figure.colorbar(shown, ax=axes[1], label="loss")
     axes[2].set(title="length of the gradient, before clipping", xlabel="step", ylabel="length")
     axes[2].legend()
     plt.show()
+
+# %% [markdown]
+# The direction of the gradient on the cliff is right, only its length is absurd: one step of 0.1 times 100. Clipped,
+# the walk stays at the edge and follows it down to the valley. Clipping does nothing at all for a gradient that is too
+# *short*.
 
 # %% [markdown] question="why_gates" points=5
 # **Question 1 (5 points).** A friend trains a plain RNN to tell whether the *first* word of a text of 100
@@ -377,7 +389,8 @@ with attempt():
     figure, axes = plt.subplots(1, 2, figsize=(12, 3.6), width_ratios=[2, 1])
     ids, mask, lengths = rn.pad_batch(sequences[:6])
     ax = axes[0]
-    ax.imshow(np.where(mask, np.log(np.maximum(ids, 1)), np.nan), cmap="Blues", vmin=0, vmax=7, aspect="auto")
+    shade = np.where(mask.numpy(), np.log(np.maximum(ids.numpy(), 1)), np.nan)
+    ax.imshow(shade, cmap="Blues", vmin=0, vmax=7, aspect="auto")
     for row in range(len(ids)):
         for column in range(int(lengths[row])):
             word = vocab.itos[int(ids[row, column])]
@@ -464,8 +477,8 @@ with attempt():
 # The bag is a coin: by construction every sentence praises once and blames once.
 #
 # **Watch it read.** The LSTM's verdict after each word: we show it the first word, the first two, and so on.
-# Then its forget gates, word by word, for one sentence. Where does it make up its mind, and what does it do
-# at the comma that it never sees?
+# It was only ever asked at the end of a sentence, so what it says in the middle is no opinion yet; look at the
+# last point, and at the words that turn it round.
 
 
 # %%
@@ -531,8 +544,9 @@ with attempt():
     plt.show()
 
 # %% [markdown]
-# Some units hold on to what they know through the whole sentence; others are wiped at "but", "thought" or
-# "said", where a new opinion begins. Nobody told them to.
+# Rows that stay dark hold on to what they know through the whole sentence. Others go pale at "but" and at "I", where
+# somebody else begins to speak: what the critics thought is wiped, for the label does not depend on it. Nobody told
+# the network to do so.
 #
 # **Try to fool it.** Write a sentence of your own. Words that training never saw become `<unk>`: what happens if the
 # only word that matters is one of them? What if both opinions are the writer's?
@@ -581,7 +595,7 @@ with attempt():
     figure, axes = plt.subplots(2, 1, figsize=(11.5, 5.2), height_ratios=[1, 1.3])
     axes[0].plot(years, spots, color=INK, lw=1.2)
     axes[0].axvspan(years[-60], years[-1], color=ORANGE, alpha=0.18, lw=0)
-    axes[0].text(years[-58], 175, "to be forecast", color=ORANGE, va="top")
+    axes[0].text(years[-62], 175, "to be forecast", color=ORANGE, va="top", ha="right")
     axes[0].set(title="sunspots", ylabel="mean number a year", xlim=(1700, 2009))
     axes[1].plot(years[-60:], spots[-60:], "o", color=INK, ms=4, label="what came")
     axes[1].plot(
@@ -626,6 +640,7 @@ with attempt():
         axes[0].plot(months[-n_test:], forecast, color=colour, lw=1.8, label=name)
     axes[0].axvline(months[-n_test], color=GREY, ls=":")
     axes[0].set(title="carbon dioxide over Mauna Loa", xlabel="year", ylabel="parts per million", xlim=(1982, 2002.2),
+                xticks=range(1982, 2003, 4),
                 ylim=(338, 376))  # fmt: skip
     axes[0].legend(loc="upper left")
     errors = [rn.mae(truth_now, forecast) for forecast, _ in found.values()]
@@ -667,6 +682,7 @@ with attempt():
         network.bias_ih_l0[32:64] = 3.0
     figure, ax = plt.subplots(figsize=(8.6, 3.3))
     for size, colour in ((100, BLUE), (50, GREEN), (20, ORANGE)):
+        torch.manual_seed(1)
         norms = np.array(rn.gradient_norms_through_time(InChunks(network, size), 100))
         ax.plot(np.arange(-99, 1), norms, color=colour, lw=2.3, label=f"chunks of {size} steps")
     ax.set(
