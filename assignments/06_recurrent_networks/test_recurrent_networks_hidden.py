@@ -658,6 +658,10 @@ def test_the_sequence_is_drawn_as_asked(student, rng):
     # 2000 standard normal numbers: mean within 6 / sqrt(2000), variance within 6 * sqrt(2 / 2000)
     expect.between(float(x.mean()), -0.135, 0.135, "gradient_norms_through_time (mean of the sequence)")
     expect.between(float(x.var()), 0.81, 1.19, "gradient_norms_through_time (variance of the sequence)")
+    expect.is_true(
+        len(torch.unique(x)) > 1990,
+        "gradient_norms_through_time: the numbers of the sequence repeat themselves.",
+    )
     step_means = x.mean(dim=(0, 2)).abs().max()
     expect.between(float(step_means), 0.0, 0.95, "gradient_norms_through_time (mean of a step)")
 
@@ -841,8 +845,9 @@ def test_a_batch_of_nothing_is_refused(student):
 
 # --- 6.7 sequence_classifier
 
-# Over 20 seeds the reference is right on 1.000 of 1,000 unseen sentences, and on 1.000 of the negated ones
-# (standard deviation below 0.001): the floors are those of the docstring. Counting words gets 0.51.
+# Over 20 seeds (2,000 sentences to learn from, 1,000 unseen) the reference is right on 0.9999 of all and on
+# 0.9999 of the negated ones (standard deviations 0.0003 and 0.0004): the floors are those of the docstring, far
+# below the mean less four of these. Counting words gets 0.51 right.
 FLOOR, NEGATED_FLOOR = 0.97, 0.95
 
 CONFIGURATIONS = [
@@ -1102,7 +1107,7 @@ def test_training_moves_everything_and_reports_its_losses(reading):
     expect.is_true(
         all(isinstance(loss, float) for loss in losses), "train_classifier: the losses are no floats."
     )
-    # the first epoch of the reference costs 0.67 to 0.70 on the mean over 20 seeds, the last below 0.001
+    # over 20 seeds the first epoch of the reference costs 0.67 to 0.70 on the mean, the last at most 0.007
     expect.is_true(
         len(losses) >= 1
         and losses[0] < 0.85
@@ -1127,9 +1132,9 @@ def watched_lessons(student, sequences, labels, scores, epochs, seeds):
 
         def forward(self, ids, lengths):
             rows = [row[:length].tolist() for row, length in zip(ids, lengths.tolist(), strict=True)]
-            self.seen.append(
-                (rows, self.training, bool((ids.sum(1) == torch.tensor([sum(r) for r in rows])).all()))
-            )
+            is_padded = bool((ids.sum(1) == torch.tensor([sum(row) for row in rows])).all())
+            if torch.is_grad_enabled():
+                self.seen.append((rows, self.training, is_padded))
             return scores[ids[:, 0]] + 0.0 * self.weight.sum()
 
     found = []
@@ -1439,8 +1444,8 @@ def test_forecasts_come_in_the_units_of_the_series(student, rng):
             student.LSTMForecaster(8).predict(np.zeros((2, length)))
 
 
-# Over 20 seeds the error of the reference is 0.47 of the naive one (standard deviation 0.02); the docstring asks
-# for 0.75.
+# Over 10 seeds the error of the reference is 0.51 of the naive one (standard deviation 0.035): the mean and four
+# of these make 0.65, and the docstring asks for 0.75.
 FORECAST_FLOOR = 0.75
 
 
@@ -1506,8 +1511,9 @@ def windows_of_a_training(student, train, window, epochs, scaled):
 
     def watching(self, x):
         known[:] = list(self.parameters())
-        rows = x.detach().numpy().reshape(len(x), -1)
-        visited.extend(int(abs(scaled - row).max(axis=1).argmin()) for row in rows)
+        if torch.is_grad_enabled():
+            rows = x.detach().numpy().reshape(len(x), -1)
+            visited.extend(int(abs(scaled - row).max(axis=1).argmin()) for row in rows)
         return forward(self, x)
 
     def backward(self, *args, **kwargs):
