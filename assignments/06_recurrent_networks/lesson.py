@@ -89,18 +89,19 @@ rotation = np.linalg.qr(source.normal(size=(UNITS, UNITS)))[0]
 clap = np.zeros((1, STEPS, 1))
 clap[0, 0] = 1.0
 with attempt():
-    figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.1), width_ratios=[1, 1, 1, 1.25])
     ears = 0.8 * source.normal(size=(UNITS, 1))
-    sizes = {}
-    for ax, factor in zip(axes, (0.8, 1.0, 1.25), strict=False):
-        out, _ = rn.rnn_forward(clap, np.zeros((1, UNITS)), ears, factor * rotation, np.zeros(UNITS))
-        shown = ax.imshow(out[0].T, cmap=BETWEEN, vmin=-0.6, vmax=0.6, aspect="auto", interpolation="nearest")
+    echoes = {
+        factor: rn.rnn_forward(clap, np.zeros((1, UNITS)), ears, factor * rotation, np.zeros(UNITS))[0][0]
+        for factor in (0.8, 1.0, 1.25)
+    }
+    figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.1), width_ratios=[1, 1, 1, 1.25])
+    for ax, (factor, states) in zip(axes, echoes.items(), strict=False):
+        shown = ax.imshow(states.T, cmap=BETWEEN, vmin=-0.6, vmax=0.6, aspect="auto", interpolation="nearest")
         ax.set(title=f"factor {factor:g}", xlabel="step", yticks=range(0, UNITS, 5))
-        sizes[factor] = np.linalg.norm(out[0], axis=1)
     axes[0].set_ylabel("unit")
     figure.colorbar(shown, ax=axes[2], label="state")
-    for (factor, size), colour in zip(sizes.items(), (BLUE, INK, ORANGE), strict=True):
-        axes[3].semilogy(size, color=colour, lw=2.2, label=f"factor {factor:g}")
+    for (factor, states), colour in zip(echoes.items(), (BLUE, INK, ORANGE), strict=True):
+        axes[3].semilogy(np.linalg.norm(states, axis=1), color=colour, lw=2.2, label=f"factor {factor:g}")
     axes[3].set(title="length of the state", xlabel="step", ylabel="length")
     axes[3].legend(loc="lower left")
     plt.show()
@@ -136,13 +137,13 @@ with attempt():
     into = source.normal(size=(UNITS, 3))
     pull = np.zeros((1, LENGTH, UNITS))
     pull[0, -1] = source.normal(size=UNITS) / np.sqrt(UNITS)
-    figure, ax = plt.subplots(figsize=(8.2, 3.6))
-    factors = (0.5, 0.8, 0.95, 1.0, 1.05, 1.15)
     colours = (BLUE, "#6d9ad0", GREY, INK, "#f0b184", ORANGE)
-    for factor, colour in zip(factors, colours, strict=True):
+    pulls = {}
+    for factor in (0.5, 0.8, 0.95, 1.0, 1.05, 1.15):
         _, cache = rn.rnn_forward(quiet, np.zeros((1, UNITS)), into, factor * rotation, np.zeros(UNITS))
-        dx = rn.rnn_backward(pull, cache)[0]
-        lengths = np.linalg.norm(dx[0], axis=1)
+        pulls[factor] = np.linalg.norm(rn.rnn_backward(pull, cache)[0][0], axis=1)
+    figure, ax = plt.subplots(figsize=(8.2, 3.6))
+    for (factor, lengths), colour in zip(pulls.items(), colours, strict=True):
         ax.semilogy(np.arange(LENGTH) - LENGTH + 1, lengths, color=colour, lw=2.2)
         ax.text(-LENGTH + 0.2, lengths[0], f"{factor:g}", color=colour, ha="right", va="center")
     ax.set(title="how hard the last state pulls at each input", xlabel="steps before the loss",
@@ -274,7 +275,7 @@ check("gradients_through_time")
 
 # %%
 with attempt():
-    figure, ax = plt.subplots(figsize=(8.6, 3.9))
+    curves = []
     for name, kind, forget, colour in (
         ("RNN", nn.RNN, 0.0, RED),
         ("GRU", nn.GRU, 0.0, GREY),
@@ -288,6 +289,9 @@ with attempt():
             with torch.no_grad():
                 network.bias_ih_l0[32:64] = forget  # the second of four blocks: i, f, g, o
         norms = np.mean([rn.gradient_norms_through_time(network, 100) for _ in range(8)], axis=0)
+        curves.append((norms, colour, name))
+    figure, ax = plt.subplots(figsize=(8.6, 3.9))
+    for norms, colour, name in curves:
         ax.semilogy(np.arange(-99, 1), norms, color=colour, lw=2.3, label=name)
     ax.set(title="what is left of a gradient", xlabel="steps before the loss", ylabel="length of the gradient",
            ylim=(1e-26, 50))  # fmt: skip
@@ -333,16 +337,16 @@ def descend(clip, steps=60, rate=0.1):
 with attempt():
     w, b = torch.meshgrid(torch.linspace(0.2, 4.2, 161), torch.linspace(-1.0, 0.6, 161), indexing="ij")
     height = (end_of_a_run(w.double(), b.double()) - 0.3) ** 2
+    walks = [("clipped at 0.3", BLUE, *descend(clip=True)), ("plain", RED, *descend(clip=False))]
     figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.6), width_ratios=[1.15, 1.15, 1])
-    for ax, clip, title in ((axes[0], False, "plain"), (axes[1], True, "clipped at 0.3")):
-        path, lengths = descend(clip)
+    for ax, (title, colour, path, lengths) in zip((axes[1], axes[0]), walks, strict=True):
         shown = ax.contourf(w, b, height, levels=24, cmap=DEPTH)
         ax.plot(*path.T, "-o", color=ORANGE, ms=3, lw=1.3)
         ax.plot(*path[0], "*", color=RED, ms=13, mec="white")
         if path[-1, 1] > 0.6:
             ax.text(2.15, 0.5, f"off the map: b = {path[-1, 1]:.1f}", color=ORANGE)
         ax.set(title=title, xlabel="$w$", ylabel="$b$", xlim=(0.2, 4.2), ylim=(-1.0, 0.6))
-        axes[2].semilogy(lengths, color=RED if not clip else BLUE, lw=2.2, label=title)
+        axes[2].semilogy(lengths, color=colour, lw=2.2, label=title)
     figure.colorbar(shown, ax=axes[1], label="loss")
     axes[2].set(title="length of the gradient, before clipping", xlabel="step", ylabel="length")
     axes[2].legend()
@@ -383,11 +387,12 @@ for text, label in zip(texts[:4], labels[:4], strict=True):
     print("liked   " if label else "disliked", "|", text)
 
 # %%
+vocab = None
 with attempt():
     vocab = rn.Vocab(min_freq=2).fit(texts)
     sequences, unseen_sequences = ([rn.encode(text, vocab) for text in part] for part in (texts, unseen))
-    figure, axes = plt.subplots(1, 2, figsize=(12, 3.6), width_ratios=[2, 1])
     ids, mask, lengths = rn.pad_batch(sequences[:6])
+    figure, axes = plt.subplots(1, 2, figsize=(12, 3.6), width_ratios=[2, 1])
     ax = axes[0]
     shade = np.where(mask.numpy(), np.log(np.maximum(ids.numpy(), 1)), np.nan)
     ax.imshow(shade, cmap="Blues", vmin=0, vmax=7, aspect="auto")
@@ -444,6 +449,8 @@ class BagOfWords(nn.Module):
 
 readers, curves, marks = {}, {}, {}
 with attempt():
+    if vocab is None:
+        raise NotImplementedError("Vocab: not started")
     for name in ("bag of words", "rnn", "gru", "lstm"):
         torch.manual_seed(0)
         size = len(vocab)
@@ -484,6 +491,8 @@ with attempt():
 # %%
 def verdicts(text):
     """How sure the LSTM is, after each word, that the writer liked it."""
+    if "lstm" not in readers:
+        raise NotImplementedError("SequenceClassifier: not started")
     tokens, ids = rn.tokenize(text), rn.encode(text, vocab)
     starts, _, counts = rn.pad_batch([ids[: k + 1] for k in range(len(ids))])
     with torch.no_grad():
@@ -496,9 +505,9 @@ with attempt():
         ("Critics said the film was dull, but I thought the film was never very good.", RED),
         ("I thought the film was not boring, but critics said the film was never moving.", GREEN),
     )
+    read_out = [(*verdicts(text), colour) for text, colour in stories]
     figure, axes = plt.subplots(3, 1, figsize=(10.5, 5.6))
-    for ax, (text, colour) in zip(axes, stories, strict=True):
-        tokens, sure = verdicts(text)
+    for ax, (tokens, sure, colour) in zip(axes, read_out, strict=True):
         ax.axhline(0.5, color=GREY, lw=1, ls=":")
         ax.plot(sure, "-o", color=colour, lw=2.2)
         ax.set_xticks(range(len(tokens)), tokens)
@@ -513,6 +522,8 @@ with attempt():
 
 # %%
 with attempt():
+    if "lstm" not in readers:
+        raise NotImplementedError("SequenceClassifier: not started")
     model = readers["lstm"]
     table = next(module for module in model.modules() if isinstance(module, nn.Embedding))
     network = next(module for module in model.modules() if isinstance(module, nn.LSTM))
@@ -680,10 +691,12 @@ with attempt():
     network = nn.LSTM(8, 32, batch_first=True).double()
     with torch.no_grad():
         network.bias_ih_l0[32:64] = 3.0
-    figure, ax = plt.subplots(figsize=(8.6, 3.3))
-    for size, colour in ((100, BLUE), (50, GREEN), (20, ORANGE)):
+    norms_of = {}
+    for size in (100, 50, 20):
         torch.manual_seed(1)
-        norms = np.array(rn.gradient_norms_through_time(InChunks(network, size), 100))
+        norms_of[size] = np.array(rn.gradient_norms_through_time(InChunks(network, size), 100))
+    figure, ax = plt.subplots(figsize=(8.6, 3.3))
+    for (size, norms), colour in zip(norms_of.items(), (BLUE, GREEN, ORANGE), strict=True):
         ax.plot(np.arange(-99, 1), norms, color=colour, lw=2.3, label=f"chunks of {size} steps")
     ax.set(
         title="truncated backpropagation through time",

@@ -21,7 +21,7 @@ _THINGS = ("film", "movie", "story", "plot", "acting", "ending", "music", "cast"
 _OTHERS = ("critics said", "my friends thought", "people claimed", "the posters promised")
 _MINE = ("I found", "I thought", "for me", "I felt")
 _LINKS = ("but", "while", "and", "yet")
-_DEGREES = ("", "", "really ", "very ", "that ")
+_DEGREES = ("", "", "really ", "very ", "so ")
 
 
 def sentiment(
