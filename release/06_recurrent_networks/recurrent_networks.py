@@ -230,8 +230,8 @@ def gradient_norms_through_time(model, T):
 
     Returns:
         (T,) float64, a NumPy array or a list of floats: entry t belongs to x[:, t], so the last entry is the
-        shortest way back, and entry 0 the longest. The model is left as it was: no parameter changes, and no
-        `.grad` of a parameter appears or changes.
+        shortest way back, and entry 0 the longest. The model is left as it was: no parameter changes, no `.grad`
+        of a parameter appears or changes, and its mode (training or eval) stays.
     """
     raise NotImplementedError("gradient_norms_through_time: not started")
 
@@ -390,7 +390,8 @@ def train_classifier(model, sequences, labels, epochs=6, seed=0):
     sentences to learn from, in under 20 seconds on one CPU thread). Counting words gets 0.5 of them right.
 
     Args:
-        model: a SequenceClassifier; it is trained from the state that it is in
+        model: a SequenceClassifier, or another module with the same forward; it is trained from the state that
+            it is in
         sequences: a list of N lists of ids, none of them empty
         labels: (N,) int64 in 0..num_classes - 1, a NumPy array; N need not be a multiple of your batch size
         epochs: how often to go through all sentences, int; you may choose another default
@@ -553,9 +554,11 @@ def train_forecaster(train, window, epochs=20, seed=0):
 
     Scale with the mean and the standard deviation (divided by L) of `train`, window the scaled series, and
     minimise the mean squared error in mini-batches: all windows in each epoch, in a new random order, and the
-    gradients cleared before each backward pass. With your default number of
-    epochs and a window of 24, on 800 values of autograder.data.waves, its mean absolute error on the 200 values
-    after these must be at most 0.75 times that of the naive forecast, in under 20 seconds on one CPU thread.
+    gradients cleared before each backward pass.
+
+    With your default number of epochs and a window of 24, on 800 values of autograder.data.waves, its mean
+    absolute error on the 200 values after these must be at most 0.75 times that of the naive forecast, in
+    under 20 seconds on one CPU thread.
 
     Args:
         train: the training series, (L,) float64, a NumPy array of any level and scale

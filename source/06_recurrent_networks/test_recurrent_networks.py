@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from autograder import expect, probe
-from autograder.data import sentiment, waves
+from autograder.data import waves
 
 # ------------------------------------------------------------------------------------------------------------
 # 6.1  A recurrent network, forward
@@ -373,24 +373,41 @@ def classes_after_training(student, sequences, labels, unseen, size):
 
 
 @pytest.mark.task("sequence_classifier", weight=5)
-def test_a_trained_network_reads_negated_opinions(student):
-    """Who says it, and what the 'not' stands before: nine of ten unseen sentences should be understood."""
-    texts, labels, _ = sentiment(2000, seed=(0, 1))
-    unseen, truth, _ = sentiment(300, seed=(0, 2))
-    ids = {}
-    rows = [
-        [ids.setdefault(word, len(ids) + 2) for word in text.lower().replace(",", "").rstrip(".").split()]
-        for text in texts + unseen
-    ]
+def test_a_trained_network_reads_negated_opinions(student, rng):
+    """'Good' and 'not good' share a word: only who reads in order can tell them apart."""
+    words = {
+        "good": 2,
+        "great": 3,
+        "funny": 4,
+        "bad": 5,
+        "dull": 6,
+        "awful": 7,
+        "not": 8,
+        "film": 9,
+        "plot": 10,
+    }
+    rows, labels = [], []
+    for _ in range(1300):
+        parts = []
+        for thing in rng.permutation(["film", "plot"]):
+            is_good, is_negated = rng.integers(2, size=2)
+            word = rng.choice(["good", "great", "funny"] if is_good else ["bad", "dull", "awful"])
+            parts += [thing, *["not"] * is_negated, word]
+            if thing == "film":
+                label = int(is_good != is_negated)
+        rows.append([words[word] for word in parts])
+        labels.append(label)
 
-    losses, predicted = classes_after_training(student, rows[:2000], labels, rows[2000:], len(ids) + 2)
+    losses, predicted = classes_after_training(student, rows[:1200], np.array(labels[:1200]), rows[1200:], 11)
 
     expect.is_true(
         len(losses) > 0 and losses[-1] < losses[0],
         "train_classifier: the loss of the last epoch is not below that of the first.",
     )
     expect.dtype(predicted, np.int64, "predict_classes")
-    expect.accuracy(predicted, truth, 0.9, "train_classifier on sentiment")
+    expect.accuracy(
+        predicted, np.array(labels[1200:]), 0.85, "train_classifier: is it the film that is good?"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -441,7 +458,7 @@ def test_a_forecast_is_compared_with_doing_nothing(student):
 @pytest.mark.task("forecasting", weight=3)
 def test_a_trained_forecaster_beats_the_naive_forecast(student):
     """In the units of the series, with everything learned from its past alone."""
-    series = 40 + 5 * waves(600, seed=3)
+    series = 40 + 5 * waves(500, seed=3)
 
     report = student.backtest(series, 100, 24, seed=1)
 
