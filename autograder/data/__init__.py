@@ -2,6 +2,9 @@
 
     digits(split, seed)    real: scikit-learn's handwritten digits, 8x8, one channel
     shapes10(n, seed)      drawn: ten kinds of coloured shapes, 32x32, three channels, as many as you ask for
+    sentiment(n, seed)     drawn: sentences about films whose label hangs on the order of the words
+    waves(n, seed)         drawn: a series of numbers that can be forecast, but not perfectly
+    sunspots(), co2()      real: two series that statsmodels carries
 
 Nothing is downloaded, and importing this package needs NumPy alone.
 """
@@ -9,6 +12,8 @@ Nothing is downloaded, and importing this package needs NumPy alone.
 from __future__ import annotations
 
 from autograder.data.digits import digits
+from autograder.data.sentiment import sentiment
+from autograder.data.series import co2, sunspots, waves
 from autograder.data.shapes import SHAPES10, shapes10
 
-__all__ = ["SHAPES10", "digits", "shapes10"]
+__all__ = ["SHAPES10", "co2", "digits", "sentiment", "shapes10", "sunspots", "waves"]
