@@ -45,9 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path) -> None:
-    """Keep a topic's tests to one thread, faster for small arrays; it must precede `import numpy`."""
+    """Keep a topic's tests to one thread, faster for small arrays, and Keras to torch; it precedes their imports."""
     if (file_path.parent / "topic.toml").is_file():
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("KERAS_BACKEND", "torch")
 
 
 @pytest.hookimpl(tryfirst=True)
