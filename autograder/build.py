@@ -176,7 +176,7 @@ def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
         f"# Made by `make build` from assignments/{topic.id}/; a change belongs there.",
         f"title = {_toml(topic.title)}",
         f"module = {_toml(topic.module)}",
-        f"imports = {_toml(topic.imports)}",
+        f"imports = {_toml((*topic.imports, *topic.extras))}",
     ]
     for task in topic.tasks:
         lines += [
@@ -189,6 +189,8 @@ def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
             f"seconds = {_toml(task.seconds)}",
             f"public_points = {_toml(round(task.points * public_share(tests, task.id), 4))}",
         ]
+        if task.extra:
+            lines.append(f"extra = {_toml(task.extra)}")
     return "\n".join(lines) + "\n"
 
 
