@@ -164,6 +164,8 @@ def _become_worker(
                 os._exit(0)
             harden.mount_scratch(scratch, config["scratch_mb"])
             harden.mount_scratch("/proc", 1)
+            os.mkdir("/proc/self")
+            os.symlink("/worker", "/proc/self/exe")  # TensorFlow ends a process that cannot tell its program
         connection, write_end = _keep_only(connection, write_end)
         os.environ.clear()
         os.environ.update(_SETTINGS, HOME=scratch, TMPDIR=scratch, PATH="")
@@ -200,8 +202,11 @@ def _harden(config: dict[str, Any], scratch: str, program: bytes, uid: int) -> N
     if config["isolation"] == "B":
         harden.die_with_parent()
     harden.limit_resources(cpu_seconds=cpu, memory_mb=memory, scratch_mb=config["scratch_mb"], tasks=tasks)
+    own = (
+        ["/proc/self/cmdline"] if config["isolation"] == "B" else []
+    )  # TensorFlow ends a process without one
     harden.restrict_files(
-        [*config["readable"], "/dev/null", "/dev/urandom"], [scratch, "/dev/null"], config["listable"]
+        [*config["readable"], "/dev/null", "/dev/urandom", *own], [scratch, "/dev/null"], config["listable"]
     )
     harden.hide_from_siblings()
     harden.drop_capabilities(but_search=bool(uid) and config["may_search"])
