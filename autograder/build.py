@@ -176,7 +176,7 @@ def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
         f"# Made by `make build` from assignments/{topic.id}/; a change belongs there.",
         f"title = {_toml(topic.title)}",
         f"module = {_toml(topic.module)}",
-        f"imports = {_toml((*topic.imports, *topic.extras))}",
+        f"imports = {_toml(topic.imports)}",
     ]
     for task in topic.tasks:
         lines += [

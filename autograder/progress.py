@@ -114,6 +114,8 @@ def _warnings(path: Path, topic: dict[str, Any]) -> tuple[str, ...]:
     allowed = topic.get("imports")
     if not isinstance(allowed, list) or not path.is_file():
         return ()
+    extras = (str(task["extra"]) for task in topic.get("tasks", {}).values() if "extra" in task)
+    allowed = list(dict.fromkeys([*allowed, *extras]))
     source = path.read_text(encoding="utf-8", errors="replace")
     packages = ", ".join(["the standard library", *map(str, allowed)])
     return tuple(
