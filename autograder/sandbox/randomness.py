@@ -111,8 +111,9 @@ def torch_state_lies_ahead(torch: Any, now: bytes, then: bytes) -> bool:
     )
     if not all(np.all(np.abs(sample) < _NORMALS) for sample in samples):
         return False
-    reseeded = torch.Generator().manual_seed(claimed.initial_seed())
-    for generator in (torch_generator(torch, now), reseeded):
+    here, seed = torch_generator(torch, now), claimed.initial_seed()
+    reseeded = torch.Generator().manual_seed(seed)
+    for generator in (here, reseeded) if seed == here.initial_seed() else (reseeded,):  # draws keep the seed
         for _ in range(_FARTHEST):
             if generator.get_state().numpy().tobytes()[_TORCH_KEY] == then[_TORCH_KEY]:
                 return True
