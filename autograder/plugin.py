@@ -102,7 +102,7 @@ def ambient_seed(item: pytest.Item) -> int:
 
 
 def _seed_everything(item: pytest.Item) -> None:
-    """Set the global generators, so that a test draws the same whatever ran before it."""
+    """Set the global generators and gradients on, so that a test sees the same whatever ran before it."""
     if not task_of(item):
         return
     seed = ambient_seed(item)
@@ -112,3 +112,4 @@ def _seed_everything(item: pytest.Item) -> None:
         loaded["numpy"].random.seed(seed)
     if loaded["torch"]:
         loaded["torch"].manual_seed(seed)
+        loaded["torch"].set_grad_enabled(True)

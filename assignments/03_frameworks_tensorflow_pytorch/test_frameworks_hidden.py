@@ -217,7 +217,7 @@ def first_values(student, seeds):
     found = []
     for seed in seeds:
         torch.manual_seed(seed)
-        found.append(torch.cat([p.detach().flatten() for p in student.SimpleNet().parameters()]))
+        found.append({name: p.detach() for name, p in student.SimpleNet().named_parameters()})
     return found
 
 
@@ -227,42 +227,15 @@ def test_first_values_are_pytorchs_and_follow_its_seed(student):
     once, again, other = first_values(student, [5, 5, 6])
 
     expect.equal(once, again, "SimpleNet: first values under the same seed")
-    expect.is_true(not torch.equal(once, other), "SimpleNet: first values do not follow torch.manual_seed.")
-    start = 0
-    for name, count, inputs in (("fc1.weight", 784 * 128, 784), ("fc1.bias", 128, 784),
-                                ("fc2.weight", 1280, 128), ("fc2.bias", 10, 128)):  # fmt: skip
-        values, start = once[start : start + count], start + count
-        bound = 1 / math.sqrt(inputs)
-        expect.between(float(values.abs().max()), 0.5 * bound, 1.0001 * bound, f"{name}: largest first value")
-        if count > 1000:
+    expect.is_true(
+        not torch.equal(once["fc1.weight"], other["fc1.weight"]),
+        "SimpleNet: first values do not follow torch.manual_seed.",
+    )
+    for name, inputs in (("fc1.weight", 784), ("fc1.bias", 784), ("fc2.weight", 128), ("fc2.bias", 128)):
+        values, bound = once[name], 1 / math.sqrt(inputs)
+        expect.between(float(values.abs().max()), 0.1 * bound, 1.0001 * bound, f"{name}: largest first value")
+        if values.numel() > 1000:
             expect.between(float(values.std()), 0.53 * bound, 0.62 * bound, f"{name}: spread of first values")
-
-
-@probe
-def of_one_and_of_many(student, x, state):
-    model = student.SimpleNet()
-    model.load_state_dict(state)
-    model.eval()
-    before = x.clone()
-    with torch.no_grad():
-        return model(x), [model(row[None]) for row in x], torch.equal(x, before)
-
-
-@pytest.mark.task("simple_net")
-def test_a_sample_is_judged_by_itself(student, rng):
-    """A row alone scores as it does among others, under weights from another SimpleNet's file."""
-    x = _float32(rng, 4, 784)
-    state = {"fc1.weight": _float32(rng, 128, 784) / 28, "fc1.bias": _float32(rng, 128),
-             "fc2.weight": _float32(rng, 10, 128), "fc2.bias": 5 * _float32(rng, 10)}  # fmt: skip
-
-    together, alone, is_unchanged = of_one_and_of_many(student, x, state)
-
-    hidden = (x @ state["fc1.weight"].T + state["fc1.bias"]).clamp(min=0)
-    want = hidden @ state["fc2.weight"].T + state["fc2.bias"]
-    expect.close(together, want, "SimpleNet()(x)", rtol=1e-4, atol=1e-4)
-    for row, score in zip(alone, want, strict=True):
-        expect.close(row, score[None], "SimpleNet of a single sample", rtol=1e-4, atol=1e-4)
-    expect.is_true(is_unchanged, "SimpleNet: it changed its input.")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -675,8 +648,9 @@ def test_digits_are_learned(student, seed):
     expect.between(losses[-1], *LAST_LOSS, "train_epoch: loss of the last epoch")
 
 
-#: mean - 4 sd of the reference under 20 seeds, and mean -+ 5 sd of its losses (measured by the loop above)
-FLOOR, FIRST_LOSS, LAST_LOSS = 0.9, (0.5, 2.3), (0.0, 0.3)
+#: the reference under 20 seeds: accuracy 0.9656 (sd 0.0072), first loss 2.055 (0.029), last loss 0.145 (0.008);
+#: the floor is the mean - 4 sd, the bands are the means -+ 5 sd
+FLOOR, FIRST_LOSS, LAST_LOSS = 0.936, (1.9, 2.21), (0.1, 0.19)
 
 
 # ------------------------------------------------------------------------------------------------------------
