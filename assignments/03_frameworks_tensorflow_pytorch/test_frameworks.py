@@ -172,7 +172,7 @@ def one_step_from_zero(student):
     return loss, accuracy, model.weight.detach(), model.bias.detach()
 
 
-@pytest.mark.task("training_loop")
+@pytest.mark.task("training_loop", weight=2)
 def test_one_step_on_paper(student):
     """Scores of zero are a chance of 1/2 each: the loss is log 2, and the gradient x * (1/2 - 1) for the label."""
     loss, accuracy, weight, bias = one_step_from_zero(student)
