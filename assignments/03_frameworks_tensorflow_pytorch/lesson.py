@@ -101,7 +101,7 @@ check("tensors")
 # %%
 with attempt():
     order = np.argsort(labels[:400], kind="stable")
-    x = torch.from_numpy(x_train[:400][order])
+    x = torch.from_numpy(images[:400].reshape(400, 64)[order])
     distances = frameworks.pairwise_sq_dist(x, x)
     counts = (20, 40, 80, 160, 320)
     tensor_ms, loop_ms = [], []
@@ -124,6 +124,8 @@ with attempt():
     right.loglog(counts, loop_ms, "o-", color=GREY, label="two loops (estimated from 100 pairs)")
     right.loglog(counts, tensor_ms, "o-", color=BLUE, label="one tensor expression")
     right.set(title="All pairs of N images", xlabel="N", ylabel="milliseconds")
+    right.minorticks_off()
+    right.set_xticks(counts, counts)
     right.legend()
     plt.show()
 
@@ -296,7 +298,7 @@ with attempt():
         right.plot(epochs, history[:, 2], "o-", color=colour, markersize=3)
     left.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy", yscale="log")
     right.set(title="Accuracy on unseen digits", xlabel="epoch", ylabel="share right", ylim=(0, 1.02))
-    left.legend()
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     plt.show()
 
 # %% [markdown]
