@@ -225,8 +225,9 @@ class DataLoader:
         collate_fn: makes a batch of a list of samples; None stands for (x, y), the samples' tensors stacked
             along a new first axis: x (B, ...) and y (B,), with their dtypes kept
 
-    Each `for batch in loader` is one epoch: it starts anew, also where the last one was broken off, and asks
-    the dataset once for each sample that it gives. len(loader) is the number of batches of an epoch.
+    Each `for batch in loader` is one epoch: it starts anew, also where the last one was broken off or
+    is still under way, and asks the dataset once for each sample that it gives. len(loader) is the number of
+    batches of an epoch.
     """
 
     def __init__(
