@@ -238,6 +238,33 @@ def test_first_values_are_pytorchs_and_follow_its_seed(student):
             expect.between(float(values.std()), 0.53 * bound, 0.62 * bound, f"{name}: spread of first values")
 
 
+@probe
+def of_one_and_of_many(student, x, state):
+    model = student.SimpleNet()
+    model.load_state_dict(state)
+    model.eval()
+    before = x.clone()
+    with torch.no_grad():
+        return model(x), [model(row[None]) for row in x], torch.equal(x, before)
+
+
+@pytest.mark.task("simple_net")
+def test_a_sample_is_judged_by_itself(student, rng):
+    """A row alone scores as it does among others, under weights from another SimpleNet's file."""
+    x = _float32(rng, 4, 784)
+    state = {"fc1.weight": _float32(rng, 128, 784) / 28, "fc1.bias": _float32(rng, 128),
+             "fc2.weight": _float32(rng, 10, 128), "fc2.bias": 5 * _float32(rng, 10)}  # fmt: skip
+
+    together, alone, is_unchanged = of_one_and_of_many(student, x, state)
+
+    hidden = (x @ state["fc1.weight"].T + state["fc1.bias"]).clamp(min=0)
+    want = hidden @ state["fc2.weight"].T + state["fc2.bias"]
+    expect.close(together, want, "SimpleNet()(x)", rtol=1e-4, atol=1e-4)
+    for row, score in zip(alone, want, strict=True):
+        expect.close(row, score[None], "SimpleNet of a single sample", rtol=1e-4, atol=1e-4)
+    expect.is_true(is_unchanged, "SimpleNet: it changed its input.")
+
+
 # ------------------------------------------------------------------------------------------------------------
 # 3.3  From NumPy to PyTorch and back
 # ------------------------------------------------------------------------------------------------------------
