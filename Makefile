@@ -6,10 +6,10 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test attacks lint build release demo new verify verify-full clean
+.PHONY: help setup bench test test-tensorflow attacks lint build release demo new verify verify-full clean
 
 help:  ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 $(VENV)/.ready: pyproject.toml
 	@echo "Installing into $(VENV) (a minute or two, once) ..."
@@ -25,6 +25,15 @@ lint: setup  ## ruff and mypy
 
 test: lint  ## ruff, mypy and pytest
 	$(BIN)/pytest -n auto --dist worksteal
+
+$(VENV)-tensorflow/.ready: pyproject.toml
+	@echo "Installing TensorFlow into $(VENV)-tensorflow (two minutes, once) ..."
+	$(PYTHON) -m venv $(VENV)-tensorflow
+	$(VENV)-tensorflow/bin/pip install --quiet --editable '.[torch,teacher,tensorflow]'
+	@touch $@
+
+test-tensorflow: $(VENV)-tensorflow/.ready  ## what is graded only with the extra tensorflow, in a venv of its own
+	$(VENV)-tensorflow/bin/pytest tests/test_tensorflow.py
 
 attacks: setup  ## the corpus of hostile submissions against the wall (some minutes)
 	$(BIN)/pytest tests/attacks -m attacks
@@ -51,4 +60,4 @@ new: setup  ## make new topic=12_dropout
 	$(BIN)/autograder new $(topic)
 
 clean:  ## remove what the verbs made
-	rm -rf $(VENV) demo build .autograder .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-tensorflow demo build .autograder .pytest_cache .mypy_cache .ruff_cache *.egg-info
