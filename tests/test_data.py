@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autograder.data import SHAPES10, digits, shapes10, shapes10_boxes, shapes7_weights
+from autograder.data import SHAPES10, digits, shapes7_weights, shapes10, shapes10_boxes
 from autograder.data.weights import SHAPES7, read_safetensors, write_safetensors
 
 

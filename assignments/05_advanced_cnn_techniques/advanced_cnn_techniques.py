@@ -402,13 +402,15 @@ def freeze_backbone(model, head="head"):
         the model
     """
     ### BEGIN SOLUTION
+    kept = model.get_submodule(head)
+    of_head = set(kept.modules())
     for parameter in model.parameters():
         parameter.requires_grad = False
-    for module in model.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-            module.training = False
-    for parameter in model.get_submodule(head).parameters():
+    for parameter in kept.parameters():
         parameter.requires_grad = True
+    for module in model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) and module not in of_head:
+            module.eval()
     return model
     ### END SOLUTION
 
@@ -490,9 +492,9 @@ def compare_transfer(state, x, y, num_classes=3, epochs=40, seed=0):
       learning rate than the head.
 
     No augmentation. With your default number of epochs, given ten images each of three new and noisy classes, the
-    linear probe must be right on 0.90 of unseen images and beat the one from scratch by 0.10, fine-tuning must reach
-    0.85 (means over three such draws), and each way must get 0.85 of its training images right. A call must take less
-    than 15 seconds on one CPU thread.
+    linear probe must be right on 0.90 of unseen images and fine-tuning on 0.85, the linear probe must beat the one from
+    scratch by 0.03 (means over three such draws; a gain of 0.2 is usual), and each way must get 0.85 of its training
+    images right. A call must take less than 15 seconds on one CPU thread.
 
     Args:
         state: weights of a trained ShapeNet, as its state_dict() gives them: name -> tensor. Its head may have been
@@ -519,14 +521,16 @@ def compare_transfer(state, x, y, num_classes=3, epochs=40, seed=0):
         if way != "scratch":
             net.load_state_dict(state)
         replace_head(net, num_classes).train()
-        if way == "linear_probe":
+        inputs, forward = images, net
+        if way == "linear_probe":  # nothing in front of the head changes: compute it once
             freeze_backbone(net)
+            inputs, forward = net.backbone(images).mean(dim=(2, 3)), net.head
         optimizer = torch.optim.Adam(param_groups(net, 0.01, lr_backbone))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(epochs, 1))
         for _ in range(epochs):
             for batch in torch.randperm(len(images)).split(10):
                 optimizer.zero_grad()
-                F.cross_entropy(net(images[batch]), labels[batch]).backward()
+                F.cross_entropy(forward(inputs[batch]), labels[batch]).backward()
                 optimizer.step()
             schedule.step()
         nets[way] = net.eval()
@@ -805,8 +809,8 @@ def grad_cam(model, layer, x, class_idx):
 
     where A is what the layer gives for the image (its feature maps), and score the model's raw output for the class.
 
-    The model computes in eval mode. Afterwards all is as it was: the mode of each module, the hooks, `grad` and
-    requires_grad of each parameter, and x. It also works where all parameters are frozen, where the caller is in
+    The model computes in eval mode. Afterwards all is as it was, also if its forward raises an error: the mode of each
+    module, the hooks, `grad` and requires_grad of each parameter, and x. It also works where all parameters are frozen, where the caller is in
     torch.no_grad(), and where the layer is followed by one that works in place, such as nn.ReLU(inplace=True).
 
     Args:

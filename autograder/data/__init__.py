@@ -14,4 +14,4 @@ from autograder.data.digits import digits
 from autograder.data.shapes import SHAPES10, shapes10, shapes10_boxes
 from autograder.data.weights import shapes7_weights
 
-__all__ = ["SHAPES10", "digits", "shapes10", "shapes10_boxes", "shapes7_weights"]
+__all__ = ["SHAPES10", "digits", "shapes7_weights", "shapes10", "shapes10_boxes"]
