@@ -912,10 +912,10 @@ def test_each_learning_parameter_stands_in_one_group(student, frozen, head):
 # 5.5  Transfer learning, compared
 # ------------------------------------------------------------------------------------------------------------
 
-# Over 30 draws of 30 images with noise 0.2 the reference reaches (mean, standard deviation of one draw):
-#     linear_probe 0.950 (0.021), fine_tune 0.945 (0.026), scratch 0.733 (0.077); on its training images 0.98 to 1.00.
+# Over 14 draws of 30 images with noise 0.25 the reference reaches (mean, standard deviation of one draw):
+#     linear_probe 0.940 (0.016), fine_tune 0.935 (0.028), scratch 0.632 (0.094); on the training images 0.97 to 1.00.
 # The floors are for means of three draws and lie four standard deviations of such a mean below it.
-PROBE_FLOOR, GAIN_FLOOR, TUNE_FLOOR, FIT_FLOOR = 0.90, 0.03, 0.85, 0.85
+PROBE_FLOOR, GAIN_FLOOR, TUNE_FLOOR, FIT_FLOOR = 0.90, 0.08, 0.85, 0.85
 
 
 def _given_state():
@@ -924,7 +924,7 @@ def _given_state():
 
 def _held_out(n, seed):
     """n images of each of the three classes that the given weights have never seen, sorted by class."""
-    images, labels = shapes10(10 * n, seed, noise=0.2)
+    images, labels = shapes10(10 * n, seed, noise=0.25)
     chosen = np.concatenate([np.flatnonzero(labels == label) for label in (7, 8, 9)])
     return images[chosen], labels[chosen] - 7
 
