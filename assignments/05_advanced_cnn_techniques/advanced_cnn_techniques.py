@@ -649,7 +649,7 @@ def make_anchors(shape, stride, scales, ratios):
     ### BEGIN SOLUTION
     rows, columns = shape
     scale, root = (np.array(values, dtype=np.float64) for values in (scales, np.sqrt(ratios)))
-    sizes = np.stack([scale[:, None] / root, scale[:, None] * root], axis=-1).reshape(-1, 2)  # (S * R, 2): w, h
+    sizes = np.stack([scale[:, None] / root, scale[:, None] * root], axis=-1).reshape(-1, 2)  # w, h
     y, x = np.meshgrid((np.arange(rows) + 0.5) * stride, (np.arange(columns) + 0.5) * stride, indexing="ij")
     centres = np.stack([x, y], axis=-1).reshape(-1, 1, 2)  # (rows * columns, 1, 2)
     return np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=2).reshape(-1, 4)
@@ -810,8 +810,9 @@ def grad_cam(model, layer, x, class_idx):
     where A is what the layer gives for the image (its feature maps), and score the model's raw output for the class.
 
     The model computes in eval mode. Afterwards all is as it was, also if its forward raises an error: the mode of each
-    module, the hooks, `grad` and requires_grad of each parameter, and x. It also works where all parameters are frozen, where the caller is in
-    torch.no_grad(), and where the layer is followed by one that works in place, such as nn.ReLU(inplace=True).
+    module, the hooks, `grad` and requires_grad of each parameter, and x. It also works where all parameters are frozen,
+    where the caller is in torch.no_grad(), and where the layer is followed by one that works in place, such as
+    nn.ReLU(inplace=True).
 
     Args:
         model: an nn.Module that gives scores (N, num_classes)

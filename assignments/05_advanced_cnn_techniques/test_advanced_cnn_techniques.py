@@ -51,7 +51,9 @@ def test_a_crop_moves_the_image_and_fills_with_zeros(student, rng):
     images = student.random_crop(x, 1, rng)
 
     expect.shape(images, (300, 1, 3, 4), "random_crop")
-    expect.close(images.sum(axis=(1, 2, 3)), np.ones(300), "random_crop: sum of each image of one bright pixel")
+    expect.close(
+        images.sum(axis=(1, 2, 3)), np.ones(300), "random_crop: sum of each image of one bright pixel"
+    )
     places = len({tuple(place) for place in np.argwhere(images)[:, 2:].tolist()})
     expect.equal(places, 9, "random_crop with a pad of 1: places where a pixel can come to lie")
 
@@ -114,7 +116,9 @@ def test_validation_batches_are_as_they_were(student):
 def test_a_mirrored_shape_has_its_name_but_not_a_turned_one(student):
     """Go through the classes one by one: is there one whose image would now show another class?"""
     expect.equal(student.keeps_label("shapes10", "hflip"), True, 'keeps_label("shapes10", "hflip")')
-    expect.equal(student.keeps_label("shapes10", "quarter_turn"), False, 'keeps_label("shapes10", "quarter_turn")')
+    expect.equal(
+        student.keeps_label("shapes10", "quarter_turn"), False, 'keeps_label("shapes10", "quarter_turn")'
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -240,7 +244,9 @@ def test_only_the_head_goes_on_learning(student):
     """Parameters are one thing; batch norm's running statistics move without any gradient."""
     learning, norms, training, returned = after_freezing(student)
 
-    expect.equal(learning, ["head.bias", "head.weight"], "freeze_backbone: parameters that require a gradient")
+    expect.equal(
+        learning, ["head.bias", "head.weight"], "freeze_backbone: parameters that require a gradient"
+    )
     expect.equal(norms, [False, False, False], "freeze_backbone: training of the three batch norms")
     expect.equal(training, True, "freeze_backbone: model.training")
     expect.equal(returned, True, "freeze_backbone: whether it returns the model")
@@ -317,7 +323,9 @@ def three_networks(student, seed):
 @pytest.mark.task("transfer", weight=2)
 def test_there_are_three_networks_for_three_classes(three_networks):
     """The heads are new: the old classes are gone."""
-    expect.equal(sorted(three_networks), ["fine_tune", "linear_probe", "scratch"], "compare_transfer: its keys")
+    expect.equal(
+        sorted(three_networks), ["fine_tune", "linear_probe", "scratch"], "compare_transfer: its keys"
+    )
     for way, (scores, _, training) in three_networks.items():
         expect.shape(scores, (12, 3), f"compare_transfer: scores of {way}")
         expect.equal(training, False, f"compare_transfer: {way}.training")
@@ -420,7 +428,9 @@ def test_what_nobody_found_counts_as_well(student):
     """One perfect detection, but four true boxes: recall ends at a quarter."""
     gts = np.array([[image, 0.0, 0, 10, 10] for image in range(4)])
 
-    expect.close(student.average_precision(np.array([[2.0, 0.9, 0, 0, 10, 10]]), gts), 0.25, "average_precision")
+    expect.close(
+        student.average_precision(np.array([[2.0, 0.9, 0, 0, 10, 10]]), gts), 0.25, "average_precision"
+    )
 
 
 @probe
@@ -439,7 +449,9 @@ def test_a_detector_says_what_and_where(student):
     for (scores, boxes), classes in zip(outputs, (10, 4), strict=True):
         expect.shape(scores, (5, classes), f"TinyDetector({classes}): scores")
         expect.shape(boxes, (5, 4), f"TinyDetector({classes}): boxes")
-        expect.is_true(bool((boxes[:, :2] <= boxes[:, 2:]).all()), "TinyDetector: a box has x1 > x2 or y1 > y2.")
+        expect.is_true(
+            bool((boxes[:, :2] <= boxes[:, 2:]).all()), "TinyDetector: a box has x1 > x2 or y1 > y2."
+        )
 
 
 @probe
@@ -460,7 +472,9 @@ def test_detections_are_labels_probabilities_and_boxes(student):
     expect.dtype(labels, np.int64, "detect: labels")
     expect.shape(found, (30, 4), "detect: boxes")
     expect.shape(scores, (30,), "detect: probabilities")
-    expect.is_true(bool(((scores > 0.1 - 1e-6) & (scores <= 1)).all()), "detect: no softmax over ten classes.")
+    expect.is_true(
+        bool(((scores > 0.1 - 1e-6) & (scores <= 1)).all()), "detect: no softmax over ten classes."
+    )
     expect.equal(training, False, "train_detector: model.training")
 
 

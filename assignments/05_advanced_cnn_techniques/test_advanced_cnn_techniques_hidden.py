@@ -81,11 +81,15 @@ def test_each_image_is_mirrored_on_its_own(student, rng, p):
     expect.shape(images, x.shape, "random_hflip: images")
     flipped = (images == before[..., ::-1]).all(axis=(1, 2, 3))
     same = (images == before).all(axis=(1, 2, 3))
-    expect.is_true(bool((flipped ^ same).all()), "random_hflip: an image is neither the old one nor its mirror image.")
+    expect.is_true(
+        bool((flipped ^ same).all()), "random_hflip: an image is neither the old one nor its mirror image."
+    )
     _share_is(flipped.mean(), p, 500, f"random_hflip(p={p}): share of mirrored images")
     agree = (flipped[1:] == flipped[:-1]).mean()
     _share_is(agree, p * p + (1 - p) ** 2, 250, f"random_hflip(p={p}): share of neighbours treated alike")
-    want = np.where(flipped[:, None], np.c_[3 - boxes[:, 2], boxes[:, 1], 3 - boxes[:, 0], boxes[:, 3]], boxes)
+    want = np.where(
+        flipped[:, None], np.c_[3 - boxes[:, 2], boxes[:, 1], 3 - boxes[:, 0], boxes[:, 3]], boxes
+    )
     expect.close(moved, want, "random_hflip: boxes")
     expect.unchanged(x, before, "random_hflip: x")
     expect.unchanged(boxes, boxes_before, "random_hflip: boxes")
@@ -229,7 +233,8 @@ def test_each_square_is_equally_likely(student, rng):
             want[:, :, top : top + 3, left : left + 3] = 0
             counts.append((images == want).all(axis=(1, 2, 3)).sum())
     expect.is_true(
-        sum(counts) == 2400, "cutout: an image is not the old one with a whole square of zeros in all channels."
+        sum(counts) == 2400,
+        "cutout: an image is not the old one with a whole square of zeros in all channels.",
     )
     for place, count in enumerate(counts):
         _share_is(count / 2400, 1 / 12, 2400, f"cutout: share of squares at {divmod(place, 4)}")
@@ -338,7 +343,13 @@ def two_epochs(student, x, y, training):
     passes = []
     for _ in range(2):
         got = list(student.batches(x, y, 8, rng, augment, training))
-        passes.append((np.concatenate([g[0] for g in got]), np.concatenate([g[1] for g in got]), [len(g[1]) for g in got]))
+        passes.append(
+            (
+                np.concatenate([g[0] for g in got]),
+                np.concatenate([g[1] for g in got]),
+                [len(g[1]) for g in got],
+            )
+        )
     plain = list(student.batches(x, y, 8, np.random.default_rng(3)))
     return passes, sizes, all(given), rng.bit_generator.state == start, np.concatenate([g[0] for g in plain])
 
@@ -359,7 +370,9 @@ def test_training_batches_hold_each_image_once(student, rng):
     expect.is_true(not np.array_equal(passes[0][1], passes[1][1]), "batches: two passes have the same order.")
     expect.equal(sizes, [8, 8, 8, 3] * 2, "batches: sizes of what augment received")
     expect.equal(given, True, "batches: whether augment received the generator itself")
-    expect.close(np.sort(plain.ravel()), np.arange(27.0), "batches without augment: the images of a pass, sorted")
+    expect.close(
+        np.sort(plain.ravel()), np.arange(27.0), "batches without augment: the images of a pass, sorted"
+    )
 
 
 @pytest.mark.task("augmentation", weight=2)
@@ -380,7 +393,12 @@ def test_validation_is_never_augmented(student, rng):
 @pytest.mark.task("augmentation", weight=2)
 def test_a_change_must_not_make_a_six_a_nine(student):
     """Go through all classes of the data set: a single one that is broken forbids the change."""
-    breaking = [("digits", "hflip"), ("digits", "half_turn"), ("digits", "quarter_turn"), ("shapes10", "quarter_turn")]
+    breaking = [
+        ("digits", "hflip"),
+        ("digits", "half_turn"),
+        ("digits", "quarter_turn"),
+        ("shapes10", "quarter_turn"),
+    ]
     for dataset in ("digits", "shapes10"):
         for change in ("hflip", "half_turn", "quarter_turn", "shift", "brighter"):
             got = student.keeps_label(dataset, change)
@@ -489,7 +507,9 @@ def test_a_new_layer_starts_like_pytorchs(student):
     """Ones and zeros, a momentum of 0.1, an eps of 1e-5, training mode; train() and eval() return the layer."""
     bn, x = student.BatchNorm(3), np.array([[1.0, 2, 1e-3], [3, 2, 2e-3]])
     for name, value in (("gamma", 1.0), ("beta", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
-        expect.close(getattr(bn, name), np.full(3, value), f"BatchNorm.{name} of a new layer", dtype=np.float64)
+        expect.close(
+            getattr(bn, name), np.full(3, value), f"BatchNorm.{name} of a new layer", dtype=np.float64
+        )
     expect.equal(bn.training, True, "BatchNorm.training of a new layer")
 
     out, _ = bn.forward(x)
@@ -571,7 +591,9 @@ def test_what_has_no_meaning_is_refused(student, rng):
     expect.close(bn.running_mean, np.zeros(2), "BatchNorm.running_mean after an error")
     expect.close(bn.running_var, np.ones(2), "BatchNorm.running_var after an error")
     out, _ = bn.eval().forward(np.array([[1.0, 2]]))
-    expect.close(out, np.array([[1.0, 2]]) / np.sqrt(1 + 1e-5), "BatchNorm.forward of one example in eval mode")
+    expect.close(
+        out, np.array([[1.0, 2]]) / np.sqrt(1 + 1e-5), "BatchNorm.forward of one example in eval mode"
+    )
 
 
 @pytest.mark.task("batch_norm")
@@ -579,7 +601,7 @@ def test_views_are_normalised_as_well(student, rng):
     """A transposed array has its numbers elsewhere in memory, and the same channels."""
     x = rng.normal(size=(2, 5, 3, 4)).transpose(2, 1, 3, 0)  # (3, 5, 4, 2)
 
-    out, cache = student.BatchNorm(5).forward(x)
+    out, _ = student.BatchNorm(5).forward(x)
 
     want = nn.BatchNorm2d(5).double()(torch.from_numpy(x.copy())).detach().numpy()
     expect.close(out, want, "BatchNorm.forward of a view")
@@ -590,7 +612,9 @@ def test_batch_norm_is_written_with_numpy(student, rng):
     """NumPy alone, as the first lines of the module say."""
     for shape in ((4, 3), (4, 3, 2, 5)):
         called = calls_of_torch(student, "BatchNorm", [3], rng.normal(size=shape))
-        expect.is_true(not called, f"BatchNorm: write it with NumPy alone. It called torch: {', '.join(called)}.")
+        expect.is_true(
+            not called, f"BatchNorm: write it with NumPy alone. It called torch: {', '.join(called)}."
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -613,9 +637,13 @@ def test_p_is_the_probability_to_be_dropped(student, rng, p):
     expect.close(out[~dropped], before[~dropped] / (1 - p), f"Dropout({p}): entries that stay")
     _share_is(dropped.mean(), p, x.size, f"Dropout({p}): share of zeros")
     for axis in range(4):
-        ahead, behind = (np.take(dropped, range(*ends), axis) for ends in ((1, x.shape[axis]), (0, x.shape[axis] - 1)))
+        ahead, behind = (
+            np.take(dropped, range(*ends), axis) for ends in ((1, x.shape[axis]), (0, x.shape[axis] - 1))
+        )
         agree = (ahead == behind).mean()
-        _share_is(agree, p * p + (1 - p) ** 2, ahead.size / 3, f"Dropout({p}): share of neighbours treated alike")
+        _share_is(
+            agree, p * p + (1 - p) ** 2, ahead.size / 3, f"Dropout({p}): share of neighbours treated alike"
+        )
     expect.unchanged(x, before, "Dropout.forward: x")
 
 
@@ -701,7 +729,8 @@ def test_dropout_draws_from_its_generator_only(student):
     expect.is_true(quiet, "Dropout: it touches NumPy's global random state.")
     for first, second in ((0, 1), (0, 2), (1, 2)):
         expect.is_true(
-            not np.array_equal(fresh[first], fresh[second]), "Dropout without rng: two new layers drop the same entries."
+            not np.array_equal(fresh[first], fresh[second]),
+            "Dropout without rng: two new layers drop the same entries.",
         )
     _share_is((fresh[0] == 0).mean(), 0.5, 1200, "Dropout(): share of zeros")
     expect.equal(in_eval, False, "Dropout in eval mode: whether it draws from the generator")
@@ -771,14 +800,18 @@ def test_training_moves_nothing_but_the_head(student, rng, head):
         head, [f"top.{layer}.{kind}" for layer in (0, 1, 3) for kind in ("bias", "weight")]
     )
     expect.equal(learning, of_head, f"freeze_backbone(head={head!r}): parameters that require a gradient")
-    expect.equal(gradients, of_head, f"freeze_backbone(head={head!r}): parameters with a gradient after training")
+    expect.equal(
+        gradients, of_head, f"freeze_backbone(head={head!r}): parameters with a gradient after training"
+    )
     statistics = [f"top.1.{kind}" for kind in ("num_batches_tracked", "running_mean", "running_var")]
     want = sorted(of_head + (statistics if head == "top" else []))
     expect.equal(moved, want, f"freeze_backbone(head={head!r}): what two steps of training changed")
     expect.equal(modes[""], True, "freeze_backbone: model.training")
     expect.equal(modes[head], True, f"freeze_backbone: training of the head {head!r}")
     if head == "top":
-        expect.equal([modes["top.1"], modes["top.2"]], [True, True], "freeze_backbone: training of the head's layers")
+        expect.equal(
+            [modes["top.1"], modes["top.2"]], [True, True], "freeze_backbone: training of the head's layers"
+        )
     for name in ("norm", "flat", "deep.inner.0"):
         expect.equal(modes[name], False, f"freeze_backbone: training of the batch norm {name!r}")
     expect.equal(returned, True, "freeze_backbone: whether it returns the model")
@@ -807,7 +840,11 @@ def test_a_frozen_head_is_thawed(student):
 def replaced_heads(student, x):
     """Replace nested heads of several makes; compare what is around them."""
     found = []
-    for head, bias, dtype in (("body.cls.2", True, "float64"), ("body.cls.2", False, "float32"), ("out", True, "float32")):
+    for head, bias, dtype in (
+        ("body.cls.2", True, "float64"),
+        ("body.cls.2", False, "float32"),
+        ("out", True, "float32"),
+    ):
         torch.manual_seed(3)
         inner = collections.OrderedDict(
             flat=nn.Flatten(), cls=nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.1), nn.Linear(4, 5, bias=bias))
@@ -816,7 +853,7 @@ def replaced_heads(student, x):
         model = nn.Sequential(parts).to(getattr(torch, dtype))
         if head == "body.cls.2":
             model = nn.Sequential(collections.OrderedDict(body=model.body))
-        old = {name: parameter for name, parameter in model.named_parameters()}
+        old = dict(model.named_parameters())
         modules = dict(model.named_modules())
         returned = student.replace_head(model, 9, head)
         new = model.get_submodule(head)
@@ -896,7 +933,14 @@ def test_each_learning_parameter_stands_in_one_group(student, frozen, head):
     """Frozen ones have no place in an optimiser, shared ones only one, and names that begin alike are not the same."""
     rates, sizes, _, _, kind = rates_of_parameters(student, frozen, head)
 
-    names = ["stem.0.weight", "stem.0.bias", "stem.1.weight", "stem.1.bias", "stem.again.weight", "stem.again.bias"]
+    names = [
+        "stem.0.weight",
+        "stem.0.bias",
+        "stem.1.weight",
+        "stem.1.bias",
+        "stem.again.weight",
+        "stem.again.bias",
+    ]
     names += ["head.0.weight", "head.1.weight", "head.1.bias", "header.weight", "header.bias"]
     want = {
         name: [0.3 if name.startswith(head + ".") else 0.02]
@@ -970,7 +1014,9 @@ def test_a_linear_probe_needs_thirty_images(three_comparisons):
     """What was learned on seven shapes also describes three others: only the last layer is missing."""
     share = _mean_accuracy(three_comparisons, "linear_probe", True)
 
-    expect.between(share, PROBE_FLOOR, 1.0, "compare_transfer: linear_probe, share of unseen images that are right")
+    expect.between(
+        share, PROBE_FLOOR, 1.0, "compare_transfer: linear_probe, share of unseen images that are right"
+    )
 
 
 @pytest.mark.task("transfer", weight=2)
@@ -987,7 +1033,9 @@ def test_fine_tuning_forgets_little(three_comparisons):
     """Small steps in the backbone: large ones would destroy on thirty images what many images taught."""
     share = _mean_accuracy(three_comparisons, "fine_tune", True)
 
-    expect.between(share, TUNE_FLOOR, 1.0, "compare_transfer: fine_tune, share of unseen images that are right")
+    expect.between(
+        share, TUNE_FLOOR, 1.0, "compare_transfer: fine_tune, share of unseen images that are right"
+    )
 
 
 @pytest.mark.task("transfer", weight=2)
@@ -1020,7 +1068,8 @@ def test_no_two_networks_share_a_tensor(three_comparisons):
         expect.equal(sorted(nets), ["fine_tune", "linear_probe", "scratch"], "compare_transfer: its keys")
         everywhere = [*places, *(place for net in nets.values() for place in net[5])]
         expect.is_true(
-            len(set(everywhere)) == len(everywhere), "compare_transfer: networks share tensors, or use those of state."
+            len(set(everywhere)) == len(everywhere),
+            "compare_transfer: networks share tensors, or use those of state.",
         )
         for name, given in _given_state().items():
             expect.unchanged(state[name], given, f"compare_transfer: state[{name!r}]")
@@ -1060,7 +1109,9 @@ def watched_comparison(student, state, x, y, num_classes, seeds):
             torch.rand(number)
             given = state if number < 3 else {k: v * 0 + 0.5 for k, v in state.items()}
             nets = student.compare_transfer(given, x, y, num_classes, 2, seed)
-            runs.append({way: {k: v.clone() for k, v in net.state_dict().items()} for way, net in nets.items()})
+            runs.append(
+                {way: {k: v.clone() for k, v in net.state_dict().items()} for way, net in nets.items()}
+            )
             last.clear()
             first.clear()
             if number == 0:
@@ -1095,7 +1146,9 @@ def test_the_seed_decides_all_three(short_comparisons):
     for way in ("scratch", "linear_probe", "fine_tune"):
         expect.equal(shapes[way], (2, 4), f"compare_transfer(num_classes=4): shape of the scores of {way}")
         first, again, other = (run[way]["head.weight"] for run in runs[:3])
-        expect.close(again, first, f"compare_transfer: head of {way} under the same seed", rtol=1e-4, atol=1e-6)
+        expect.close(
+            again, first, f"compare_transfer: head of {way} under the same seed", rtol=1e-4, atol=1e-6
+        )
         expect.is_true(not torch.allclose(other, first), f"compare_transfer: two seeds give the same {way}.")
 
 
@@ -1105,7 +1158,9 @@ def test_scratch_knows_nothing_of_the_given_weights(short_comparisons):
     runs, _, _, _ = short_comparisons
 
     for name, value in runs[0]["scratch"].items():
-        expect.close(runs[3]["scratch"][name], value, f"compare_transfer: {name} of scratch", rtol=1e-3, atol=1e-5)
+        expect.close(
+            runs[3]["scratch"][name], value, f"compare_transfer: {name} of scratch", rtol=1e-3, atol=1e-5
+        )
 
 
 @pytest.mark.task("transfer", weight=2)
@@ -1117,7 +1172,10 @@ def test_the_backbone_learns_more_slowly(short_comparisons):
     if tuned:  # without an optimiser of torch there is nothing to read
         head = min(rate for name, rate in tuned.items() if name.startswith("head."))
         slowest = max((rate for name, rate in tuned.items() if name.startswith("backbone.")), default=0.0)
-        expect.is_true(0 < slowest < head, f"compare_transfer: fine_tune learns its backbone at {slowest}, its head at {head}.")
+        expect.is_true(
+            0 < slowest < head,
+            f"compare_transfer: fine_tune learns its backbone at {slowest}, its head at {head}.",
+        )
     expect.is_true(
         not any(left_over), "compare_transfer: a backward pass began with the gradient of the last one."
     )
@@ -1186,8 +1244,12 @@ def test_only_a_greater_overlap_suppresses(student):
     halves = np.array([[0.0, 0, 2, 1], [0, 0, 1, 1], [5, 5, 6, 6]])
     scores = np.array([0.9, 0.8, 0.7])
 
-    expect.equal(student.nms(halves, scores, 0.5), np.array([0, 1, 2]), "nms with an IoU of 0.5 and a threshold of 0.5")
-    expect.equal(student.nms(halves, scores, 0.49), np.array([0, 2]), "nms with an IoU of 0.5 and a threshold of 0.49")
+    expect.equal(
+        student.nms(halves, scores, 0.5), np.array([0, 1, 2]), "nms with an IoU of 0.5 and a threshold of 0.5"
+    )
+    expect.equal(
+        student.nms(halves, scores, 0.49), np.array([0, 2]), "nms with an IoU of 0.5 and a threshold of 0.49"
+    )
     expect.equal(student.nms(halves, scores), np.array([0, 1, 2]), "nms with its default threshold")
     expect.equal(student.nms(halves, scores, 0.0), np.array([0, 2]), "nms with a threshold of 0")
     twins = np.tile(halves[:1], (2, 1))
@@ -1219,7 +1281,7 @@ def test_classes_far_from_the_origin_stay_apart(student, rng):
     """A trick that moves the classes apart by a fixed distance fails where boxes are large or negative."""
     boxes = np.array([[-5e4, -5e4, 5e4, 5e4], [-5e4, -5e4, 5e4, 4.9e4], [-4.9e4, -5e4, 5e4, 5e4]])
 
-    kept = student.nms(boxes, np.array([0.2, 0.9, 0.5]), 0.5, np.array([7, 1000, 7]))
+    kept = student.nms(boxes, np.array([0.2, 0.9, 0.5]), 0.5, np.array([7, 8, 7]))
 
     expect.equal(kept, np.array([1, 2]), "nms with labels of huge boxes")
 
@@ -1260,7 +1322,11 @@ def test_decoding_undoes_encoding(student, rng):
 @pytest.mark.task("boxes", weight=2)
 @pytest.mark.parametrize(
     ("shape", "stride", "scales", "ratios"),
-    [((3, 4), 8, [4.0, 9.0], [0.5, 1.0, 3.0]), ((2, 1), 5, [3.0], [2.0, 0.25]), ((1, 3), 16, [8, 16, 32], [1])],
+    [
+        ((3, 4), 8, [4.0, 9.0], [0.5, 1.0, 3.0]),
+        ((2, 1), 5, [3.0], [2.0, 0.25]),
+        ((1, 3), 16, [8, 16, 32], [1]),
+    ],
 )
 def test_anchors_come_in_their_order(student, shape, stride, scales, ratios):
     """Rows, columns, scales, ratios, from the slowest to the fastest; the ratio is height over width, at equal area."""
@@ -1331,10 +1397,20 @@ def test_a_box_is_found_once(student):
     twice = np.array([[1.0, 0.9, 0, 0, 10, 10], [1, 0.8, 0, 0, 10, 10], [0, 0.7, 0, 0, 10, 10]])
     second_best = np.array([[0.0, 0.9, 0, 0, 10, 10], [0, 0.8, 1, 0, 11, 10]])
 
-    expect.close(student.average_precision(twice, gts), 1 / 3 + 2 / 9, "average_precision of a box found twice")
-    expect.close(student.average_precision(second_best, gts), 2 / 3, "average_precision where the better box is taken")
+    expect.close(
+        student.average_precision(twice, gts), 1 / 3 + 2 / 9, "average_precision of a box found twice"
+    )
+    expect.close(
+        student.average_precision(second_best, gts), 2 / 3, "average_precision where the better box is taken"
+    )
+    choice = np.array([[0.0, 0.9, 3, 0, 13, 10], [0, 0.8, -3, 0, 7, 10]])
+    expect.close(
+        student.average_precision(choice, gts), 2 / 3, "average_precision where two boxes fit well enough"
+    )
     elsewhere = np.array([[2.0, 0.9, 0, 0, 10, 10]])
-    expect.close(student.average_precision(elsewhere, gts), 0.0, "average_precision of a box in another image")
+    expect.close(
+        student.average_precision(elsewhere, gts), 0.0, "average_precision of a box in another image"
+    )
 
 
 @pytest.mark.task("detector", weight=2)
@@ -1345,19 +1421,33 @@ def test_limits_of_average_precision(student):
     ties = np.array([[0.0, 0.5, 0, 0, 2, 1], [0, 0.5, 5, 5, 6, 6]])
 
     expect.close(student.average_precision(half, gts), 1.0, "average_precision at an IoU of exactly 0.5")
-    expect.close(student.average_precision(half, gts, 0.51), 0.0, "average_precision(iou=0.51) at an IoU of 0.5")
-    expect.close(student.average_precision(ties, gts), 1.0, "average_precision where the hit comes first of two equals")
-    expect.close(student.average_precision(ties[::-1], gts), 0.5, "average_precision where the hit comes second of two")
-    expect.close(student.average_precision(np.zeros((0, 6)), gts), 0.0, "average_precision without detections")
-    expect.close(student.average_precision(half, np.zeros((0, 5))), 0.0, "average_precision without true boxes")
-    expect.close(student.average_precision(np.zeros((0, 6)), np.zeros((0, 5))), 0.0, "average_precision of nothing")
+    expect.close(
+        student.average_precision(half, gts, 0.51), 0.0, "average_precision(iou=0.51) at an IoU of 0.5"
+    )
+    expect.close(
+        student.average_precision(ties, gts), 1.0, "average_precision where the hit comes first of two equals"
+    )
+    expect.close(
+        student.average_precision(ties[::-1], gts), 0.5, "average_precision where the hit comes second of two"
+    )
+    expect.close(
+        student.average_precision(np.zeros((0, 6)), gts), 0.0, "average_precision without detections"
+    )
+    expect.close(
+        student.average_precision(half, np.zeros((0, 5))), 0.0, "average_precision without true boxes"
+    )
+    expect.close(
+        student.average_precision(np.zeros((0, 6)), np.zeros((0, 5))), 0.0, "average_precision of nothing"
+    )
 
 
 @pytest.mark.task("detector")
 def test_precision_is_made_to_fall(student):
     """Precision 1/2 at the first hit, 2/3 at the second: at every recall up to there 2/3 can be had."""
     gts = np.array([[0.0, 0, 0, 4, 4], [1, 0, 0, 4, 4], [2, 0, 0, 4, 4]])
-    dets = np.array([[9.0, 0.9, 0, 0, 4, 4], [0, 0.8, 0, 0, 4, 4], [1, 0.7, 0, 0, 4, 4], [9, 0.6, 0, 0, 4, 4]])
+    dets = np.array(
+        [[9.0, 0.9, 0, 0, 4, 4], [0, 0.8, 0, 0, 4, 4], [1, 0.7, 0, 0, 4, 4], [9, 0.6, 0, 0, 4, 4]]
+    )
 
     expect.close(student.average_precision(dets, gts), 2 / 3 * 2 / 3, "average_precision")
 
@@ -1404,7 +1494,9 @@ def test_unseen_shapes_are_found(trained_detector):
 
     expect.shape(boxes, (400, 4), "detect: boxes")
     expect.finite(boxes, "detect: boxes")
-    overlap = np.mean([_shared(one.tolist(), other.tolist()) for one, other in zip(boxes, truth, strict=True)])
+    overlap = np.mean(
+        [_shared(one.tolist(), other.tolist()) for one, other in zip(boxes, truth, strict=True)]
+    )
     expect.between(overlap, IOU_FLOOR, 1.0, "train_detector: mean IoU on unseen images")
 
 
@@ -1415,7 +1507,11 @@ def test_detections_are_what_the_model_says(trained_detector):
 
     expect.equal(labels, scores.argmax(dim=1).numpy(), "detect: labels")
     expect.close(
-        probabilities, scores.softmax(dim=1).amax(dim=1).numpy(), "detect: probabilities", rtol=1e-4, atol=1e-5
+        probabilities,
+        scores.softmax(dim=1).amax(dim=1).numpy(),
+        "detect: probabilities",
+        rtol=1e-4,
+        atol=1e-5,
     )
     expect.close(boxes, own.numpy(), "detect: boxes", rtol=1e-4, atol=1e-3)
     for value, dtype, name in ((labels, np.int64, "labels"), (probabilities, np.float32, "probabilities"),
@@ -1471,7 +1567,9 @@ def test_detections_do_not_depend_on_mode_or_company(student, rng):
         expect.equal(single[0], scores[2:3].argmax(axis=1), "detect: label of a single image")
         expect.close(single[2], boxes[2:3], "detect: box of a single image", rtol=1e-4, atol=1e-5)
         expect.close(single[1], whole[1][2:3], "detect: probability of a single image", rtol=1e-4, atol=1e-5)
-        expect.equal([mode, inner], [training, training], "detect: modes of the model and its layers afterwards")
+        expect.equal(
+            [mode, inner], [training, training], "detect: modes of the model and its layers afterwards"
+        )
     expect.equal(touched, 0, "detect: batch norms that counted, and gradients that appeared")
     expect.unchanged(x, before, "detect: x")
 
@@ -1480,12 +1578,12 @@ def test_detections_do_not_depend_on_mode_or_company(student, rng):
 def boxes_of_wild_weights(student, x):
     """Boxes of detectors whose weights are far from what training would give."""
     found = []
-    for seed in range(4):
+    for seed in range(8):
         torch.manual_seed(seed)
         model = student.TinyDetector(3).eval()
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.add_(torch.randn_like(parameter) * 0.5)
+                parameter.add_(torch.randn_like(parameter) * (0.2, 0.5, 1.0, 2.0)[seed % 4])
             found.append(model(torch.from_numpy(x))[1])
     return torch.cat(found)
 
@@ -1493,7 +1591,7 @@ def boxes_of_wild_weights(student, x):
 @pytest.mark.task("detector")
 def test_a_box_is_a_box_whatever_the_weights(student, rng):
     """x1 is never beyond x2: compute the corners from something that cannot be wrong."""
-    boxes = boxes_of_wild_weights(student, rng.uniform(size=(40, 3, 32, 32)).astype(np.float32))
+    boxes = boxes_of_wild_weights(student, rng.uniform(size=(20, 3, 32, 32)).astype(np.float32))
 
     expect.shape(boxes, (160, 4), "TinyDetector: boxes")
     wrong = int((boxes[:, :2] > boxes[:, 2:]).any(dim=1).sum())
@@ -1547,7 +1645,9 @@ def test_a_detector_is_trained_with_care(student, seed):
     expect.is_true(
         not any(left_over), "train_detector: a backward pass began with the gradient of the last one."
     )
-    expect.is_true(count > 0 and unmoved == 0, f"train_detector: {unmoved} of {count} parameters never changed.")
+    expect.is_true(
+        count > 0 and unmoved == 0, f"train_detector: {unmoved} of {count} parameters never changed."
+    )
     expect.close(again, first, "train_detector: parameters under the same seed", rtol=1e-4, atol=1e-5)
     expect.is_true(not np.allclose(other, first), "train_detector: two seeds give the same detector.")
     expect.is_true(not np.allclose(longer, first), "train_detector: a second epoch changes nothing.")
@@ -1617,7 +1717,9 @@ def test_maps_agree_with_the_formula(student, reference, layer, by_name, trainin
     expect.close(maps, want, "grad_cam", rtol=1e-3, atol=1e-5 * max(scale, 1e-3))
     expect.equal(asks, False, "grad_cam: requires_grad of the maps")
     expect.equal(moved, [], "grad_cam: weights and statistics of the model that changed")
-    expect.equal(learning, [not quiet] * len(learning), "grad_cam: requires_grad of the parameters afterwards")
+    expect.equal(
+        learning, [not quiet] * len(learning), "grad_cam: requires_grad of the parameters afterwards"
+    )
 
 
 @pytest.mark.task("grad_cam")
@@ -1661,7 +1763,10 @@ def traces(student, x, fails):
     except Exception:
         failed = True
     hooks = sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) + len(m._backward_pre_hooks)
+        len(m._forward_hooks)
+        + len(m._forward_pre_hooks)
+        + len(m._backward_hooks)
+        + len(m._backward_pre_hooks)
         for m in model.modules()
     )
     gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
@@ -1684,7 +1789,9 @@ def test_a_look_changes_nothing(student, rng, fails):
         expect.shape(maps, (3, 4, 5), "grad_cam: maps")
     expect.equal(hooks, 1, "grad_cam: hooks on the model, one of which was there before")
     expect.is_true(same_modes, "grad_cam: a module is not in the mode in which it came.")
-    expect.close(gradients[0], torch.full_like(gradients[0], 2.0), "grad_cam: a gradient that was there before")
+    expect.close(
+        gradients[0], torch.full_like(gradients[0], 2.0), "grad_cam: a gradient that was there before"
+    )
     left = sum(gradient is not None for gradient in gradients[1:])
     expect.equal(left, 0, "grad_cam: parameters that received a gradient")
     expect.equal(asks, [True, False, True, True, True, True], "grad_cam: requires_grad of the parameters")
@@ -1712,10 +1819,14 @@ def test_the_network_looks_at_the_shape(student):
     known = labels < 7
     x, y, boxes = torch.from_numpy(images[known]), torch.from_numpy(labels[known]), boxes[known]
 
-    maps, _, _, _ = maps_of_the_given_network(student, _given_state(), "backbone.10", x, y, True, False, False)
+    maps, _, _, _ = maps_of_the_given_network(
+        student, _given_state(), "backbone.10", x, y, True, False, False
+    )
 
     expect.shape(maps, (len(x), 8, 8), "grad_cam: maps")
     large = F.interpolate(maps[:, None].float(), size=(32, 32), mode="bilinear")[:, 0].flatten(1)
     row, column = (large.argmax(dim=1) // 32).numpy() + 0.5, (large.argmax(dim=1) % 32).numpy() + 0.5
     inside = (boxes[:, 0] <= column) & (column <= boxes[:, 2]) & (boxes[:, 1] <= row) & (row <= boxes[:, 3])
-    expect.between(inside.mean(), 0.75, 1.0, "grad_cam: share of images whose highest point lies on the shape")
+    expect.between(
+        inside.mean(), 0.75, 1.0, "grad_cam: share of images whose highest point lies on the shape"
+    )

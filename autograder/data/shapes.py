@@ -150,7 +150,7 @@ def shapes10_boxes(
 
 def _boxes_around(inked: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Return the corners (x1, y1, x2, y2) of what is inked, (n, 4), for masks (n, SIZE, SIZE)."""
-    columns, rows = inked.any(axis=1), inked.any(axis=2)  # (n, SIZE) each
+    columns, rows = np.any(inked, axis=1), np.any(inked, axis=2)  # (n, SIZE) each
     first = [axis.argmax(axis=1) for axis in (columns, rows)]
     last = [SIZE - axis[:, ::-1].argmax(axis=1) for axis in (columns, rows)]
     return np.stack([*first, *last], axis=1).astype(np.float32)

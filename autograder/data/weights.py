@@ -17,7 +17,7 @@ import numpy.typing as npt
 Tensors = dict[str, npt.NDArray[Any]]
 
 SHAPES7 = Path(__file__).with_name("shapes7.safetensors")
-_DTYPES = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 
 
 def shapes7_weights() -> Tensors:
