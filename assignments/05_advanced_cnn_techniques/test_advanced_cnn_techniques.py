@@ -18,7 +18,7 @@ from autograder.data import shapes7_weights, shapes10, shapes10_boxes
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("augmentation")
+@pytest.mark.task("augmentation", weight=2)
 def test_a_mirrored_box_still_lies_on_its_object(student, rng):
     """Left becomes right: what was x1 pixels from the left border is now x1 pixels from the right one."""
     x = np.zeros((1, 1, 2, 10))
@@ -31,7 +31,7 @@ def test_a_mirrored_box_still_lies_on_its_object(student, rng):
     expect.close(boxes, np.array([[6.0, 0, 9, 2]]), "random_hflip: boxes")
 
 
-@pytest.mark.task("augmentation")
+@pytest.mark.task("augmentation", weight=2)
 def test_about_half_of_a_batch_is_mirrored(student, rng):
     """Toss a coin for each image, not one for the whole batch."""
     x = np.tile([0.0, 1.0], (200, 1, 1, 1))
@@ -42,7 +42,7 @@ def test_about_half_of_a_batch_is_mirrored(student, rng):
     expect.between(images[:, 0, 0, 0].mean(), 0.3, 0.7, "random_hflip: share of mirrored images")
 
 
-@pytest.mark.task("augmentation")
+@pytest.mark.task("augmentation", weight=2)
 def test_a_crop_moves_the_image_and_fills_with_zeros(student, rng):
     """With a border of one pixel the image moves by at most one, and zeros come in from outside."""
     x = np.zeros((300, 1, 3, 4))
@@ -58,7 +58,7 @@ def test_a_crop_moves_the_image_and_fills_with_zeros(student, rng):
     expect.equal(places, 9, "random_crop with a pad of 1: places where a pixel can come to lie")
 
 
-@pytest.mark.task("augmentation")
+@pytest.mark.task("augmentation", weight=2)
 def test_jitter_is_one_line_for_each_image(student, rng):
     """Both changes together are out = a * x + d, with its own a and d for each image, but not for each channel."""
     x = rng.uniform(0.4, 0.6, size=(6, 3, 4, 5))
@@ -74,7 +74,7 @@ def test_jitter_is_one_line_for_each_image(student, rng):
     expect.is_true(len(np.unique(slopes.round(9))) == 6, "color_jitter: two images were changed alike.")
 
 
-@pytest.mark.task("augmentation")
+@pytest.mark.task("augmentation", weight=2)
 def test_a_square_is_cut_out_of_each_image(student, rng):
     """Two by two pixels of each image are zero now, in every channel; the rest is as it was."""
     x = rng.uniform(0.1, 1, size=(20, 3, 6, 7))
@@ -87,7 +87,7 @@ def test_a_square_is_cut_out_of_each_image(student, rng):
     expect.close(images[~holes], x[~holes], "cutout: what is not cut out")
 
 
-@pytest.mark.task("augmentation")
+@pytest.mark.task("augmentation", weight=2)
 def test_labels_are_mixed_as_the_images_are(student, rng):
     """An image that is 70 % cat is labelled 0.7 cat: here each image *is* its label."""
     y = np.eye(5)
@@ -100,7 +100,7 @@ def test_labels_are_mixed_as_the_images_are(student, rng):
     expect.close(labels.sum(axis=1), np.ones(5), "mixup: sum of each label")
 
 
-@pytest.mark.task("augmentation")
+@pytest.mark.task("augmentation", weight=2)
 def test_validation_batches_are_as_they_were(student):
     """Two passes over validation data must see the same images: nothing is shuffled, nothing augmented."""
     x, y = np.arange(5.0).reshape(5, 1, 1, 1), np.arange(5)
@@ -112,7 +112,7 @@ def test_validation_batches_are_as_they_were(student):
     expect.equal(np.concatenate([labels for _, labels in seen]), y, "batches of validation: labels")
 
 
-@pytest.mark.task("augmentation")
+@pytest.mark.task("augmentation", weight=2)
 def test_a_mirrored_shape_has_its_name_but_not_a_turned_one(student):
     """Go through the classes one by one: is there one whose image would now show another class?"""
     expect.equal(student.keeps_label("shapes10", "hflip"), True, 'keeps_label("shapes10", "hflip")')
@@ -192,7 +192,7 @@ def test_the_gradient_cannot_move_all_examples_at_once(student, rng):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("dropout", weight=2)
+@pytest.mark.task("dropout", weight=3)
 def test_what_stays_is_scaled_up(student):
     """With p = 0.75 one entry of four stays, and counts four times."""
     out, _ = student.Dropout(0.75, np.random.default_rng(0)).forward(np.ones((40, 50)))
@@ -201,7 +201,7 @@ def test_what_stays_is_scaled_up(student):
     expect.between((out == 0).mean(), 0.65, 0.85, "Dropout(0.75): share of zeros")
 
 
-@pytest.mark.task("dropout", weight=2)
+@pytest.mark.task("dropout", weight=3)
 def test_in_eval_mode_nothing_is_dropped(student, rng):
     """A network that is used, not trained, needs all its units."""
     x = rng.normal(size=(3, 4))
@@ -213,7 +213,7 @@ def test_in_eval_mode_nothing_is_dropped(student, rng):
     expect.equal(layer.training, False, "Dropout.training after eval()")
 
 
-@pytest.mark.task("dropout", weight=2)
+@pytest.mark.task("dropout", weight=3)
 def test_the_gradient_takes_the_same_way_as_the_values(student, rng):
     """What was dropped gets no gradient, what was scaled gets a scaled one: keep the mask."""
     layer = student.Dropout(0.5, rng)
@@ -239,7 +239,7 @@ def after_freezing(student):
     return learning, norms, model.training, returned is model
 
 
-@pytest.mark.task("freezing", weight=2)
+@pytest.mark.task("freezing", weight=4)
 def test_only_the_head_goes_on_learning(student):
     """Parameters are one thing; batch norm's running statistics move without any gradient."""
     learning, norms, training, returned = after_freezing(student)
@@ -266,7 +266,7 @@ def after_replacing(student):
     return tuple(net(torch.zeros(2, 3, 8, 8)).shape), tuple(vgg(torch.zeros(2, 3, 4)).shape)
 
 
-@pytest.mark.task("freezing", weight=2)
+@pytest.mark.task("freezing", weight=4)
 def test_a_new_head_gives_other_classes(student):
     """How many features must the new layer read? Ask the old one."""
     plain, nested = after_replacing(student)
@@ -287,7 +287,7 @@ def sorted_parameters(student):
     return found
 
 
-@pytest.mark.task("freezing", weight=2)
+@pytest.mark.task("freezing", weight=4)
 def test_each_part_has_its_rate(student):
     """64 * 7 + 7 numbers of the head learn fast, the 23,696 of the backbone slowly."""
     expect.equal(sorted_parameters(student), {0.1: 455, 0.001: 23_696}, "param_groups: numbers at each rate")
@@ -320,7 +320,7 @@ def three_networks(student, seed):
     return networks_of_one_epoch(student, course_weights(), x, y)
 
 
-@pytest.mark.task("transfer", weight=2)
+@pytest.mark.task("transfer", weight=4)
 def test_there_are_three_networks_for_three_classes(three_networks):
     """The heads are new: the old classes are gone."""
     expect.equal(
@@ -331,7 +331,7 @@ def test_there_are_three_networks_for_three_classes(three_networks):
         expect.equal(training, False, f"compare_transfer: {way}.training")
 
 
-@pytest.mark.task("transfer", weight=2)
+@pytest.mark.task("transfer", weight=4)
 def test_a_linear_probe_leaves_the_backbone_as_it_was(three_networks):
     """Bit for bit, and that includes the running statistics of batch norm."""
     _, probed, _ = three_networks["linear_probe"]
@@ -341,7 +341,7 @@ def test_a_linear_probe_leaves_the_backbone_as_it_was(three_networks):
             expect.equal(probed[name], want, f"compare_transfer: {name} of the linear probe")
 
 
-@pytest.mark.task("transfer", weight=2)
+@pytest.mark.task("transfer", weight=4)
 def test_fine_tuning_starts_where_the_old_training_ended(three_networks):
     """After one epoch the first kernels are still nearly those that were given; from scratch they are not."""
     given = course_weights()["backbone.0.weight"]
@@ -414,7 +414,7 @@ def test_anchors_sit_on_the_centres_of_cells(student):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("detector", weight=2)
+@pytest.mark.task("detector", weight=3)
 def test_a_hit_a_false_alarm_and_a_late_hit(student):
     """Precision is 1 at recall 1/2 and 2/3 at recall 1: half of each is 5/6."""
     gts = np.array([[0.0, 0, 0, 10, 10], [1, 0, 0, 10, 10]])
@@ -423,7 +423,7 @@ def test_a_hit_a_false_alarm_and_a_late_hit(student):
     expect.close(student.average_precision(dets, gts), 5 / 6, "average_precision")
 
 
-@pytest.mark.task("detector", weight=2)
+@pytest.mark.task("detector", weight=3)
 def test_what_nobody_found_counts_as_well(student):
     """One perfect detection, but four true boxes: recall ends at a quarter."""
     gts = np.array([[image, 0.0, 0, 10, 10] for image in range(4)])
@@ -441,7 +441,7 @@ def untrained_outputs(student, x):
         return [student.TinyDetector(classes).eval()(torch.from_numpy(x)) for classes in (10, 4)]
 
 
-@pytest.mark.task("detector", weight=2)
+@pytest.mark.task("detector", weight=3)
 def test_a_detector_says_what_and_where(student):
     """Scores for each class and one box for each image, which is a proper box even before training."""
     outputs = untrained_outputs(student, shapes10(5, 0)[0])
@@ -461,7 +461,7 @@ def a_short_training(student, x, y, boxes):
     return student.detect(model, x), model.training
 
 
-@pytest.mark.task("detector", weight=2)
+@pytest.mark.task("detector", weight=3)
 def test_detections_are_labels_probabilities_and_boxes(student):
     """Three arrays, one entry or row for each image."""
     x, y, boxes = shapes10_boxes(30, 1)
@@ -492,7 +492,7 @@ def map_of_two_channels(student, image, class_idx):
     return student.grad_cam(model, "0", torch.from_numpy(image), class_idx)
 
 
-@pytest.mark.task("grad_cam", weight=3)
+@pytest.mark.task("grad_cam", weight=4)
 def test_behind_a_mean_the_weights_are_those_of_the_head(student):
     """The score is a mean of four places, so each has a slope of a quarter of the head's weight."""
     image = np.array([[[[4.0, 0], [8, 0]], [[0, 0], [1, 3]]]], dtype=np.float32)
@@ -503,7 +503,7 @@ def test_behind_a_mean_the_weights_are_those_of_the_head(student):
     expect.close(maps, want, "grad_cam", rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.task("grad_cam", weight=3)
+@pytest.mark.task("grad_cam", weight=4)
 def test_another_class_has_another_map(student):
     """The first class reads only the first channel."""
     image = np.array([[[[4.0, 0], [8, 0]], [[0, 0], [1, 3]]]], dtype=np.float32)
@@ -523,7 +523,7 @@ def hooks_after_a_map(student, x):
     return maps, hooks, gradients, net.training
 
 
-@pytest.mark.task("grad_cam", weight=3)
+@pytest.mark.task("grad_cam", weight=4)
 def test_looking_leaves_no_traces(student):
     """Hooks, gradients and a changed mode would surprise whoever uses the model next."""
     maps, hooks, gradients, training = hooks_after_a_map(student, shapes10(4, 2)[0])

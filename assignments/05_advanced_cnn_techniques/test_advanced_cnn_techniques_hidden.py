@@ -926,7 +926,7 @@ def rates_of_parameters(student, frozen, head):
     return rates, sizes, frozen_now, [sorted(group)[:2] for group in groups], type(groups).__name__
 
 
-@pytest.mark.task("freezing", weight=2)
+@pytest.mark.task("freezing")
 @pytest.mark.parametrize("head", ["head", "head.1"])
 @pytest.mark.parametrize("frozen", [[], ["stem.0"], ["stem", "tied"], ["head."], ["stem", "tied", "header"]])
 def test_each_learning_parameter_stands_in_one_group(student, frozen, head):
