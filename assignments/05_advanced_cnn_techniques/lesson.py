@@ -156,14 +156,14 @@ grid[1, 0].set_title("after: the boxes came along")
 figure.suptitle("torchvision.transforms.v2 on images and their boxes")
 
 # %% [markdown]
-# Does it help? A small network learns shapes10 from 300 images, once as they are and once augmented. *Guess
+# Does it help? A small network learns shapes10 from 200 images, once as they are and once augmented. *Guess
 # first:* which of the two will be better on its training images, and which on new ones?
 
 
 # %%
-def train_on(x, y, augment, epochs=24):
+def train_on(x, y, augment, epochs=30):
     """Train a new network; return epochs and shares of right answers on training and on new images."""
-    new, truth = shapes10(500, seed=11)
+    new, truth = shapes10(500, seed=(11, 1))
     rng, net = np.random.default_rng(0), act.ShapeNet(10)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
@@ -184,25 +184,27 @@ def train_on(x, y, augment, epochs=24):
 
 
 def flip_and_shift(images, rng):
-    """What shapes allow: mirror, shift, change brightness and contrast."""
-    images = act.random_crop(act.random_hflip(images, rng), 3, rng)
-    return act.color_jitter(images, rng, 0.3, 0.3)
+    """What shapes allow: mirror them, and move them a little."""
+    return act.random_crop(act.random_hflip(images, rng), 2, rng)
 
 
 with attempt():
-    x, y = shapes10(300, seed=10)
+    x, y = shapes10(200, seed=11)
     figure, axes = plt.subplots(figsize=(6.6, 3.3))
     for augment, name, colour in ((None, "as they are", ORANGE), (flip_and_shift, "augmented", BLUE)):
-        torch.manual_seed(0)
+        torch.manual_seed(1)
         epochs, own, new = train_on(x, y, augment)
         axes.plot(epochs, new, "o-", color=colour, label=f"{name}: new images")
         axes.plot(epochs, own, "--", color=colour, label=f"{name}: its training images")
-    axes.set(xlabel="epoch", ylabel="share of right answers", ylim=(0, 1.03), title="300 images of shapes10")
+    axes.set(xlabel="epoch", ylabel="share of right answers", ylim=(0, 1.03), title="200 images of shapes10")
     axes.legend(loc="lower right", fontsize=8.5)
 
 # %% [markdown]
 # The gap between a dashed and a full line of one colour is what was learned by heart. Augmentation narrows it:
-# each epoch shows other images, so there is less to learn by heart.
+# each epoch shows other images, so there is less to learn by heart. But it is no magic: add
+# `act.color_jitter(images, rng, 0.6, 0.6)` to `flip_and_shift`, and the result gets *worse*. These shapes come in
+# all colours anyway, and what jitter takes from their contrast, thirty epochs cannot make up for. Which change is
+# worth its price is an experiment, not a rule.
 #
 # ## 5.2 Batch normalisation
 #
@@ -448,9 +450,9 @@ with attempt():
 coffee = importlib.import_module("skimage.data").coffee()[::2, ::2].transpose(2, 0, 1)  # (3, 200, 300)
 with attempt():
     rng = np.random.default_rng(4)
-    objects = np.array([[85.0, 7, 205, 137], [20, 38, 239, 194], [160, 116, 204, 162]])  # cup, saucer, spoon
+    objects = np.array([[91.0, 19, 203, 150], [42, 44, 237, 198], [160, 128, 206, 177]])  # cup, saucer, spoon
     extent = np.tile(objects[:, 2:] - objects[:, :2], 2)
-    reports = np.repeat(objects, 7, axis=0) + 0.06 * np.repeat(extent, 7, axis=0) * rng.normal(size=(21, 4))
+    reports = np.repeat(objects, 7, axis=0) + 0.05 * np.repeat(extent, 7, axis=0) * rng.normal(size=(21, 4))
     belief = np.clip(rng.normal(0.7, 0.15, size=21), 0.05, 0.99)
     act.nms(reports, belief)
 
