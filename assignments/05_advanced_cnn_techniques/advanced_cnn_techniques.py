@@ -63,7 +63,7 @@ def random_crop(x, pad, rng):
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
     top, left = rng.integers(0, 2 * pad + 1, size=(2, N))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (H, W), axis=(2, 3))
-    return windows[np.arange(N), :, top, left].copy()
+    return windows[np.arange(N), :, top, left]
     ### END SOLUTION
 
 
@@ -286,7 +286,7 @@ class BatchNorm:
         scale = (1 / np.sqrt(var + self.eps)).reshape(channel)
         normal = (x - mean.reshape(channel)) * scale
         out = self.gamma.reshape(channel) * normal + self.beta.reshape(channel)
-        return out, (normal, scale, self.gamma.reshape(channel).copy(), axes, self.training)
+        return out, (normal, scale, self.gamma.reshape(channel), axes, self.training)
         ### END SOLUTION
 
     def backward(self, dout, cache):
@@ -491,10 +491,11 @@ def compare_transfer(state, x, y, num_classes=3, epochs=40, seed=0):
     * "fine_tune": starts from the backbone of `state` with a new head; everything is trained, the backbone at a lower
       learning rate than the head.
 
-    No augmentation. With your default number of epochs, given ten images each of three new and noisy classes, the
-    linear probe must be right on 0.90 of unseen images and fine-tuning on 0.85, the linear probe must beat the one from
-    scratch by 0.08 (means over three such draws; a gain of 0.3 is usual), and each way must get 0.85 of its training
-    images right. A call must take less than 15 seconds on one CPU thread.
+    No augmentation. The measure: ten images each of three classes that `state` has never seen (classes 7, 8 and 9 of
+    shapes10, drawn with noise=0.25), your default number of epochs, and means over three such draws. On unseen images
+    the linear probe must be right on 0.90 and fine-tuning on 0.85, and the linear probe must beat the network from
+    scratch by 0.08 (0.3 is usual). Of its training images each way must get 0.75 right. A call must take less than 15
+    seconds on one CPU thread.
 
     Args:
         state: weights of a trained ShapeNet, as its state_dict() gives them: name -> tensor. Its head may have been
@@ -648,7 +649,7 @@ def make_anchors(shape, stride, scales, ratios):
     """
     ### BEGIN SOLUTION
     rows, columns = shape
-    scale, root = (np.array(values, dtype=np.float64) for values in (scales, np.sqrt(ratios)))
+    scale, root = np.array(scales), np.sqrt(ratios)
     sizes = np.stack([scale[:, None] / root, scale[:, None] * root], axis=-1).reshape(-1, 2)  # w, h
     y, x = np.meshgrid((np.arange(rows) + 0.5) * stride, (np.arange(columns) + 0.5) * stride, indexing="ij")
     centres = np.stack([x, y], axis=-1).reshape(-1, 1, 2)  # (rows * columns, 1, 2)
@@ -739,8 +740,9 @@ class TinyDetector(nn.Module):
 def train_detector(x, y, boxes, num_classes=10, epochs=6, seed=0):
     """Train a new TinyDetector on labels and boxes at once, and return it.
 
-    With your default number of epochs and 1,000 images of shapes10 it must, on unseen images, name 0.80 of the shapes
-    and reach a mean IoU of 0.55 between predicted and true boxes, in less than 30 seconds on one CPU thread.
+    The images may come sorted by class. With your default number of epochs and 1,000 images of shapes10 it must, on
+    unseen images, name 0.80 of the shapes and reach a mean IoU of 0.55 between predicted and true boxes, in less than
+    30 seconds on one CPU thread. Gradients are cleared before each step, and every parameter learns.
 
     Args:
         x: images, (N, 3, 32, 32) float32 in [0, 1], a NumPy array
@@ -830,7 +832,7 @@ def grad_cam(model, layer, x, class_idx):
     seen = []
 
     def watch(_module, _inputs, output):
-        seen.append(output.detach().clone().requires_grad_())
+        seen.append(output.detach().requires_grad_())
         return seen[0].clone()  # what follows starts here, and may work in place
 
     hook = module.register_forward_hook(watch)

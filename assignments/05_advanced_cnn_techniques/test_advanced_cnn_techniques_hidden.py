@@ -350,8 +350,10 @@ def two_epochs(student, x, y, training):
                 [len(g[1]) for g in got],
             )
         )
-    plain = list(student.batches(x, y, 8, np.random.default_rng(3)))
-    return passes, sizes, all(given), rng.bit_generator.state == start, np.concatenate([g[0] for g in plain])
+    plain = list(student.batches(x, y, 9, np.random.default_rng(3)))
+    lengths = [len(g[1]) for g in plain]
+    images = np.concatenate([g[0] for g in plain])
+    return passes, sizes, all(given), rng.bit_generator.state == start, (images, lengths)
 
 
 @pytest.mark.task("augmentation", weight=2)
@@ -359,7 +361,7 @@ def test_training_batches_hold_each_image_once(student, rng):
     """Shuffle anew in each pass, keep each label with its image, and augment batch by batch."""
     x, y = np.arange(27.0).reshape(27, 1, 1, 1), rng.permutation(27)
 
-    passes, sizes, given, _, plain = two_epochs(student, x, y, True)
+    passes, sizes, given, _, (plain, thirds) = two_epochs(student, x, y, True)
 
     for images, labels, lengths in passes:
         order = images.ravel() - 1000
@@ -373,6 +375,7 @@ def test_training_batches_hold_each_image_once(student, rng):
     expect.close(
         np.sort(plain.ravel()), np.arange(27.0), "batches without augment: the images of a pass, sorted"
     )
+    expect.equal(thirds, [9, 9, 9], "batches of 9 of 27 images: their sizes")
 
 
 @pytest.mark.task("augmentation", weight=2)
@@ -958,8 +961,9 @@ def test_each_learning_parameter_stands_in_one_group(student, frozen, head):
 
 # Over 14 draws of 30 images with noise 0.25 the reference reaches (mean, standard deviation of one draw):
 #     linear_probe 0.940 (0.016), fine_tune 0.935 (0.028), scratch 0.632 (0.094); on the training images 0.97 to 1.00.
-# The floors are for means of three draws and lie four standard deviations of such a mean below it.
-PROBE_FLOOR, GAIN_FLOOR, TUNE_FLOOR, FIT_FLOOR = 0.90, 0.08, 0.85, 0.85
+# The floors are for means of three draws and lie four standard deviations of such a mean below it; the last one, for
+# training images, only asks whether a way was trained at all.
+PROBE_FLOOR, GAIN_FLOOR, TUNE_FLOOR, FIT_FLOOR = 0.90, 0.08, 0.85, 0.75
 
 
 def _given_state():
@@ -1201,6 +1205,8 @@ def test_iou_agrees_with_torchvision(student, rng):
 
     want = import_torchvision().ops.box_iou(torch.from_numpy(a), torch.from_numpy(b)).numpy()
     expect.close(iou, want, "box_iou", rtol=1e-9, dtype=np.float64)
+    tiny = student.box_iou(a / 1000, b / 1000)
+    expect.close(tiny, want, "box_iou of boxes a thousandth as large", rtol=1e-9, atol=1e-12)
     expect.unchanged(a, before[0], "box_iou: a")
     expect.unchanged(b, before[1], "box_iou: b")
 
@@ -1265,12 +1271,15 @@ def test_chains_ties_and_nothing(student):
     kept = student.nms(chain, np.array([0.9, 0.8, 0.7]), 0.3)
     ties = student.nms(apart, np.array([0.5, 0.9, 0.5, 0.5]))
     twins = student.nms(np.tile(chain[:1], (5, 1)), np.full(5, 0.3))
+    corners = np.stack(np.meshgrid(np.arange(9.0), np.arange(9.0)), axis=-1).reshape(-1, 2) * 10
+    many = student.nms(np.concatenate([corners, corners + 5], axis=1), np.repeat([0.2, 0.7, 0.4], 27))
     nothing = student.nms(np.zeros((0, 4)), np.zeros(0))
     no_labels = student.nms(np.zeros((0, 4)), np.zeros(0), 0.5, np.zeros(0, dtype=np.int64))
 
     expect.equal(kept, np.array([0, 2]), "nms of a chain of three")
     expect.equal(ties, np.array([1, 0, 2, 3]), "nms of boxes with equal scores")
     expect.equal(twins, np.array([0]), "nms of five equal boxes with equal scores")
+    expect.equal(many, np.r_[27:54, 54:81, 0:27], "nms of 81 boxes with three different scores")
     expect.shape(nothing, (0,), "nms without boxes")
     expect.dtype(nothing, np.int64, "nms without boxes")
     expect.shape(no_labels, (0,), "nms without boxes, with labels")
@@ -1427,6 +1436,9 @@ def test_limits_of_average_precision(student):
     expect.close(
         student.average_precision(ties, gts), 1.0, "average_precision where the hit comes first of two equals"
     )
+    many = np.tile([[5.0, 0.5, 0, 0, 2, 1]], (60, 1))
+    many[20, 0] = 0
+    expect.close(student.average_precision(many, gts), 1 / 21, "average_precision of sixty equal scores")
     expect.close(
         student.average_precision(ties[::-1], gts), 0.5, "average_precision where the hit comes second of two"
     )
@@ -1810,6 +1822,35 @@ def test_a_relu_in_place_does_not_spoil_the_maps(student, rng):
     slopes = (features > 0).float().mean(dim=(2, 3)) * share  # (3, 4)
     want = (slopes[:, :, None, None] * features).sum(dim=1).clamp(min=0)
     expect.close(maps, want, "grad_cam", rtol=1e-3, atol=1e-6)
+
+
+@probe
+def map_of_the_image_itself(student, x):
+    """Ask for the map of a layer whose output is the very image, and look at the image afterwards."""
+    torch.manual_seed(4)
+    model = nn.Sequential(
+        nn.Identity(), nn.Conv2d(2, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4)
+    )
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    maps = student.grad_cam(model, model[0], x, 1)
+    return maps, x.requires_grad, x.grad is None, model[4].weight, model[1].weight
+
+
+@pytest.mark.task("grad_cam")
+def test_a_layer_may_hand_on_the_image_itself(student, rng):
+    """What the layer gives is then the caller's own tensor: it must not begin to ask for a gradient."""
+    x = torch.from_numpy(rng.normal(size=(2, 2, 5, 4)).astype(np.float32))
+    before = x.clone()
+
+    maps, asks, is_clean, head, kernel = map_of_the_image_itself(student, x)
+
+    leaf = before.clone().requires_grad_()
+    (F.conv2d(leaf, kernel).mean(dim=(2, 3)) @ head[1]).sum().backward()
+    want = (leaf.grad.mean(dim=(2, 3), keepdim=True) * before).sum(dim=1).clamp(min=0)
+    expect.close(maps, want, "grad_cam", rtol=1e-3, atol=1e-6)
+    expect.equal([asks, is_clean], [False, True], "grad_cam: x.requires_grad, and whether x.grad is None")
+    expect.unchanged(x, before, "grad_cam: x")
 
 
 @pytest.mark.task("grad_cam", weight=2)
