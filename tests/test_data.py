@@ -6,12 +6,24 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from autograder.data import SHAPES10, co2, digits, sentiment, shapes10, sunspots, waves
+from autograder.data import (
+    SHAPES10,
+    co2,
+    digits,
+    sentiment,
+    shapes7_weights,
+    shapes10,
+    shapes10_boxes,
+    sunspots,
+    waves,
+)
 from autograder.data.sentiment import BLAME, NEGATIONS, PRAISE
+from autograder.data.weights import SHAPES7, read_safetensors, write_safetensors
 
 
 def test_shapes_have_the_promised_form() -> None:
@@ -184,3 +196,57 @@ def test_without_statsmodels_the_extra_is_named(
 
     with pytest.raises(ModuleNotFoundError, match=r"autograder\[lessons\]"):
         load()
+
+
+def test_boxes_hold_the_whole_shape_and_no_more() -> None:
+    images, labels, boxes = shapes10_boxes(200, seed=4, noise=0)
+    plain, same_labels = shapes10(200, seed=4, noise=0)
+
+    assert np.array_equal(images, plain)
+    assert np.array_equal(labels, same_labels)
+    assert boxes.shape == (200, 4)
+    assert boxes.dtype == np.float32
+    for image, (left, top, right, bottom) in zip(images, boxes.astype(int), strict=True):
+        inked = (np.abs(image - image[:, :1, :1]) > 0).any(axis=0)  # the upper left corner is always ground
+        rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
+        assert [left, top, right, bottom] == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+
+
+def test_weights_come_as_the_script_wrote_them() -> None:
+    weights = shapes7_weights()
+
+    assert weights["head.weight"].shape == (7, 64)
+    assert weights["backbone.0.weight"].dtype == np.float32
+    assert all(np.isfinite(array).all() for array in weights.values())
+    assert SHAPES7.stat().st_size < 1_000_000
+    weights["head.weight"][:] = 0
+    assert shapes7_weights()["head.weight"].any()
+
+
+def test_tensors_survive_a_safetensors_file(tmp_path: Path) -> None:
+    tensors = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+        "b": np.array(7, dtype=np.int64),
+        "empty": np.zeros((0, 4), dtype=np.float32),
+    }
+
+    write_safetensors(tmp_path / "x.safetensors", tensors)
+    read = read_safetensors(tmp_path / "x.safetensors")
+
+    assert list(read) == list(tensors)
+    for name, array in tensors.items():
+        assert np.array_equal(read[name], array)
+        assert (read[name].shape, read[name].dtype) == (array.shape, array.dtype)
+
+
+def test_a_damaged_safetensors_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    write_safetensors(path, {"a": np.ones(3, dtype=np.float32)})
+    path.write_bytes(path.read_bytes()[:-1])
+
+    with pytest.raises(ValueError, match=r"x\.safetensors: a ends at byte"):
+        read_safetensors(path)
+
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="0 bytes are too few"):
+        read_safetensors(path)
