@@ -6,7 +6,7 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test attacks lint build release demo new verify verify-full clean
+.PHONY: help setup test attacks fuzz lint build release demo new verify verify-full clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,6 +28,10 @@ test: lint  ## ruff, mypy and pytest
 
 attacks: setup  ## the corpus of hostile submissions on every rung that this machine has, and who falls to what
 	$(BIN)/pytest tests/attacks -m 'attacks or not attacks'
+
+fuzz: setup  ## look for bytes that the wall has no words for, for seconds=60
+	$(BIN)/pip install --quiet --editable '.[dev,fuzz]'
+	cd tests && ../$(BIN)/python -m fuzz.fuzz_wire $(or $(seconds),60)
 
 build: setup  ## assignments/ -> source/
 	$(BIN)/autograder build
