@@ -54,7 +54,6 @@ def _changed(tree: Any, chance: random.Random) -> Any:
             return [*tree[:place], _changed(tree[place], chance), *tree[place + 1 :]]
 
 
-
 def main() -> None:
     """Start from the well-formed answers and from all that was found before."""
     seconds = sys.argv[1] if len(sys.argv) > 1 else "60"

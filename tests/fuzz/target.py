@@ -84,8 +84,16 @@ def one_input(data: bytes) -> None:
         with contextlib.suppress(OSError):
             theirs.sendall(struct.pack("<IQ", len(header), len(body)) + header + body)
             theirs.shutdown(socket.SHUT_WR)
-        arguments = (np.arange(4.0), [1], {"k": 1}, np.random.default_rng(1), torch.zeros(2), torch.Generator(), abs)
-        with mock.patch("secrets.token_bytes", lambda _: _NONCE), contextlib.suppress(Ended):
+        arguments = (
+            np.arange(4.0),
+            [1],
+            {"k": 1},
+            np.random.default_rng(1),
+            torch.zeros(2),
+            torch.Generator(),
+            abs,
+        )
+        with mock.patch("secrets.token_bytes", return_value=_NONCE), contextlib.suppress(Ended):
             try:
                 value = judge.request("get", name="x", args=arguments)
                 for expected in (np.arange(4.0), torch.zeros(2), 1, [1.0]):
