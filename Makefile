@@ -6,7 +6,7 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-tensorflow attacks lint build release demo new verify verify-full clean
+.PHONY: help setup bench test test-tensorflow attacks fuzz lint build release demo new verify verify-full clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -35,8 +35,12 @@ $(VENV)-tensorflow/.ready: pyproject.toml
 test-tensorflow: $(VENV)-tensorflow/.ready  ## what is graded only with the extra tensorflow, in a venv of its own
 	$(VENV)-tensorflow/bin/pytest tests/test_tensorflow.py
 
-attacks: setup  ## the corpus of hostile submissions against the wall (some minutes)
-	$(BIN)/pytest tests/attacks -m attacks
+attacks: setup  ## the corpus of hostile submissions on every rung that this machine has, and who falls to what
+	$(BIN)/pytest tests/attacks -m 'attacks or not attacks'
+
+fuzz: setup  ## look for bytes that the wall has no words for, for seconds=60
+	$(BIN)/pip install --quiet --editable '.[dev,fuzz]'
+	cd tests && ../$(BIN)/python -m fuzz.fuzz_wire $(or $(seconds),60)
 
 build: setup  ## assignments/ -> source/
 	$(BIN)/autograder build

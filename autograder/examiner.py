@@ -33,7 +33,7 @@ from typing import IO, Any, cast
 
 import pytest
 
-from autograder.errors import AutograderError
+from autograder.errors import AutograderError, SandboxError
 from autograder.faults import StudentError, explain
 from autograder.plugin import ambient_seed, task_of
 from autograder.proxy import Examinee, Student
@@ -90,6 +90,8 @@ class Examination:
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
         self._is_over = self._is_in_use = False
+        self._was_killed = False  #: a worker of the last run ended by a kill that was not ours
+        self._is_lost = False  #: the zygote is gone
         self._uncollected: list[str] = []
         self._allowed: dict[str, list[str]] | None = None
 
@@ -137,13 +139,18 @@ class Examination:
             ]
             source = None if request["source"] is None else base64.b64decode(request["source"])
             self._allowed = request["changes"]
-            self._answer(self._examine(items, source, stops=request["stops"]))
+            answer = self._examine(items, source, stops=request["stops"])
+            if self._is_lost:
+                return True  # without an answer: who asked starts another examiner
+            self._answer(answer)
         return True
 
     def _examine(self, items: list[pytest.Item], source: bytes | None, *, stops: bool) -> dict[str, Any]:
         """Run some tests on a submission, and those that had changes held back once more."""
         started = time.monotonic()
         results, import_fault = self._run_all(items, source, stops=stops)
+        if self._was_killed:  # perhaps by a machine without memory, which may have some now
+            results, import_fault = self._run_all(items, source, stops=stops)
         held_back = [result["held_back"] for result in results]
         if any(held_back):
             self._allowed = None
@@ -171,6 +178,7 @@ class Examination:
                     self._is_over = True
                     self._run(after, None)  # not tried: it only lets pytest tear down what the last one left
                     break
+            self._was_killed = self._examinee is not None and self._examinee.allowance.was_killed
             return results, import_fault()
 
     @contextlib.contextmanager
@@ -200,6 +208,7 @@ class Examination:
         if progress.error is not None:
             fault = explain(progress.error, module=self._topic.module)
             kind, sentence = fault.kind, fault.sentence
+            self._is_lost |= isinstance(progress.error, SandboxError)
             if isinstance(progress.error, _OURS) and not isinstance(progress.error, StudentError):
                 outcome, kind, sentence = (
                     "broken",

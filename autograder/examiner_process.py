@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,11 +17,12 @@ from typing import Any
 
 import autograder
 from autograder import errors
-from autograder.errors import AutograderError
+from autograder.errors import AutograderError, SandboxError
 from autograder.report import Isolation
 from autograder.topic import Topic
 
 _GOODBYE_SECONDS = 10.0
+_STARTS = 3  #: tries to start an examiner
 
 
 class ExaminerProcess:
@@ -31,7 +33,7 @@ class ExaminerProcess:
         self._command = [sys.executable, "-P", "-m", *command]  # -P: nothing that lies about here is imported
         self._process: subprocess.Popen[str] | None = None
         self._collected: list[dict[str, Any]] = []
-        self._is_abandoned = False
+        self.is_abandoned = False
 
     @classmethod
     def behind_the_wall(cls, topic: Topic, isolation: Isolation) -> ExaminerProcess:
@@ -49,7 +51,7 @@ class ExaminerProcess:
             AuthorError, SandboxError: the examiner cannot start, and why
         """
         if self._process is None:
-            self._start()
+            self._started()
         return self._collected
 
     def ask(
@@ -73,7 +75,7 @@ class ExaminerProcess:
         Raises:
             AuthorError, SandboxError: the examiner cannot start, and why
         """
-        process = self._process or self._start()
+        process = self._process or self._started()
         encoded = None if source is None else base64.b64encode(source).decode()
         try:
             assert process.stdin is not None
@@ -84,6 +86,13 @@ class ExaminerProcess:
         except (OSError, ValueError):
             self.close()
             return None
+
+    def _started(self) -> subprocess.Popen[str]:
+        """Start it; again where it or its zygote was killed on the way, for the wall was proved before."""
+        for _ in range(_STARTS - 1):
+            with contextlib.suppress(SandboxError):
+                return self._start()
+        return self._start()
 
     def _start(self) -> subprocess.Popen[str]:
         self._scratch = tempfile.mkdtemp(prefix="autograder-")  # ours to remove, however the examiner ends
@@ -103,7 +112,7 @@ class ExaminerProcess:
             env=environment,
             start_new_session=True,  # Ctrl-C is for its owner, who then ends it
         )
-        if self._is_abandoned:
+        if self.is_abandoned:
             process.kill()
         try:
             answer = self._read(process)
@@ -111,6 +120,8 @@ class ExaminerProcess:
             self._errors.seek(0)
             words = self._errors.read()[-2000:].strip()
             self.close()
+            if process.returncode == -signal.SIGKILL:
+                raise SandboxError(f"{self._topic.id}: the examiner was killed as it started") from None
             raise AutograderError(
                 f"{self._topic.id}: the suite cannot be collected; {words or 'see the test files'}"
             ) from None
@@ -132,7 +143,7 @@ class ExaminerProcess:
 
     def abandon(self) -> None:
         """End it at once and for good, from any thread: the question under way, and every later one, has no answer."""
-        self._is_abandoned = True
+        self.is_abandoned = True
         if process := self._process:
             process.kill()
 

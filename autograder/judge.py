@@ -82,11 +82,11 @@ class Judge:
         """
         manifest = self.manifest()
         changes = allowed_changes({test.test: test.changes for test in manifest})
-        answer = self._examiner.ask(submission.source, self.seed, changes=changes)
+        answer = self._ask(submission.source, changes)
         complaints = [*submission.complaints, *self._complain(submission.source)]
         if answer is None:
             answer = {"results": [], "seconds": 0.0, "import_fault": ""}
-            complaints.append("The examiner crashed on this submission; a person has to look at it.")
+            complaints.append("The examiner crashed on this submission twice; a person has to look at it.")
             results = {
                 test.test: {"outcome": "broken", "sentence": "the examiner crashed"} for test in manifest
             }
@@ -140,8 +140,17 @@ class Judge:
                 write_atomically(path, text.encode(), mode=TEACHERS)
         return self._manifest
 
+    def _ask(
+        self, source: bytes | None, changes: dict[str, list[str]] | None = None
+    ) -> dict[str, Any] | None:
+        """Ask the examiner; once more where it or its zygote ended, for it may have been killed from outside."""
+        answer = self._examiner.ask(source, self.seed, changes=changes)
+        if answer is None and not self._examiner.is_abandoned:
+            answer = self._examiner.ask(source, self.seed, changes=changes)
+        return answer
+
     def _examine_solution(self) -> tuple[ManifestTest, ...]:
-        answer = self._examiner.ask(self.topic.solution_path.read_bytes(), self.seed)
+        answer = self._ask(self.topic.solution_path.read_bytes())
         if answer is None:
             raise SandboxError(
                 f"{self.topic.id}: the examiner crashed on the solution; see `autograder verify`"

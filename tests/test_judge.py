@@ -87,16 +87,25 @@ def test_an_import_that_is_not_offered_is_a_complaint(judge: Judge) -> None:
     )
 
 
-def test_a_crash_of_the_examiner_is_broken_and_the_next_is_examined(
-    judge: Judge, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_examiner_that_is_killed_is_started_again(judge: Judge) -> None:
     examine(judge, SOLUTION)
     process = judge._examiner._process
     assert process is not None
     process.kill()
     process.wait()
 
-    broken, after = examine(judge, SOLUTION), examine(judge, SOLUTION)
+    after = examine(judge, SOLUTION)
+
+    assert (after.score, after.status, after.complaints) == (90.0, "graded", ())
+
+
+def test_a_second_crash_of_the_examiner_is_broken_and_the_next_is_examined(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(judge._examiner, "ask", lambda *_args, **_options: None)
+        broken = examine(judge, SOLUTION)
+    after = examine(judge, SOLUTION)
 
     assert broken.status == "broken"
     assert "a person" in broken.complaints[0]

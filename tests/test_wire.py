@@ -205,6 +205,19 @@ def test_a_generator_goes_on_only_where_draws_lead(kind: str) -> None:
         go_on(here, elsewhere)
 
 
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.PCG64DXSM])
+def test_a_generator_does_not_go_where_only_a_jump_leads(kind: Any) -> None:
+    here, wound, back = (np.random.Generator(kind(3)) for _ in range(3))
+    state = wound.bit_generator.state
+    state["state"]["state"] = 0  # the next numbers are known
+    wound.bit_generator.state = state
+    here.random(10)
+
+    for elsewhere in (wound, back, np.random.Generator(kind(3).jumped())):
+        with pytest.raises(wire.WireError, match="no draw leads to"):
+            go_on(here, elsewhere)
+
+
 FORBIDDEN = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "multiprocessing"}
 
 

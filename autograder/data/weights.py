@@ -23,7 +23,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i
 def shapes7_weights() -> Tensors:
     """Return the weights of a small network that tells the first seven kinds of shapes10 apart.
 
-    Made by `scripts/train_shapes7.py`. The names are those of a state dict of PyTorch: "backbone.*"
+    Made by `tests/train_shapes7.py`. The names are those of a state dict of PyTorch: "backbone.*"
     for three convolutions of 16, 32 and 64 maps, each with batch norm, and "head.*" for seven scores.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Allowance: what one whole submission may use, over all its tests and workers."""
+"""Allowance: what one whole submission may use, over all its tests and workers, and whether it was disturbed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class Allowance:
 
     seconds: float  #: CPU seconds
     bytes: int = MOST_BYTES
+    was_killed: bool = False  #: a worker was killed, but not by us: by the kernel, by itself, or by a person
 
     def __post_init__(self) -> None:
         self.total = self.seconds

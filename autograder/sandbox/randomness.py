@@ -23,6 +23,9 @@ _STATES: dict[str, tuple[dict[str, tuple[int, int]], str, int]] = {
 }
 BIT_GENERATORS = tuple(_STATES)
 _FARTHEST = 20_000  #: blocks of 624 words that one call may draw from a Mersenne twister
+#: the factor of each PCG64's steps; and the most steps of one call, more than a CPU makes within a test
+_PCG = {"PCG64": 0x2360ED051FC65DA44385DF649FCCF645, "PCG64DXSM": 0xDA942042E4DD58B5}
+_FARTHEST_PCG = 1 << 36
 #: torch's CPU state: seed, left, seeded, next, 624 words of 8 bytes, normal samples kept for later
 _TORCH_KEY, _TORCH_SAMPLES, _TORCH_FLOAT = slice(24, 24 + 8 * 624), 24 + 8 * 624, 5048
 _NORMALS = 9.0  #: no generator draws a normal number as large
@@ -68,7 +71,9 @@ def go_on(generator: np.random.Generator, later: np.random.Generator) -> None:
         raise WireError("another random generator")
     here, there = now["state"], then["state"]
     if name.startswith("PCG64"):
-        is_ahead = here["inc"] == there["inc"]  # every state of one sequence lies ahead of every other
+        is_ahead = here["inc"] == there["inc"] and (
+            _steps(here["state"], there["state"], _PCG[name], here["inc"]) <= _FARTHEST_PCG
+        )
     elif name == "Philox":
         is_ahead = np.array_equal(here["key"], there["key"]) and _number(here["counter"]) <= _number(
             there["counter"]
@@ -86,6 +91,22 @@ def go_on(generator: np.random.Generator, later: np.random.Generator) -> None:
     if not is_ahead:
         raise WireError("a random state that no draw leads to")
     generator.bit_generator.state = then
+
+
+def _steps(here: int, there: int, factor: int, summand: int) -> int:
+    """Return how many steps x -> factor * x + summand, modulo 2**128, lead from one state to another.
+
+    A step changes the lowest bit of the state every time, the next one every second time, and so on: so the lowest
+    bit in which two states differ tells one bit of the distance, and 2**k steps at once are again such a step.
+    """
+    steps = 0
+    for bit in range(128):
+        if (here ^ there) >> bit & 1:
+            here = (factor * here + summand) % (1 << 128)
+            steps |= 1 << bit
+        summand = (factor + 1) * summand % (1 << 128)
+        factor = factor * factor % (1 << 128)
+    return steps
 
 
 def _twists_to(now: dict[str, Any], key: Any) -> bool:

@@ -98,7 +98,7 @@ def launch(
             "may_search": any(_is_closed_to_others(path) for path in [*readable, script]),
         }
         return Launch(python, dict(_TUNED), config)
-    profile = seatbelt_profile([*readable, str(packages)], listable, scratch)
+    profile = seatbelt_profile(view.python, [*readable, str(packages)], listable, scratch)
     return Launch(("sandbox-exec", "-p", profile, *python), {"LANG": "C.UTF-8"}, config)
 
 
@@ -178,7 +178,7 @@ def _is_closed_to_others(path: str) -> bool:
     return any(not folder.stat().st_mode & 0o001 for folder in Path(path).parents)
 
 
-def seatbelt_profile(readable: list[str], listable: list[str], scratch: Path) -> str:
+def seatbelt_profile(python: Path, readable: list[str], listable: list[str], scratch: Path) -> str:
     """Return rung C's profile for sandbox-exec: read the packages on offer, write the scratch folder, nothing else."""
 
     def paths(kind: str, names: list[str]) -> str:
@@ -197,6 +197,7 @@ def seatbelt_profile(readable: list[str], listable: list[str], scratch: Path) ->
             "(version 1)",
             "(deny default)",
             "(deny network*)",
+            f"(allow process-exec {paths('literal', [str(python)])})",
             "(allow process-fork)",
             "(allow signal (target self))",
             "(allow sysctl-read)",

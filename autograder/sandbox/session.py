@@ -423,6 +423,7 @@ class Session:
     def _end_of_worker(self) -> NoReturn:
         """The connection is closed: find out why, and raise it."""
         code = self._how_it_ended(self.process)
+        self.allowance.was_killed |= code == -9
         reasons: dict[int | None, str] = {
             0: "ended the process (exit, quit, sys.exit or os._exit); return a value instead",
             -11: "crashed the interpreter (segmentation fault)",

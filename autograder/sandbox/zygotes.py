@@ -21,6 +21,7 @@ from autograder.sandbox.rungs import Limits, launch
 from autograder.sandbox.view import view_for
 
 _START_SECONDS = 120.0
+_GONE = SandboxError("sandbox: the zygote is gone; run the command again")
 _CPU_CLOCK = 2  # of a process: the CPU time of all its threads (clock_getcpuclockid)
 #: packages that take seconds to import: once here, not once a worker
 _WARM = ("torch", "keras", "tensorflow")
@@ -147,7 +148,7 @@ class Zygote:
                 answer = json.loads(message)
             except (OSError, ValueError):
                 ours.close()
-                raise SandboxError("sandbox: the zygote is gone; run the command again") from None
+                raise _GONE from None
         if "error" in answer:
             ours.close()
             raise SandboxError(
@@ -156,12 +157,16 @@ class Zygote:
         return WorkerProcess(ours, descriptors[0] if descriptors else None, answer["pid"], answer["scratch"])
 
     def how_it_ended(self, worker: WorkerProcess) -> int | None:
-        """Return a worker's exit code, or minus the signal that ended it; None if it cannot be told."""
+        """Return a worker's exit code, or minus the signal that ended it; None if it cannot be told.
+
+        Raises:
+            SandboxError: the zygote is gone, and its workers with it: no fault of a student's
+        """
         try:
             self._control.send(json.dumps({"op": "reap", "pid": worker.pid_inside}).encode())
             code = json.loads(self._control.recv(1 << 16))["code"]
         except (OSError, ValueError, KeyError):
-            return None
+            raise _GONE from None
         return code if isinstance(code, int) else None
 
     def close(self) -> None:

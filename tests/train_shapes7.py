@@ -1,6 +1,6 @@
 """Train the small network whose weights the course gives, and write them to shapes7.safetensors.
 
-    python scripts/train_shapes7.py         half a minute on one thread; the same file each time on one machine
+    python tests/train_shapes7.py         half a minute on one thread; the same file each time on one machine
 
 It learns the first seven kinds of shapes10 and never sees the other three, so that these can show what transfer brings.
 """

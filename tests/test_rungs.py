@@ -1,0 +1,90 @@
+"""The rungs agree: the same marks for the solution and for every mistake on A, B and D; and rung C, as text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autograder.judge import Judge
+from autograder.report import Isolation
+from autograder.sandbox.ladder import climb
+from autograder.sandbox.rungs import Limits, launch, seatbelt_profile
+from autograder.sandbox.view import view_for
+from autograder.submission import Submission
+from autograder.topic import read_topic
+
+ASSIGNMENTS = Path(__file__).parent.parent / "assignments"
+#: assignment -> every so-manieth mistake is tried: in `make test`, and in `make attacks`
+SAMPLES = [
+    pytest.param("01_neural_network_basics", 25, marks=pytest.mark.slow),
+    pytest.param("01_neural_network_basics", 1, marks=pytest.mark.attacks),
+    pytest.param("04_convolutional_networks", 12, marks=pytest.mark.attacks),
+]
+
+
+@pytest.mark.parametrize(("topic_id", "step"), SAMPLES)
+def test_a_mark_is_the_same_on_every_rung(topic_id: str, step: int) -> None:
+    topic = read_topic(ASSIGNMENTS / topic_id)
+    solution = topic.solution_path.read_text(encoding="utf-8")
+    mistakes = topic.mistakes[::step]
+    sources = [solution, *(solution.replace(mistake.find, mistake.replace, 1) for mistake in mistakes)]
+
+    def marks(isolation: Isolation) -> list[tuple[float, ...]]:
+        with Judge(topic, seed=3, only=isolation, allow_unisolated=isolation == "D") as judge:
+            reports = [judge.examine(Submission("s", topic.id, None, source.encode())) for source in sources]
+        assert {(report.isolation, report.status) for report in reports} == {(isolation, "graded")}
+        return [tuple(task.score for task in report.tasks) for report in reports]
+
+    rungs: list[Isolation] = [rung for rung in ("A", "B", "D") if rung == "D" or climb(rung).holds]
+    of_each = {rung: marks(rung) for rung in rungs}
+
+    assert sum(of_each["D"][0]) == topic.points
+    for rung in rungs:
+        assert of_each[rung] == of_each["D"], rung
+
+
+@pytest.fixture
+def on_macos(tmp_path: Path) -> tuple[tuple[str, ...], str]:
+    """Rung C's command line and its profile, as they would be on macOS."""
+    plan = launch("C", view_for(("numpy",)), Limits(), warm=(), scratch=tmp_path)
+    program, flag, profile, *rest = plan.command
+    assert (program, flag, Path(rest[0]).name[:6]) == ("sandbox-exec", "-p", "python")
+    return tuple(rest), profile
+
+
+def test_rung_c_starts_an_interpreter_that_reads_no_site_packages(
+    on_macos: tuple[tuple[str, ...], str],
+) -> None:
+    command, _ = on_macos
+
+    assert command[1:4] == ("-I", "-S", "-B")
+    assert command[4].endswith("packages/autograder/sandbox/zygote.py")
+
+
+def test_rung_c_denies_what_it_does_not_allow(on_macos: tuple[tuple[str, ...], str], tmp_path: Path) -> None:
+    command, profile = on_macos
+    rules = profile.splitlines()
+
+    assert rules[:3] == ["(version 1)", "(deny default)", "(deny network*)"]
+    writes = [rule for rule in rules if rule.startswith("(allow") and "file-write" in rule]
+    assert writes == [
+        f'(allow file-read* file-write* (subpath "{tmp_path}"))',
+        '(allow file-write-data (literal "/dev/null"))',
+    ]
+    assert "(allow signal (target self))" in rules
+    programs = [rule for rule in rules if "process-exec" in rule]
+    assert programs == [f"(allow process-exec (literal {json.dumps(command[0])}))"]
+    assert not [rule for rule in rules if rule.startswith("(allow network")]
+    assert str(ASSIGNMENTS) not in profile
+    assert profile.count("(") == profile.count(")")
+
+
+def test_rung_cs_profile_quotes_odd_paths(tmp_path: Path) -> None:
+    odd = '/opt/a "quoted") (allow default'
+
+    profile = seatbelt_profile(Path("/usr/bin/python3"), [odd], [], tmp_path)
+
+    assert json.dumps(odd) in profile
+    assert "\n(allow default" not in profile
