@@ -168,5 +168,19 @@ def demo(ids: tuple[str, ...]) -> None:
     run_demo(_course(), ids)
 
 
+@main.group()
+def bench() -> None:
+    """Measure this project against others."""
+
+
+@bench.command()
+@click.option("--write", type=click.Path(path_type=Path), help="Write the table to this file too.")
+def attacks(write: Path | None) -> None:
+    """Try twenty cheats on stock pytest, on stock nbgrader and here: who falls to what (a quarter of an hour)."""
+    from autograder.bench_attacks import bench_attacks
+
+    sys.exit(bench_attacks(_course(), write))
+
+
 if __name__ == "__main__":
     main()

@@ -53,6 +53,7 @@ class Killer(threading.Thread):
 
     def __init__(self, seed: int, kills: int) -> None:
         super().__init__(daemon=True)
+        self._others = {process.pid for process in psutil.Process().children(recursive=True)}
         self._chance = random.Random(seed)
         self._left = kills
         self._over = threading.Event()
@@ -60,9 +61,10 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         while self._left and not self._over.wait(self._chance.uniform(1.0, 3.0)):
-            below = sorted(psutil.Process().children(recursive=True), key=lambda process: process.pid)
-            if below:
-                victim = self._chance.choice(below)
+            below = {process.pid: process for process in psutil.Process().children(recursive=True)}
+            ours = sorted(below.keys() - self._others)
+            if ours:
+                victim = below[self._chance.choice(ours)]
                 try:
                     words = " ".join(victim.cmdline())
                     victim.kill()
