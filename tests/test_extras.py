@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -186,7 +187,8 @@ class TestAStudent:
         import subprocess
 
         command = [sys.executable, "-m", "pytest", "-p", "autograder.plugin", "-rs", "test_tiny.py"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+        environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
 
         assert done.returncode == 0
         assert "1 passed, 1 not gradable here" in done.stdout
