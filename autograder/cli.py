@@ -138,7 +138,7 @@ def bench(context: click.Context, ids: tuple[str, ...], classes: str) -> None:
     """Measure what a submission costs, here and with what others use; write docs/benchmarks.md."""
     if context.invoked_subcommand:
         return
-    from autograder.speed import bench_all
+    from autograder.bench_speed import bench_all
 
     try:
         sizes = [int(size) for size in classes.split(",") if size]
@@ -166,11 +166,6 @@ def demo(ids: tuple[str, ...]) -> None:
     from autograder.screen import run_demo
 
     run_demo(_course(), ids)
-
-
-@main.group()
-def bench() -> None:
-    """Measure this project against others."""
 
 
 @bench.command()

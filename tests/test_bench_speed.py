@@ -5,7 +5,7 @@ import re
 import pytest
 from factory import make_course
 
-from autograder import speed
+from autograder import bench_speed as speed
 
 
 @pytest.mark.slow

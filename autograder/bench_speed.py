@@ -100,7 +100,7 @@ _STOCK = "stock `nbgrader autograde`, the same tests in its cells"
 
 
 def _in_process(topic: Topic) -> tuple[Cost, Cost]:
-    command = [sys.executable, "-P", "-m", "autograder.speed", str(topic.folder), str(_MANY)]
+    command = [sys.executable, "-P", "-m", "autograder.bench_speed", str(topic.folder), str(_MANY)]
     done = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
     if done.returncode:
         raise AutograderError(f"bench: {done.stderr.strip().splitlines()[-1:]}")
