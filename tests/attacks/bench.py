@@ -399,6 +399,21 @@ def with_ours(course: Path, code: str) -> Outcome:
     return Outcome(marks[0], marks[1], before != after, is_late, said)
 
 
+_PAGE = """# Who falls to what
+
+Written by `autograder bench attacks --write docs/bench_attacks.md`. Each line is a module whose functions return None, and
+a few lines more. Each is graded together with an honest student, who comes after it, by three graders:
+
+* *stock pytest*: the tests lie beside the module; a mark is the share of tests that `report.xml` calls passed;
+* *stock nbgrader*: the module in one cell, the tests in others, `nbgrader autograde`; a mark is what the gradebook says;
+* *autograder*: the same four tests with the fixture `student`, `autograder grade`.
+
+*held*: no marks, the honest student has all of theirs, the course's files are as they were, no secret in what is said, and
+the run ends. Both stock graders ran as they come; in a container of their own for each student they would keep the
+course and the next student whole, and still give the marks away, since the tests share a process with the module.
+
+{table}
+"""
 HARNESSES = (("stock pytest", with_pytest), ("stock nbgrader", with_nbgrader), ("autograder", with_ours))
 
 
@@ -431,7 +446,7 @@ def main() -> None:
     text = table()
     print(text.splitlines()[-1])
     if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(f"{__doc__.split(chr(10) * 2)[0]}\n\n{text}\n", encoding="utf-8")
+        Path(sys.argv[1]).write_text(_PAGE.format(table=text), encoding="utf-8")
 
 
 if __name__ == "__main__":
