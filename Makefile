@@ -6,10 +6,10 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test attacks fuzz lint build release demo new verify verify-full clean
+.PHONY: help setup bench test test-tensorflow attacks fuzz lint build release demo new verify verify-full clean
 
 help:  ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 $(VENV)/.ready: pyproject.toml
 	@echo "Installing into $(VENV) (a minute or two, once) ..."
@@ -25,6 +25,15 @@ lint: setup  ## ruff and mypy
 
 test: lint  ## ruff, mypy and pytest
 	$(BIN)/pytest -n auto --dist worksteal
+
+$(VENV)-tensorflow/.ready: pyproject.toml
+	@echo "Installing TensorFlow into $(VENV)-tensorflow (two minutes, once) ..."
+	$(PYTHON) -m venv $(VENV)-tensorflow
+	$(VENV)-tensorflow/bin/pip install --quiet --editable '.[torch,teacher,tensorflow]'
+	@touch $@
+
+test-tensorflow: $(VENV)-tensorflow/.ready  ## what is graded only with the extra tensorflow, in a venv of its own
+	$(VENV)-tensorflow/bin/pytest tests/test_tensorflow.py
 
 attacks: setup  ## the corpus of hostile submissions on every rung that this machine has, and who falls to what
 	$(BIN)/pytest tests/attacks -m 'attacks or not attacks'
@@ -45,6 +54,9 @@ verify: setup  ## the gates of every assignment: stub 0, solution 100 %, mistake
 verify-full: setup  ## the same under 20 seeds and with automatic mutants
 	$(BIN)/autograder verify --full
 
+bench: setup  ## what a submission costs, here and elsewhere (ten minutes); writes docs/benchmarks.md
+	$(BIN)/autograder bench
+
 demo: setup  ## a whole class, from release to feedback, in the folder demo/
 	$(BIN)/autograder demo $(topic)
 
@@ -52,4 +64,4 @@ new: setup  ## make new topic=12_dropout
 	$(BIN)/autograder new $(topic)
 
 clean:  ## remove what the verbs made
-	rm -rf $(VENV) demo build .autograder .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-tensorflow demo build .autograder .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,4 +1,4 @@
-"""Bench attacks: try cheats on stock pytest, on stock nbgrader and here. They lie in tests/attacks/."""
+"""Bench attacks: try cheats on stock pytest, stock nbgrader and here. They lie with the corpus, in tests/attacks/."""
 
 from __future__ import annotations
 

@@ -175,6 +175,8 @@ def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
             f"seconds = {_toml(task.seconds)}",
             f"public_points = {_toml(round(task.points * public_share(tests, task.id), 4))}",
         ]
+        if task.extra:
+            lines.append(f"extra = {_toml(task.extra)}")
     return "\n".join(lines) + "\n"
 
 

@@ -128,6 +128,27 @@ def grade(
     sys.exit(code)
 
 
+@main.group(invoke_without_command=True)
+@click.option("--id", "ids", multiple=True, metavar="ID", help="An assignment to measure (01 and 04).")
+@click.option(
+    "--classes", default="10,100", metavar="N,N", help="Sizes of whole classes to examine (10,100)."
+)
+@click.pass_context
+def bench(context: click.Context, ids: tuple[str, ...], classes: str) -> None:
+    """Measure what a submission costs, here and with what others use; write docs/benchmarks.md."""
+    if context.invoked_subcommand:
+        return
+    from autograder.bench_speed import bench_all
+
+    try:
+        sizes = [int(size) for size in classes.split(",") if size]
+    except ValueError:
+        raise click.BadParameter(
+            "numbers with commas between them, such as 10,100", param_hint="--classes"
+        ) from None
+    click.echo(bench_all(_course(), ids, sizes))
+
+
 @main.command()
 def doctor() -> None:
     """Say which isolation of student code works here, and what to install or set for a better one."""
@@ -145,11 +166,6 @@ def demo(ids: tuple[str, ...]) -> None:
     from autograder.screen import run_demo
 
     run_demo(_course(), ids)
-
-
-@main.group()
-def bench() -> None:
-    """Measure this project against others."""
 
 
 @bench.command()

@@ -113,6 +113,12 @@ class Examination:
 
     # --- the run ---------------------------------------------------------------------------------------------------
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out the tasks that cannot be graded here, for want of a package."""
+        left_out = {task.id for task in self._topic.tasks if not task.is_gradable}
+        items[:] = [item for item in items if task_of(item) not in left_out]
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self._uncollected.append(report.longreprtext.strip().splitlines()[-1])
@@ -183,7 +189,7 @@ class Examination:
             self._zygote,
             module=topic.module,
             source=source,
-            imports=topic.imports,
+            imports=topic.packages,
             seconds=_SECONDS + _SECONDS_A_SECOND * sum(task.seconds for task in topic.tasks),
         )
         self._student = Student(examinee)
@@ -408,7 +414,7 @@ def main() -> int:
 
     def hold(topic: Topic, requests: IO[str], answers: IO[str]) -> int:
         with Zygote(
-            cast(Isolation, options.isolation), topic.imports, Limits(memory_mb=topic.memory)
+            cast(Isolation, options.isolation), topic.packages, Limits(memory_mb=topic.memory)
         ) as zygote:
             return run(Examination(topic, zygote, requests, answers), topic)
 

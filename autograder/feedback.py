@@ -43,6 +43,8 @@ def _doubt(task: TaskReport | None, points: float) -> str:
     """Say why a grade cell gets no score by itself; empty where it gets one."""
     if task is None:
         return f"No test belongs to this cell. {_PERSON}"
+    if task.missing:
+        return f"This task is {task.hint}. It costs you nothing: it is open until it is graded where that is installed."
     if task.status == "broken":
         return (
             "This task could not be judged: a fault of the grader, not of your code. It costs you nothing: "

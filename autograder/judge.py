@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
-from autograder import integrity, store
+from autograder import extras, integrity, store
 from autograder.cheats import cheap_tests
 from autograder.course import Course
 from autograder.diagnose import Signatures, diagnose, read_signatures
@@ -113,6 +113,8 @@ class Judge:
                     ),
                     forbidden.get(task.id, ""),
                 )
+                if task.is_gradable
+                else not_gradable(task)
                 for task in self.topic.tasks
             ),
         )
@@ -167,10 +169,9 @@ class Judge:
     def _complain(self, source: bytes | None) -> Iterable[str]:
         if source is None:
             return
-        for line, name in imports_outside(
-            source.decode("utf-8", "replace"), (*self.topic.imports, "autograder")
-        ):
-            offered = ", ".join(self.topic.imports)
+        offers = (*self.topic.imports, *self.topic.extras)
+        for line, name in imports_outside(source.decode("utf-8", "replace"), (*offers, "autograder")):
+            offered = ", ".join(offers)
             yield f"Line {line} imports {plain(name, 80)}, which this assignment does not offer; it offers {offered}."
         yield from integrity.complaints(source)
 
@@ -214,6 +215,11 @@ def mark(
     known = None if kinds <= _NO_ANSWER else diagnose(task.id, failed, signatures)
     hint = known.hint if known else _first_fault(judged, results)
     return TaskReport(task=task.id, score=score, points=task.points, results=judged, hint=hint)
+
+
+def not_gradable(task: Task) -> TaskReport:
+    """Report a task whose extra is not installed here: no points lost, none given, none within reach."""
+    return TaskReport(task.id, 0.0, 0.0, (), extras.sentence(task.extra), missing=task.extra)
 
 
 def _forbid(report: TaskReport, sentence: str) -> TaskReport:

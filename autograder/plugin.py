@@ -45,9 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path) -> None:
-    """Keep a topic's tests to one thread, faster for small arrays; it must precede `import numpy`."""
+    """Keep a topic's tests to one thread, faster for small arrays, and Keras to torch; it precedes their imports."""
     if (file_path.parent / "topic.toml").is_file():
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("KERAS_BACKEND", "torch")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -101,7 +102,7 @@ def ambient_seed(item: pytest.Item) -> int:
 
 
 def _seed_everything(item: pytest.Item) -> None:
-    """Set the global generators, so that a test draws the same whatever ran before it."""
+    """Set the global generators and gradients on, so that a test sees the same whatever ran before it."""
     if not task_of(item):
         return
     seed = ambient_seed(item)
@@ -111,3 +112,4 @@ def _seed_everything(item: pytest.Item) -> None:
         loaded["numpy"].random.seed(seed)
     if loaded["torch"]:
         loaded["torch"].manual_seed(seed)
+        loaded["torch"].set_grad_enabled(True)

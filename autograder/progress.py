@@ -33,6 +33,11 @@ class TaskProgress:
         return self.passed == len(self.trials)
 
     @property
+    def is_here(self) -> bool:
+        """False where a package is missing that the task needs."""
+        return any(trial.outcome != "not_here" for trial in self.trials)
+
+    @property
     def is_started(self) -> bool:
         return any(trial.outcome != "not_started" for trial in self.trials)
 
@@ -66,7 +71,7 @@ class Progress:
     @property
     def next_task(self) -> TaskProgress | None:
         """The first task with a wrong result, else the first that is not started."""
-        left = [task for task in self.tasks if not task.is_done]
+        left = [task for task in self.tasks if task.is_here and not task.is_done]
         return min(left, key=lambda task: not task.is_started, default=None)
 
 
@@ -109,6 +114,8 @@ def _warnings(path: Path, topic: dict[str, Any]) -> tuple[str, ...]:
     allowed = topic.get("imports")
     if not isinstance(allowed, list) or not path.is_file():
         return ()
+    extras = (str(task["extra"]) for task in topic.get("tasks", {}).values() if "extra" in task)
+    allowed = list(dict.fromkeys([*allowed, *extras]))
     source = path.read_text(encoding="utf-8", errors="replace")
     packages = ", ".join(["the standard library", *map(str, allowed)])
     return tuple(

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from autograder import extras
 from autograder.course import Course
 from autograder.report import Report, TaskReport
 from autograder.topic import Topic
@@ -59,16 +60,24 @@ def report_tables(topic: Topic, reports: Iterable[Report], stories: Mapping[str,
     words = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     words.add_column(no_wrap=True)
     words.add_column()
+    left_out: dict[str, str] = {}
     for report in reports:
+        left_out |= {task.task: task.hint for task in report.tasks if task.missing}
         name = escape(printable(report.student))
         scores.add_row(name, *(score_cell(task) for task in report.tasks), f"{report.score:.4g}")
         story = (stories or {}).get(report.student, "")
         words.add_row(name, (f"[dim]{escape(story)}[/]\n" if story else "") + escape(said(report)))
-    return Group(scores, "What each is told first:\n", words)
+    notes = [
+        f"{topic.task(task).number or task}: {hint}; it is left out of every total\n"
+        for task, hint in left_out.items()
+    ]
+    return Group(scores, *notes, "What each is told first:\n", words)
 
 
 def score_cell(task: TaskReport) -> str:
-    """Show a task's score; '?' where a person has to look."""
+    """Show a task's score; '?' where a person has to look, '-' where it could not be graded here."""
+    if task.missing:
+        return "[dim]-[/]"
     if task.status == "broken":
         return "[magenta]?[/]"
     colour = "green" if task.score == task.points else "red" if task.score == 0 else "yellow"
@@ -77,7 +86,7 @@ def score_cell(task: TaskReport) -> str:
 
 def said(report: Report) -> str:
     """Return the first thing that a student reads: a complaint about the parcel, else the first hint."""
-    words = [*report.complaints, *(task.hint for task in report.tasks if task.hint)]
+    words = [*report.complaints, *(task.hint for task in report.tasks if task.hint and not task.missing)]
     wall = "" if report.isolation != "D" else "[not isolated] "
     return wall + (printable(words[0])[:160] if words else "All tests passed.")
 
@@ -101,6 +110,9 @@ def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_uni
                 allow_unisolated=allow_unisolated,
                 on_step=lambda step, topic=topic, status=status: status.update(f"{topic.id}: {escape(step)}"),  # type: ignore[misc]
             )
+        for task in topic.tasks:
+            if not task.is_gradable:
+                print(f"{topic.id}: {task.id} is {extras.sentence(task.extra)}")
         for finding in verdict.findings:
             print(f"{topic.id}: {finding}")
         if not verdict.findings:

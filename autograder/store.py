@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import quote
 
+from autograder import extras
 from autograder.course import Course
 from autograder.files import TEACHERS, write_atomically, written_beside
 from autograder.report import Report
@@ -73,12 +74,17 @@ def fingerprint(topic: Topic, submission: Submission, seed: int) -> str:
 
 
 def suite(topic: Topic) -> str:
-    """Name the state of an assignment's own files, as far as a verdict or a hint follows from them."""
+    """Name the state of an assignment's own files, as far as a verdict or a hint follows from them.
+
+    Which of its extras are installed here belongs to it: a report without one is not used again where it is there.
+    """
     digest = hashlib.sha256()
     for path in (topic.folder / "topic.toml", topic.solution_path, topic.public_tests_path,
                  topic.hidden_tests_path, topic.mistakes_path, topic.folder / "signatures.json"):  # fmt: skip
         content = path.read_bytes() if path.exists() else b""  # signatures are computed, some time after
         digest.update(hashlib.sha256(content).digest())
+    for extra in topic.extras:
+        digest.update(f"{extra}: {extras.version(extra)}".encode())
     return digest.hexdigest()
 
 

@@ -37,13 +37,15 @@ def lines(
     longest = min(max(room, 12), max(map(len, names)))
     found = []
     for task, name, count, reach in zip(report.tasks, names, counts, points, strict=True):
-        look: Look = "passed" if task.is_done else "failed" if task.is_started else "quiet"
+        look = _look(task)
         spans: list[tuple[str, Look]] = [(f"  {_shorten(name, longest):<{longest}}  ", "text")]
         if bars:
             spans.append((_bar(task.share, ascii_only=ascii_only) + "  ", look))
         spans.append((f"{count:<{max(map(len, counts))}}  {reach}".rstrip(), look))
         found.append(Line(tuple(spans)))
     found.append(Line(()))
+    for text in _left_out(report):
+        found += _wrapped(text, "quiet", width)
     for text in report.warnings:
         found += _wrapped(text, "failed", width)
     return found + _closing(report, width, printed=printed)
@@ -51,6 +53,8 @@ def lines(
 
 def _closing(report: Progress, width: int, *, printed: bool) -> list[Line]:
     task = report.next_task
+    if task is None and not any(task.is_here for task in report.tasks):
+        return []
     if task is None:
         return [*_wrapped(_ALL_PASS, "passed", width), *_reach(report, width)]
     fault = task.first_fault
@@ -78,22 +82,40 @@ def command(task: TaskProgress) -> str:
 
 def _reach(report: Progress, width: int) -> list[Line]:
     """Say what the points mean, where points are shown."""
-    if not all(task.points is not None and task.all_points and task.is_whole for task in report.tasks):
+    tasks = [task for task in report.tasks if task.is_here]
+    if not all(task.points is not None and task.all_points and task.is_whole for task in tasks):
         return []
-    reach = _number(sum(task.points or 0 for task in report.tasks))
-    whole = _number(sum(task.all_points or 0 for task in report.tasks))
+    reach = _number(sum(task.points or 0 for task in tasks))
+    whole = _number(sum(task.all_points or 0 for task in tasks))
     text = f"Public tests reach {reach} of {whole} points; hidden tests decide the rest."
     return [Line(()), *_wrapped(text, "quiet", width)]
 
 
+def _look(task: TaskProgress) -> Look:
+    if task.is_done:
+        return "passed"
+    return "failed" if task.is_here and task.is_started else "quiet"
+
+
+def _left_out(report: Progress) -> list[str]:
+    """Say of each task that could not be tried here what it takes."""
+    return [
+        f"{task.number} {task.title}: {task.trials[0].sentence}.".strip()
+        for task in report.tasks
+        if not task.is_here
+    ]
+
+
 def _count(task: TaskProgress) -> str:
+    if not task.is_here:
+        return "not here"
     if not task.is_started:
         return "not started"
     return f"{task.passed} of {len(task.trials)} test{'s' * (len(task.trials) != 1)}"
 
 
 def _points(task: TaskProgress) -> str:
-    if task.points is None or not task.is_whole:
+    if task.points is None or not task.is_whole or not task.is_here:
         return ""
     return f"{_number(task.share * task.points)} of {_number(task.points)} points"
 
@@ -137,7 +159,7 @@ def to_text(report: Progress, *, width: int = 80, ascii_only: bool = False) -> s
 def to_html(report: Progress) -> str:
     """The report for a notebook; every text in it is escaped."""
     rows = "".join(_html_row(task) for task in report.tasks)
-    task, closing = report.next_task, f"<p>{_ALL_PASS}</p>"
+    task, closing = report.next_task, f"<p>{_ALL_PASS}</p>" if any(t.is_here for t in report.tasks) else ""
     if task is not None and (fault := task.first_fault):
         closing = (
             f"<p><b>Next: {_escaped(f'{task.number} {task.title}')}</b><br>"
@@ -145,12 +167,12 @@ def to_html(report: Progress) -> str:
         )
         if fault.printed:
             closing += f"<p>It printed:</p><pre>{_escaped(chr(10).join(_printed(fault)))}</pre>"
-    warnings = "".join(f"<p>{_escaped(text)}</p>" for text in report.warnings)
+    warnings = "".join(f"<p>{_escaped(text)}</p>" for text in [*_left_out(report), *report.warnings])
     return f"<div><b>{_escaped(report.title)}</b><table>{rows}</table>{warnings}{closing}</div>"
 
 
 def _html_row(task: TaskProgress) -> str:
-    colour = "#2e7d32" if task.is_done else "#c62828" if task.is_started else "#757575"
+    colour = {"passed": "#2e7d32", "failed": "#c62828"}.get(_look(task), "#757575")
     bar = (
         f'<div style="width:8em;height:.7em;background:#8884"><div style="width:{task.share:.0%};height:100%;'
         f'background:{colour}"></div></div>'

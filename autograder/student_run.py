@@ -20,6 +20,7 @@ _PYTESTS_OWN_LIST = "fE"  # the short summary that pytest writes unless -r is gi
 _STATUS: dict[str, Status] = {
     "not_started": ("not started", "-", ("NOT STARTED", {"yellow": True})),
     "not_run": ("not run", "x", ("NOT RUN", {"yellow": True})),
+    "not_here": ("not gradable here", "s", ("NOT GRADABLE HERE", {"yellow": True})),
 }
 _MARKUP: dict[Look, dict[str, bool]] = {
     "title": {"bold": True},
@@ -45,6 +46,7 @@ class StudentRun:
         self.tests_of: dict[tuple[Path, str], int] = {}  # (test file, task) -> how many tests it has
         self.trials: list[Trial] = []
         self._unimportable: set[Path] = set()
+        self._extras: dict[Path, dict[str, str]] = {}  # test file -> task -> the extra that it needs
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Let `pytest -k softmax` find every test of the task, and count them before any is deselected."""
@@ -56,6 +58,25 @@ class StudentRun:
         if only := self.config.getoption("autograder_task"):
             self.config.hook.pytest_deselected(items=[item for item in items if task_of(item) != only])
             items[:] = [item for item in items if task_of(item) == only]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Leave out a task whose extra is not installed, before a fixture or the test asks for it."""
+        if missing := self._missing(item):
+            from autograder import extras
+
+            pytest.skip(extras.sentence(missing))
+
+    def _missing(self, item: pytest.Item) -> str:
+        """Return the extra that an item's task needs and that is not installed here, or ''."""
+        from autograder import extras
+        from autograder.progress import read_card
+
+        if item.path not in self._extras:
+            tasks = read_card(item.path.parent).get("tasks", {})
+            self._extras[item.path] = {task: str(card.get("extra", "")) for task, card in tasks.items()}
+        extra = self._extras[item.path].get(task_of(item), "")
+        return extra if extra and not extras.is_installed(extra) else ""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -76,6 +97,10 @@ class StudentRun:
         module, lesson = module_path(item.path), lesson_of(getattr(item, "function", None))
         outcome: Outcome = "passed" if report.passed else "failed"
         sentence, printed = "Skipped, which counts as not passed." if report.skipped else "", ""
+        if report.skipped and (missing := self._missing(item)):
+            from autograder import extras
+
+            sentence, outcome = extras.sentence(missing), "not_here"
         if report.failed and call.excinfo:
             error = call.excinfo.value
             if report.when == "setup" and not is_students(error, module.stem):

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from autograder import extras
 from autograder.errors import AuthorError
 from autograder.replacements import Alternative, Equivalent, Kind, Mistake, read_replacements
 from autograder.table import place, read_toml, refuse_unknown_keys, value_of, words_of
@@ -29,6 +30,12 @@ class Task:
     points: float  #: its share of the 90 points that tests grade
     seconds: float = 10.0  #: CPU seconds that one test may take in the student's code
     forbid: tuple[str, ...] = ()  #: what a module may not use, such as "torch.nn.functional.conv2d"
+    extra: str = ""  #: a package such as "tensorflow" without which the task cannot be graded
+
+    @property
+    def is_gradable(self) -> bool:
+        """Whether what it takes to examine this task is installed here."""
+        return not self.extra or extras.is_installed(self.extra)
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,16 @@ class Topic:
     def points(self) -> float:
         """What the tests of this topic can give in all."""
         return sum(task.points for task in self.tasks)
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What single tasks need beside `imports`, whether it is installed here or not."""
+        return tuple(dict.fromkeys(task.extra for task in self.tasks if task.extra))
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What a worker shows to a student's module here: `imports`, and the extras that are installed."""
+        return (*self.imports, *(extra for extra in self.extras if extras.is_installed(extra)))
 
     @property
     def needs_torch(self) -> bool:
@@ -157,13 +174,16 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         raise AuthorError(f"{where}: no task id; use small letters, digits and _")
     if not isinstance(entry, dict):
         raise AuthorError(f"{where}: must be a table; write [tasks.{task_id}]")
-    refuse_unknown_keys(entry, {"number", "title", "names", "points", "seconds", "forbid"}, where)
+    refuse_unknown_keys(entry, {"number", "title", "names", "points", "seconds", "forbid", "extra"}, where)
     points = value_of(entry, "points", (int, float), where)
     if not 0 < points <= 100:
         raise AuthorError(f"{where}: points is {points}; give a number above 0 and up to 100")
     seconds = value_of(entry, "seconds", (int, float), where, default=10.0)
     if not 0 < seconds <= 3600:
         raise AuthorError(f"{where}: seconds is {seconds}; give CPU seconds above 0 and up to 3600")
+    extra = value_of(entry, "extra", str, where, default="")
+    if extra and not _ID.fullmatch(extra):
+        raise AuthorError(f'{where}: extra {extra!r} is no package; name one, such as "tensorflow"')
     return Task(
         id=task_id,
         number=value_of(entry, "number", str, where, default=""),
@@ -172,4 +192,5 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         points=float(points),
         seconds=float(seconds),
         forbid=words_of(entry, "forbid", where) if "forbid" in entry else (),
+        extra=extra,
     )

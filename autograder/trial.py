@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 
 from autograder.faults import Fault, explain, own_frames
 
-Outcome = Literal["passed", "failed", "not_started", "not_run"]  # not run: the module cannot be imported
+#: not run: the module cannot be imported; not here: a package is missing that the task needs
+Outcome = Literal["passed", "failed", "not_started", "not_run", "not_here"]
 _DEEPEST = 5  #: frames of the student's code that are shown, the innermost ones
 
 

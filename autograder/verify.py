@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from autograder import build
-from autograder.cheats import cheats
+from autograder.cheats import cheap_tests, cheats
 from autograder.diagnose import read_signatures
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
@@ -30,6 +30,7 @@ _TRAINS, _TRAINING_SEEDS = 1.0, 3
 _MISTAKES, _MISTAKES_OF_SEVERAL = 5, 8
 
 Results = dict[str, dict[str, Any]]
+_Edit = TypeVar("_Edit", Mistake, Alternative)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def verify(
             else:
                 findings += [*gates.mistakes(), *gates.cheats()]
                 if not findings:
-                    computed = _signatures(gates.signatures, gates.cheap)
+                    computed = _signatures(topic, gates)
                     write_atomically(topic.folder / "signatures.json", computed)
             if is_full:
                 findings += gates.mutants()
@@ -140,7 +141,7 @@ class _Gates:
                 self.slow = self.slow & over if seed else over
 
     def alternatives(self, *, is_full: bool) -> Iterator[Finding]:
-        for number, alternative in enumerate(self.topic.alternatives):
+        for number, alternative in enumerate(self._tried(self.topic.alternatives)):
             self.on_step(f"a different right answer passes: {alternative.task}, {alternative.name}")
             names = None if is_full else self._names(alternative.task)
             results = self._ask(self.wall, self._edited(alternative), number, names)
@@ -149,7 +150,7 @@ class _Gates:
             )
 
     def each_mistake_fails(self) -> Iterator[Finding]:
-        for number, mistake in enumerate(self.topic.mistakes):
+        for number, mistake in enumerate(self._tried(self.topic.mistakes)):
             self.on_step(f"a mistake is caught: {mistake.task}, {mistake.name}")
             names = self._names(mistake.task)
             quick = [name for name in names if name not in self.slow]
@@ -164,14 +165,14 @@ class _Gates:
     def signatures_are_there(self) -> Iterator[Finding]:
         known = {test["test"] for test in self.tests}
         kept = {(mistake.task, mistake.name): fails for mistake, fails in read_signatures(self.topic).entries}
-        for mistake in self.topic.mistakes:
+        for mistake in self._tried(self.topic.mistakes):
             fails = kept.get((mistake.task, mistake.name))
             if not fails or not fails <= known:
                 sentence = f"not for {mistake.name!r}; refresh it: autograder verify {self.topic.id}"
                 yield Finding("signatures.json is fresh", sentence)
 
     def mistakes(self) -> Iterator[Finding]:
-        for number, mistake in enumerate(self.topic.mistakes):
+        for number, mistake in enumerate(self._tried(self.topic.mistakes)):
             self.on_step(f"a mistake is caught: {mistake.task}, {mistake.name}")
             names = self._names(mistake.task)
             behind = self._ask(self.wall, self._edited(mistake), number, names)
@@ -195,7 +196,8 @@ class _Gates:
                 continue
             self.cheap |= {result["test"] for result in answer["results"] if result["outcome"] == "passed"}
         for task in self.topic.tasks:
-            if all(test["test"] in self.cheap for test in self.tests if test["task"] == task.id):
+            own = [test["test"] for test in self.tests if test["task"] == task.id]
+            if own and all(test in self.cheap for test in own):
                 sentence = "each of its tests is passed by code without a right answer; ask for values too"
                 yield Finding(f"a cheat gets nothing ({task.id})", sentence)
 
@@ -216,6 +218,10 @@ class _Gates:
                 f"{entry.replace!r} is killed, or no mutant any more; remove its table from mistakes.toml"
             )
             yield Finding("an equivalent mutant is one", sentence)
+
+    def _tried(self, edits: tuple[_Edit, ...]) -> list[_Edit]:
+        """Return those of tasks that can be graded here."""
+        return [edit for edit in edits if self.topic.task(edit.task).is_gradable]
 
     def _names(self, task: str) -> list[str]:
         return [test["test"] for test in self.tests if test["task"] == task]
@@ -257,9 +263,19 @@ class _Gates:
                 yield Finding(f"both modes agree ({what})", sentence)
 
 
-def _signatures(signatures: list[tuple[Mistake, list[str]]], cheap: set[str]) -> bytes:
+def _signatures(topic: Topic, gates: _Gates) -> bytes:
+    """Return signatures.json; what it said of tasks that cannot be graded here, it says again."""
+    fails = {(mistake.task, mistake.name): failed for mistake, failed in gates.signatures}
+    untried = {task.id for task in topic.tasks if not task.is_gradable}
+    for mistake, failed in read_signatures(topic).entries:
+        if mistake.task in untried:
+            fails[mistake.task, mistake.name] = sorted(failed)
     entries = [
-        {"task": mistake.task, "name": mistake.name, "fails": failed} for mistake, failed in signatures
+        {"task": mistake.task, "name": mistake.name, "fails": fails[mistake.task, mistake.name]}
+        for mistake in topic.mistakes
+        if (mistake.task, mistake.name) in fails
     ]
+    collected = {test["test"] for test in gates.tests}
+    cheap = gates.cheap | ((cheap_tests(topic) - collected) if untried else set())
     kept = {"signatures": entries, "cheap": sorted(cheap)}
     return (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode()

@@ -52,6 +52,7 @@ def test_the_wheel_holds_no_assignment_and_no_answer(wheel: Path) -> None:
 
     assert all(name.startswith(("autograder/", "autograder-")) for name in names)
     assert "autograder/py.typed" in names
+    assert "autograder/data/shapes7.safetensors" in names
     assert any(name.startswith("autograder/templates/new_topic/") for name in names)
     example = "autograder/templates/new_topic/mistakes.toml"  # of the template for new assignments: no secret
     for topic_id in COURSE.topic_ids():

@@ -1,7 +1,12 @@
 """Data sets of the course, one call each, as NumPy arrays: images (N, C, H, W) float32, labels (N,) int64.
 
-    digits(split, seed)    real: scikit-learn's handwritten digits, 8x8, one channel
-    shapes10(n, seed)      drawn: ten kinds of coloured shapes, 32x32, three channels, as many as you ask for
+    digits(split, seed)      real: scikit-learn's handwritten digits, 8x8, one channel
+    shapes10(n, seed)        drawn: ten kinds of coloured shapes, 32x32, three channels, as many as you ask for
+    shapes10_boxes(n, seed)  the same images with the box of each shape
+    shapes7_weights()        a small network that knows the first seven of these shapes: its weights
+    sentiment(n, seed)       drawn: sentences about films whose label hangs on the order of the words
+    waves(n, seed)           drawn: a series of numbers that can be forecast, but not perfectly
+    sunspots(), co2()        real: two series that statsmodels carries
 
 Nothing is downloaded, and importing this package needs NumPy alone.
 """
@@ -9,6 +14,19 @@ Nothing is downloaded, and importing this package needs NumPy alone.
 from __future__ import annotations
 
 from autograder.data.digits import digits
-from autograder.data.shapes import SHAPES10, shapes10
+from autograder.data.sentiment import sentiment
+from autograder.data.series import co2, sunspots, waves
+from autograder.data.shapes import SHAPES10, shapes10, shapes10_boxes
+from autograder.data.weights import shapes7_weights
 
-__all__ = ["SHAPES10", "digits", "shapes10"]
+__all__ = [
+    "SHAPES10",
+    "co2",
+    "digits",
+    "sentiment",
+    "shapes7_weights",
+    "shapes10",
+    "shapes10_boxes",
+    "sunspots",
+    "waves",
+]

@@ -106,6 +106,26 @@ def shapes10(
     Raises:
         ValueError: n below 1 or noise below 0
     """
+    images, labels, _ = shapes10_boxes(n, seed, noise=noise)
+    return images, labels
+
+
+def shapes10_boxes(
+    n: int, seed: int | Sequence[int], *, noise: float = 0.08
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Draw the images of shapes10, and say where the shape of each one lies.
+
+    Args:
+        n, seed, noise: as for shapes10
+
+    Returns:
+        images and labels: those of shapes10
+        boxes, (n, 4) float32: corners (x1, y1, x2, y2) in pixels of the smallest box around all that is drawn;
+            pixel k reaches from k to k + 1, so a shape in columns 3, 4 and 5 has x1 = 3 and x2 = 6
+
+    Raises:
+        ValueError: n below 1 or noise below 0
+    """
     if n < 1:
         raise ValueError(f"shapes10: n is {n}; ask for at least one image")
     if noise < 0:
@@ -125,7 +145,15 @@ def shapes10(
     ground, colour = _two_colours(n, rng)
     images = ground + (colour - ground) * ink[:, np.newaxis]  # (n, 3, 32, 32)
     images += rng.normal(scale=noise, size=images.shape)
-    return np.clip(images, 0, 1).astype(np.float32), labels.astype(np.int64)
+    return np.clip(images, 0, 1).astype(np.float32), labels.astype(np.int64), _boxes_around(ink > 0)
+
+
+def _boxes_around(inked: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Return the corners (x1, y1, x2, y2) of what is inked, (n, 4), for masks (n, SIZE, SIZE)."""
+    columns, rows = np.any(inked, axis=1), np.any(inked, axis=2)  # (n, SIZE) each
+    first = [axis.argmax(axis=1) for axis in (columns, rows)]
+    last = [SIZE - axis[:, ::-1].argmax(axis=1) for axis in (columns, rows)]
+    return np.stack([*first, *last], axis=1).astype(np.float32)
 
 
 def _two_colours(n: int, rng: np.random.Generator) -> tuple[Array, Array]:

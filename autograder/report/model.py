@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Outcome = Literal["passed", "failed", "broken"]
-Status = Literal["graded", "broken"]
+Status = Literal["graded", "broken", "not gradable here"]
 Isolation = Literal["A", "B", "C", "D"]
 
 
@@ -35,6 +35,7 @@ class TaskReport:
     points: float
     results: tuple[TestResult, ...]
     hint: str
+    missing: str = ""  #: the extra that is not installed here: nothing was examined, and 0 of 0 points say so
 
     @property
     def tests_passed(self) -> int:
@@ -46,10 +47,16 @@ class TaskReport:
 
     @property
     def status(self) -> Status:
+        if self.missing:
+            return "not gradable here"
         return "broken" if any(result.outcome == "broken" for result in self.results) else "graded"
 
     def to_json(self) -> dict[str, Any]:
-        """The task as the JSON contract has it: no hidden test's name, source or values."""
+        """The task as the JSON contract has it: no hidden test's name, source or values.
+
+        One that could not be graded here says so in a "status", has 0 of 0 points, and why as its hint.
+        """
+        status = {"status": self.status} if self.missing else {}
         return {
             "task": self.task,
             "score": self.score,
@@ -57,6 +64,7 @@ class TaskReport:
             "tests_passed": self.tests_passed,
             "tests_total": self.tests_total,
             "hint": self.hint,
+            **status,
         }
 
 

@@ -15,6 +15,7 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import contextlib  # noqa: E402
 import gc  # noqa: E402
+import importlib  # noqa: E402
 import json  # noqa: E402
 import select  # noqa: E402
 import signal  # noqa: E402
@@ -22,6 +23,15 @@ import socket  # noqa: E402
 import tempfile  # noqa: E402
 from typing import Any  # noqa: E402
 
+#: what large packages read when they are imported or first used: one thread, no folder of settings, no chatter
+_SETTINGS = {
+    "OMP_NUM_THREADS": "1",
+    "KERAS_BACKEND": "torch",
+    "KERAS_HOME": os.devnull,
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
 #: users of workers, where the zygote is root and there are no namespaces
 _FIRST_UID, _LAST_UID = 61184, 65000
 
@@ -35,6 +45,7 @@ def main(control: socket.socket) -> None:
     """Warm up, then fork workers until the judge hangs up."""
     config = json.loads(control.recv(1 << 16))
     program = bytes.fromhex(config["seccomp"])
+    os.environ.update(_SETTINGS)
     sys.path[:] = config["path"]
     if config["isolation"] in ("A", "B"):
         from autograder.sandbox import harden
@@ -95,6 +106,8 @@ def _warm_up(packages: list[str]) -> None:
         loss.backward()
         optimizer.step()
     torch.nn.LSTM(4, 4)(torch.randn(3, 1, 4))[0].sum().backward()
+    for name in packages:
+        importlib.import_module(name)
 
 
 def _spawn(control: socket.socket, connection: int, config: dict[str, Any], program: bytes) -> None:
@@ -151,9 +164,11 @@ def _become_worker(
                 os._exit(0)
             harden.mount_scratch(scratch, config["scratch_mb"])
             harden.mount_scratch("/proc", 1)
+            os.mkdir("/proc/self")
+            os.symlink("/worker", "/proc/self/exe")  # TensorFlow ends a process that cannot tell its program
         connection, write_end = _keep_only(connection, write_end)
         os.environ.clear()
-        os.environ.update(HOME=scratch, TMPDIR=scratch, OMP_NUM_THREADS="1", PATH="")
+        os.environ.update(_SETTINGS, HOME=scratch, TMPDIR=scratch, PATH="")
         tempfile.tempdir = scratch
         os.chdir(scratch)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
@@ -187,8 +202,11 @@ def _harden(config: dict[str, Any], scratch: str, program: bytes, uid: int) -> N
     if config["isolation"] == "B":
         harden.die_with_parent()
     harden.limit_resources(cpu_seconds=cpu, memory_mb=memory, scratch_mb=config["scratch_mb"], tasks=tasks)
+    own = (
+        ["/proc/self/cmdline"] if config["isolation"] == "B" else []
+    )  # TensorFlow ends a process without one
     harden.restrict_files(
-        [*config["readable"], "/dev/null", "/dev/urandom"], [scratch, "/dev/null"], config["listable"]
+        [*config["readable"], "/dev/null", "/dev/urandom", *own], [scratch, "/dev/null"], config["listable"]
     )
     harden.hide_from_siblings()
     harden.drop_capabilities(but_search=bool(uid) and config["may_search"])

@@ -23,6 +23,8 @@ from autograder.sandbox.view import view_for
 _START_SECONDS = 120.0
 _GONE = SandboxError("sandbox: the zygote is gone; run the command again")
 _CPU_CLOCK = 2  # of a process: the CPU time of all its threads (clock_getcpuclockid)
+#: packages that take seconds to import: once here, not once a worker
+_WARM = ("torch", "keras", "tensorflow")
 
 
 class WorkerProcess:
@@ -98,7 +100,7 @@ class Zygote:
     def __init__(self, isolation: Isolation, imports: tuple[str, ...], limits: Limits) -> None:
         self.isolation = isolation
         self._scratch = tempfile.TemporaryDirectory(prefix="autograder-")
-        warm = tuple(name for name in imports if name == "torch")
+        warm = tuple(name for name in imports if name in _WARM)
         plan = launch(isolation, view_for(imports), limits, warm=warm, scratch=Path(self._scratch.name))
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, tempfile.TemporaryFile() as errors:
