@@ -20,7 +20,7 @@ ASSIGNMENTS = Path(__file__).parent.parent / "assignments"
 SAMPLES = [
     pytest.param("01_neural_network_basics", 25, marks=pytest.mark.slow),
     pytest.param("01_neural_network_basics", 1, marks=pytest.mark.attacks),
-    pytest.param("04_convolutional_networks", 12, marks=pytest.mark.attacks),
+    pytest.param("04_convolutional_networks", 40, marks=pytest.mark.attacks),
 ]
 
 
