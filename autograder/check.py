@@ -7,11 +7,13 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
     from autograder.progress import Progress
     from autograder.public_tests import PublicRun
+    from autograder.student_report import Line
 
 _ANSI = {"title": "1", "passed": "32", "failed": "31", "quiet": "2", "text": "", "command": "36"}
 
@@ -35,7 +37,6 @@ def check_command(task: str | None, folder: Path) -> int:
     Returns:
         0 where all tests pass, 1 where one does not, 2 where there is nothing to run
     """
-    import os
     import shutil
     import sys
 
@@ -46,12 +47,29 @@ def check_command(task: str | None, folder: Path) -> int:
     if run.progress is None:
         print(run.sentence)
         return 2 if run.is_misuse else 1
-    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     width, plain = shutil.get_terminal_size().columns, not can_write("█░", sys.stdout.encoding)
     print(run.progress.title)
-    for line in lines(run.progress, width=width, ascii_only=plain, printed=True):
-        print("".join(_coloured(text, _ANSI[look] if colours else "") for text, look in line.spans))
+    _write(lines(run.progress, width=width, ascii_only=plain, printed=True))
     return 0 if run.progress.next_task is None else 1
+
+
+def status_command(folder: Path) -> int:
+    """Print how far every assignment in `folder` is, each as soon as it is known.
+
+    Returns:
+        0, or 2 where there is none
+    """
+    import sys
+
+    from autograder.status import assignments, status
+    from autograder.student_report import can_write
+
+    found = assignments(folder)
+    if not found:
+        print(f"No assignment in {folder}: go to the folder that holds yours, or into one of them.")
+        return 2
+    _write(status(found, ascii_only=not can_write("█░", sys.stdout.encoding)))
+    return 0
 
 
 class Checked:
@@ -94,6 +112,17 @@ class attempt:  # it reads as a statement: with attempt(): ...
         name = str(error).partition(": not started")[0]
         print(f"not started: {name or 'this function'}")
         return True
+
+
+def _write(found: Iterable[Line]) -> None:
+    """Print lines as they come, in colours where somebody looks."""
+    import os
+    import sys
+
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for line in found:
+        text = "".join(_coloured(text, _ANSI[look] if colours else "") for text, look in line.spans)
+        print(text, flush=True)
 
 
 def _coloured(text: str, code: str) -> str:

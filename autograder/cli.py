@@ -50,6 +50,14 @@ def check(task: str | None) -> None:
 
 
 @main.command()
+def status() -> None:
+    """Student: how far every assignment in this folder is, and what comes next."""
+    from autograder.check import status_command
+
+    sys.exit(status_command(Path.cwd()))
+
+
+@main.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 def build(ids: tuple[str, ...]) -> None:
     """Compile assignments/ into source/: stubs, notebooks, public tests."""

@@ -40,7 +40,7 @@ def lines(
         look = _look(task)
         spans: list[tuple[str, Look]] = [(f"  {_shorten(name, longest):<{longest}}  ", "text")]
         if bars:
-            spans.append((_bar(task.share, ascii_only=ascii_only) + "  ", look))
+            spans.append((bar(task.share, ascii_only=ascii_only) + "  ", look))
         spans.append((f"{count:<{max(map(len, counts))}}  {reach}".rstrip(), look))
         found.append(Line(tuple(spans)))
     found.append(Line(()))
@@ -124,7 +124,7 @@ def _number(points: float) -> str:
     return f"{points:.1f}".removesuffix(".0")
 
 
-def _bar(share: float, *, ascii_only: bool) -> str:
+def bar(share: float, *, ascii_only: bool) -> str:
     """A bar that is full only where all is done, and not empty where something is."""
     cells = BAR if share >= 1 else min(BAR - 1, max(round(share * BAR), 1 if share > 0 else 0))
     full, empty = "#-" if ascii_only else "█░"
