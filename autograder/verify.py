@@ -25,8 +25,8 @@ from autograder.survivors import Hunt, Timed, as_table, hunt
 from autograder.topic import Topic
 
 SEEDS = 20
-#: a test that takes longer than this (s) on the solution trains something, and is run under fewer seeds
-_TRAINS, _TRAINING_SEEDS = 1.0, 3
+#: a test that takes longer than this (s) on the solution trains something or something large: it gets fewer seeds
+_TRAINS, _TRAINING_SEEDS = 0.3, 3
 _MISTAKES, _MISTAKES_OF_SEVERAL = 5, 8
 
 Results = dict[str, dict[str, Any]]

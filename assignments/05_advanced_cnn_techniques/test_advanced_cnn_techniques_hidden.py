@@ -1231,15 +1231,17 @@ def test_suppression_agrees_with_torchvision(student, rng, threshold):
     boxes, scores = _draw_boxes(rng, 60, 8.0), rng.permutation(np.linspace(-1, 1, 60))
     labels = rng.integers(3, size=60)
     before = boxes.copy(), scores.copy(), labels.copy()
-    ops, tensors = import_torchvision().ops, [torch.from_numpy(a.copy()) for a in (boxes, scores, labels)]
+    nms, tensors = import_torchvision().ops.nms, [torch.from_numpy(a.copy()) for a in (boxes, scores)]
 
     kept = student.nms(boxes, scores, threshold)
     by_class = student.nms(boxes, scores, threshold, labels)
 
-    expect.equal(kept, ops.nms(tensors[0], tensors[1], threshold).numpy(), f"nms with threshold {threshold}")
+    expect.equal(kept, nms(*tensors, threshold).numpy(), f"nms with threshold {threshold}")
     expect.dtype(kept, np.int64, "nms")
-    want = ops.batched_nms(*tensors, threshold).numpy()
-    expect.equal(by_class, want, f"nms with labels and threshold {threshold}")
+    # class by class: torchvision's batched_nms moves the classes apart, but not far enough for boxes left of 0
+    of_class = [np.flatnonzero(labels == label) for label in range(3)]
+    want = np.concatenate([of[nms(tensors[0][of], tensors[1][of], threshold).numpy()] for of in of_class])
+    expect.equal(by_class, want[np.argsort(-scores[want])], f"nms with labels and threshold {threshold}")
     for now, old, name in zip((boxes, scores, labels), before, ("boxes", "scores", "labels"), strict=True):
         expect.unchanged(now, old, f"nms: {name}")
 

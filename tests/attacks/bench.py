@@ -25,6 +25,7 @@ from xml.etree import ElementTree
 
 import nbformat
 
+import autograder
 from attacks.attack import FAMILIES
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -195,29 +196,13 @@ def _state(course: Path, *names: str) -> list[tuple[str, str]]:
 
 def _contained(course: Path, command: list[str]) -> bool:
     """Run a stock grader in a box; returns whether it came to an end."""
-    box = [
-        "bwrap",
-        "--ro-bind",
-        "/",
-        "/",
-        "--dev",
-        "/dev",
-        "--proc",
-        "/proc",
-        "--tmpfs",
-        "/tmp",
-        "--tmpfs",
-        "/root/.local",
-    ]
-    box += [
-        "--bind",
-        str(course),
-        str(course),
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-ipc",
-        "--die-with-parent",
-    ]
+    box = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+    for needed in {sys.prefix, sys.base_prefix, str(Path(autograder.__file__).parent.parent)}:
+        box += ["--ro-bind", needed, needed]  # it may lie under /tmp
+    if (Path.home() / ".local").is_dir():
+        box += ["--tmpfs", str(Path.home() / ".local")]
+    box += ["--bind", str(course), str(course)]
+    box += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--die-with-parent"]
     box += ["--cap-drop", "ALL", "--new-session", "--chdir", str(course)]
     environment = {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(course / "home"), "GRADER_TOKEN": _TOKEN,
