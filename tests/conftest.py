@@ -1,4 +1,4 @@
-"""What a test run says at its end: on which rung the attacks were tried."""
+"""The order of a test run, and what it says at its end: on which rung the attacks were tried."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from collections import Counter
 import pytest
 
 _ATTACK = re.compile(r"test_an_attack_earns_nothing_and_harms_nobody\[([A-D])-")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests, an assignment's gates and its lesson, at the head of both halves.
+
+    With two workers each begins with one half, so that neither is left alone with a long one at the end.
+    """
+    long = [item for item in items if item.path.stem == "test_assignments"]
+    short = [item for item in items if item.path.stem != "test_assignments"]
+    middle = len(short) // 2
+    items[:] = [*long[::2], *short[:middle], *long[1::2], *short[middle:]]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
