@@ -365,9 +365,9 @@ _HEAD = """\
 # Benchmarks
 
 Written by `make bench` (`autograder bench`). All ways examine the same submissions (right answers, each a text of its
-own) with the same tests, on one thread each, in turns on one machine. CPU seconds are those of
-all processes; the start of `autograder grade`, and the solution's own examination, are in the classes below and not in
-the cost of a single submission. A machine that others use too moves wall seconds far more than CPU seconds.
+own) with the same tests, on one thread each, in turns on one machine. CPU seconds are those of all processes. A turn
+of `autograder grade` shares the start of its examiners among its submissions; the solution's own examination is in the
+classes only. A machine that others use too moves wall seconds far more than CPU seconds.
 
 """
 
