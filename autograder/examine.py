@@ -34,8 +34,8 @@ def report_on(
         return handed
     topic = course.topic(submission.assignment)
     drawn = store.class_seed(course, topic.id) if seed is None else seed
-    kept = store.load(course, topic, submission, drawn)
-    if kept and (kept.isolation != "D" or allow_unisolated):
+    kept = store.load(course, topic, submission, drawn, allow_unisolated=allow_unisolated)
+    if kept:
         return kept
     report = judge_for(topic, seed=drawn, allow_unisolated=allow_unisolated).examine(submission)
     store.save(course, topic, submission, report)

@@ -50,8 +50,10 @@ def examine_all(
     todo = []
     for number, parcel in enumerate(submissions):
         topic = topics[parcel.assignment]
-        kept = store.load(course, topic, parcel, seeds[topic.id]) if is_kept else None
-        if kept and (kept.isolation != "D" or allow_unisolated):
+        kept = None
+        if is_kept:
+            kept = store.load(course, topic, parcel, seeds[topic.id], allow_unisolated=allow_unisolated)
+        if kept:
             reports[number] = kept
             on_report(kept)
         else:

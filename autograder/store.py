@@ -48,15 +48,20 @@ def save(course: Course, topic: Topic, submission: Submission, report: Report) -
     return path
 
 
-def load(course: Course, topic: Topic, submission: Submission, seed: int) -> Report | None:
+def load(
+    course: Course, topic: Topic, submission: Submission, seed: int, *, allow_unisolated: bool = True
+) -> Report | None:
     """Return the kept report of this very submission, suite, engine and seed; None where there is none.
 
-    A broken report is not used again: what broke it may be mended by now.
+    A broken report is not used again: what broke it may be mended by now. One that was made without isolation serves
+    only where that is allowed.
     """
     found = _read(_path(course, topic.id, submission.student))
     if found is None:
         return None
     mark, report = found
+    if report.isolation == "D" and not allow_unisolated:
+        return None
     return report if mark == fingerprint(topic, submission, seed) and report.status == "graded" else None
 
 
