@@ -16,6 +16,7 @@ from autograder.errors import AuthorError
 from autograder.replacements import Alternative, Equivalent, Kind, Mistake, read_replacements
 from autograder.table import place, read_toml, refuse_unknown_keys, value_of, words_of
 
+_WORKERS = ("submission", "test")
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
 
@@ -50,6 +51,7 @@ class Topic:
     imports: tuple[str, ...]  #: packages that a student's module may import beside the standard library
     memory: int  #: MB that a worker may use
     tasks: tuple[Task, ...] = field(default=())
+    worker: str = "submission"  #: what one process serves: a "submission", or a single "test"
 
     @property
     def id(self) -> str:
@@ -142,12 +144,15 @@ def read_topic(folder: Path) -> Topic:
     """
     path = folder / "topic.toml"
     table = read_toml(path)
-    keys = {"title", "summary", "module", "objectives", "imports", "memory", "tasks"}
+    keys = {"title", "summary", "module", "objectives", "imports", "memory", "worker", "tasks"}
     refuse_unknown_keys(table, keys, str(path))
     title = value_of(table, "title", str, path)
     module = value_of(table, "module", str, path)
     if not _ID.fullmatch(module):
         raise AuthorError(f"{path}: module {module!r} is no module name; use small letters, digits and _")
+    worker = value_of(table, "worker", str, path, default="submission")
+    if worker not in _WORKERS:
+        raise AuthorError(f'{path}: worker is {worker!r}; write "submission", or "test" for a process a test')
     tasks = table.get("tasks")
     if not isinstance(tasks, dict) or not tasks:
         raise AuthorError(f"{path}: no task; add a table such as [tasks.softmax] with points")
@@ -160,6 +165,7 @@ def read_topic(folder: Path) -> Topic:
         imports=words_of(table, "imports", path),
         memory=int(value_of(table, "memory", int, path, default=3072)),
         tasks=tuple(_task(task_id, entry, path) for task_id, entry in tasks.items()),
+        worker=worker,
     )
     for needed in (topic.solution_path, topic.lesson_path, topic.public_tests_path,
                    topic.hidden_tests_path, topic.mistakes_path):  # fmt: skip
