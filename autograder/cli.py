@@ -210,5 +210,37 @@ def feedback(topic_id: str) -> None:
     click.echo(f"{len(written) // 2} students: feedback/*/{topic_id}/")
 
 
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["canvas", "moodle", "gradescope", "gradescope-zip", "github"]),
+    help="A platform's roster with marks, a Gradescope autograder, or a GitHub Classroom template.",
+)
+@click.option(
+    "--roster",
+    type=click.Path(path_type=Path),
+    help="The CSV that the platform exports; it is left as it is.",
+)
+@click.option(
+    "--column", default="", help="The roster's column to fill (the one with the assignment's title)."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write (exports/ID/).")
+@click.option("--allow-unisolated", is_flag=True, help="Let a Gradescope container examine without a wall.")
+def export(
+    topic_id: str, form: str, roster: Path | None, column: str, out: Path | None, allow_unisolated: bool
+) -> None:
+    """Take the marks of ID to Canvas, Moodle or Gradescope, or its tests to Gradescope or GitHub Classroom."""
+    from autograder.export import export
+
+    sentences, code = export(
+        _course(), topic_id, form, roster=roster, column=column, out=out, allow_unisolated=allow_unisolated
+    )
+    click.echo("\n".join(sentences))
+    sys.exit(code)
+
+
 if __name__ == "__main__":
     main()
