@@ -185,5 +185,17 @@ def attacks(write: Path | None) -> None:
     sys.exit(bench_attacks(_course(), write))
 
 
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), help="Write into this folder (class_report/ID)."
+)
+def report(topic_id: str, folder: Path | None) -> None:
+    """Write the class report of ID from the kept reports: a page, JSON and CSV. The teacher's, not to be published."""
+    from autograder.class_report import write_class_report
+
+    _say_paths(write_class_report(_course(), topic_id, folder), "nothing written")
+
+
 if __name__ == "__main__":
     main()

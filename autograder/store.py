@@ -85,7 +85,8 @@ def suite(topic: Topic) -> str:
     """
     digest = hashlib.sha256()
     for path in (topic.folder / "topic.toml", topic.solution_path, topic.public_tests_path,
-                 topic.hidden_tests_path, topic.mistakes_path, topic.folder / "signatures.json"):  # fmt: skip
+                 topic.hidden_tests_path, topic.mistakes_path, topic.folder / "signatures.json",
+                 topic.folder / "faults.json"):  # fmt: skip
         content = path.read_bytes() if path.exists() else b""  # signatures are computed, some time after
         digest.update(hashlib.sha256(content).digest())
     for extra in topic.extras:
