@@ -197,5 +197,18 @@ def report(topic_id: str, folder: Path | None) -> None:
     _say_paths(write_class_report(_course(), topic_id, folder), "nothing written")
 
 
+@main.command()
+@click.argument("topic_id", metavar="ID")
+def feedback(topic_id: str) -> None:
+    """Make nbgrader's feedback pages of ID, and a short page and Markdown with the same words beside each."""
+    from autograder.screen import progress_bar
+    from autograder.summary import give_feedback
+
+    with progress_bar() as progress:
+        step = progress.add_task("write feedback", total=None)
+        written = give_feedback(_course(), topic_id, lambda _student: progress.advance(step))
+    click.echo(f"{len(written) // 2} students: feedback/*/{topic_id}/")
+
+
 if __name__ == "__main__":
     main()

@@ -20,8 +20,8 @@ from autograder.topic import Topic
 _FITS = 0.8  #: a set of failing tests fits a signature if they share this part of what either holds
 _WORDS = 0.4  #: this part of what those say has to be the same, numbers aside, where that is known
 _APART = 0.02  #: mistakes that fit this nearly alike cannot be told apart
-#: kinds of faults that say all there is to say: no mistake was made yet that a hint could name
-_NO_ANSWER = {"import_failed", "not_started", "missing_name"}
+#: kinds of faults that say all there is to say: there is no answer whose mistake could be named
+_NO_ANSWER = {"import_failed", "not_started", "missing_name", "died"}
 _NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|\b(?:inf|nan)\b")
 _HALF = 6  #: letters of each of the two digests of a sentence
 

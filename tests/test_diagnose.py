@@ -92,8 +92,8 @@ class TestMatching:
         assert found is not None
         assert found.name == "squared"
 
-    @pytest.mark.parametrize("kind", ["import_failed", "not_started", "missing_name"])
-    def test_what_was_not_begun_is_no_mistake(self, kind: str) -> None:
+    @pytest.mark.parametrize("kind", ["import_failed", "not_started", "missing_name", "died"])
+    def test_no_answer_is_no_mistake(self, kind: str) -> None:
         known = signatures((mistake("squared"), says("Got 9.")))
         results = [
             TestResult(test, "double", 1.0, False, "failed", "Got 9.", "", 0.0, kind=kind) for test in TESTS

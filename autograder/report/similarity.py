@@ -15,7 +15,7 @@ from itertools import combinations
 from typing import Any
 
 ALIKE = 0.8  #: the share of a module's own code that has to stand in the other one too
-OWN = 200  #: tokens of own code below which two short answers say nothing
+OWN = 150  #: tokens of own code below which two short answers say nothing
 SHOWN = 12  #: pairs that are shown side by side, each with a student who was in none before
 _LENGTH = 25  #: of a fingerprint, in letters of the filtered code: copydetect's noise threshold
 _LARGEST = 200_000  #: letters of a module that are compared
