@@ -111,6 +111,14 @@ def new(topic_id: str) -> None:
 @click.option("--jobs", type=click.IntRange(1), help="Examine so many at once (the number of cores).")
 @click.option("--quiet", "-q", is_flag=True, help="Print one line at the end, for a log.")
 @click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox where none works.")
+@click.option(
+    "--regrade",
+    "tasks",
+    multiple=True,
+    metavar="TASK",
+    help="Examine only this task anew, after a changed test; show whose marks change before they are recorded.",
+)
+@click.option("--yes", is_flag=True, help="Record what --regrade found without asking.")
 def grade(
     topic_id: str,
     submissions: tuple[Path, ...],
@@ -119,6 +127,8 @@ def grade(
     jobs: int | None,
     quiet: bool,
     allow_unisolated: bool,
+    tasks: tuple[str, ...],
+    yes: bool,
 ) -> None:
     """Examine SUBMISSIONs (folder, .py, .zip, .tar.gz); without any, all of submitted/*/ID, and record them."""
     from autograder.grade import grade
@@ -132,6 +142,8 @@ def grade(
         jobs=jobs or 0,
         is_quiet=quiet,
         allow_unisolated=allow_unisolated,
+        tasks=tasks,
+        is_agreed=yes,
     )
     sys.exit(code)
 

@@ -71,16 +71,27 @@ class Judge:
         self._signatures: Signatures = read_signatures(topic)
         self._cheap = cheap_tests(topic)
 
-    def examine(self, submission: Submission) -> Report:
+    def examine(
+        self, submission: Submission, kept: Report | None = None, tasks: frozenset[str] = frozenset()
+    ) -> Report:
         """Return the report of one submission; a bad one gets a report like any other.
+
+        Args:
+            submission: what to examine
+            kept: an earlier report on it, made as this one will be, whose results stand
+            tasks: those that do not stand, and are examined again
 
         Raises:
             SandboxError: no isolation can be had here
             AuthorError: the topic's own files are wrong
         """
         manifest = self.manifest()
-        changes = allowed_changes({test.test: test.changes for test in manifest})
-        answer = self._ask(submission.source, changes)
+        standing: dict[str, TaskReport] = {}
+        if kept is not None and kept.isolation == self.isolation:
+            standing = {task.task: task for task in kept.tasks if task.task not in tasks}
+        manifest = tuple(test for test in manifest if test.task not in standing)
+        changes = allowed_changes({test.test: test.changes for test in self.manifest()})
+        answer = self._ask(submission.source, changes, [test.test for test in manifest] if standing else None)
         complaints = [*submission.complaints, *self._complain(submission.source)]
         if answer is None:
             answer = {"results": [], "seconds": 0.0, "import_fault": ""}
@@ -98,10 +109,12 @@ class Judge:
             assignment=self.topic.id,
             seed=self.seed,
             isolation=self.isolation,
-            seconds=round(answer["seconds"], 4),
+            seconds=round(answer["seconds"] + _seconds(standing.values()), 4),
             complaints=tuple(dict.fromkeys(complaints)),
             tasks=tuple(
-                _forbid(
+                standing[task.id]
+                if task.id in standing
+                else _forbid(
                     mark(
                         task,
                         [test for test in manifest if test.task == task.id],
@@ -139,12 +152,15 @@ class Judge:
         return self._manifest
 
     def _ask(
-        self, source: bytes | None, changes: dict[str, list[str]] | None = None
+        self,
+        source: bytes | None,
+        changes: dict[str, list[str]] | None = None,
+        tests: list[str] | None = None,
     ) -> dict[str, Any] | None:
         """Ask the examiner; once more where it or its zygote ended, for it may have been killed from outside."""
-        answer = self._examiner.ask(source, self.seed, changes=changes)
+        answer = self._examiner.ask(source, self.seed, tests, changes=changes)
         if answer is None and not self._examiner.is_abandoned:
-            answer = self._examiner.ask(source, self.seed, changes=changes)
+            answer = self._examiner.ask(source, self.seed, tests, changes=changes)
         return answer
 
     def _examine_solution(self) -> tuple[ManifestTest, ...]:
@@ -216,6 +232,11 @@ def mark(
 def not_gradable(task: Task) -> TaskReport:
     """Report a task whose extra is not installed here: no points lost, none given, none within reach."""
     return TaskReport(task.id, 0.0, 0.0, (), extras.sentence(task.extra), missing=task.extra)
+
+
+def _seconds(tasks: Iterable[TaskReport]) -> float:
+    """Return how long the tests of some tasks took."""
+    return sum(result.seconds for task in tasks for result in task.results)
 
 
 def _forbid(report: TaskReport, sentence: str) -> TaskReport:
