@@ -19,6 +19,7 @@ from autograder.diagnose import digest, read_signatures, write_said
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.files import write_atomically
+from autograder.hollows import hollows, only_init
 from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
@@ -200,12 +201,22 @@ class _Gates:
             if answer is None:
                 yield Finding("a cheat gets nothing", f"the examiner crashed on the cheat that {name}")
                 continue
-            self.cheap |= {result["test"] for result in answer["results"] if result["outcome"] == "passed"}
+            self.cheap |= _passed(answer)
+        self.cheap |= self._passed_by_hollows(changes)
         for task in self.topic.tasks:
             own = [test["test"] for test in self.tests if test["task"] == task.id]
             if own and all(test in self.cheap for test in own):
                 sentence = "each of its tests is passed by code without a right answer; ask for values too"
                 yield Finding(f"a cheat gets nothing ({task.id})", sentence)
+
+    def _passed_by_hollows(self, changes: dict[str, list[str]]) -> set[str]:
+        """Return the tests that only look at types and shapes (see hollows.py)."""
+        names = [test["test"] for test in self.tests if test["test"] not in self.slow]
+        passed: set[str] = set()
+        for name, module in hollows(self.topic):
+            self.on_step(f"a hollow gets nothing: {name}")
+            passed |= _passed(self.wall.ask(module.encode(), 0, names, changes=changes))
+        return passed - _passed(self.wall.ask(only_init(self.topic).encode(), 0, names, changes=changes))
 
     def mutants(self) -> Iterator[Finding]:
         tests = [Timed(test["test"], test["task"], test["test"] in self.slow) for test in self.tests]
@@ -267,6 +278,11 @@ class _Gates:
                 sentence = f"{name} {behind[name]['outcome']} behind the wall ({behind[name]['sentence']}), "
                 sentence += f"{bare[name]['outcome']} in-process ({bare[name]['sentence']})"
                 yield Finding(f"both modes agree ({what})", sentence)
+
+
+def _passed(answer: dict[str, Any] | None) -> set[str]:
+    results = answer["results"] if answer else []
+    return {result["test"] for result in results if result["outcome"] == "passed"}
 
 
 def _signatures(topic: Topic, gates: _Gates) -> bytes:
