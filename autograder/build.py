@@ -202,6 +202,7 @@ def _first_page(topic: Topic) -> str:
         tasks="\n".join(rows),
         written=f"{FULL_POINTS - topic.points:g}",
         first_task=topic.tasks[0].id,
+        attempts=f" You may hand in {topic.attempts} different versions." if topic.attempts else "",
     )
 
 

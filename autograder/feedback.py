@@ -59,7 +59,9 @@ def said(task: TaskReport, topic: Topic) -> str:
     """Say how a task went: what failed of the public tests, the hint; of hidden tests only how many."""
     about = topic.task(task.task)
     heading = f"{about.number} {about.title}".strip()
-    lines = [f"{heading}: {task.tests_passed} of {task.tests_total} tests passed"]
+    is_hinting = topic.feedback == "hints"
+    count = f"{task.tests_passed} of {task.tests_total} tests passed"
+    lines = [f"{heading}: {count if is_hinting else 'the score, and what the public tests say'}"]
     faults: dict[str, str] = {}  # what went wrong -> what to think about; each fault once
     for result in task.results:
         if result.outcome == "failed" and not result.is_hidden:
@@ -69,7 +71,7 @@ def said(task: TaskReport, topic: Topic) -> str:
     if len(faults) > FAULTS:
         lines.append(f"- and {len(faults) - FAULTS} more, which `autograder check {task.task}` shows")
     hint = _plain(task.hint)
-    if hint and f"- {hint}" not in lines:
+    if is_hinting and hint and f"- {hint}" not in lines:
         lines.append(f"Hint: {hint}")
     return "\n".join(lines)
 
