@@ -119,6 +119,7 @@ def _refuse_strays(topic: Topic) -> None:
         topic.hidden_tests_path,
         topic.mistakes_path,
         topic.folder / "signatures.json",  # computed by `make verify`: which tests each mistake fails
+        topic.folder / "faults.json",  # computed with it: what those tests say of it, in short
     }
     for path in sorted(topic.folder.iterdir()):
         if path not in known and not path.name.startswith((".", "__pycache__")):

@@ -2,7 +2,8 @@
 
 The stub scores nothing, the solution everything, under many seeds, behind the wall and without it, test by test the
 same; every known mistake fails its own task, every different right answer passes; in full, every mutant of the solution
-is killed or known to be equivalent. The tests that a mistake fails are its signature, written to signatures.json.
+is killed or known to be equivalent. The tests that a mistake fails are its signature, written to signatures.json, and
+what they say of it, in short, to faults.json.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 from autograder import build
 from autograder.cheats import cheap_tests, cheats
-from autograder.diagnose import read_signatures
+from autograder.diagnose import digest, read_signatures, write_said
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.files import write_atomically
@@ -86,8 +87,9 @@ def verify(
             else:
                 findings += [*gates.mistakes(), *gates.cheats()]
                 if not findings:
-                    computed = _signatures(topic, gates)
-                    write_atomically(topic.folder / "signatures.json", computed)
+                    said = _said(topic, gates)
+                    write_atomically(topic.folder / "signatures.json", _signatures(topic, gates))
+                    write_atomically(topic.folder / "faults.json", said)
             if is_full:
                 findings += gates.mutants()
         return Verdict(tuple(findings), len(gates.tests), gates.hunt)
@@ -106,7 +108,7 @@ class _Gates:
         self.on_step = on_step
         self.text = topic.solution_path.read_text(encoding="utf-8")
         self.tests = wall.collected()
-        self.signatures: list[tuple[Mistake, list[str]]] = []
+        self.signatures: list[tuple[Mistake, dict[str, str]]] = []  #: each failing test, and what it says
         self.cheap: set[str] = set()  #: the tests that a cheat passes
         self.slow: set[str] = set()  #: the tests that train, as the solution shows
         self.hunt: Hunt | None = None
@@ -179,7 +181,11 @@ class _Gates:
             yield from self._same(
                 behind, self._ask(self.bare, self._edited(mistake), number, names), mistake.name
             )
-            failed = [name for name, result in behind.items() if result["outcome"] != "passed"]
+            failed = {
+                name: str(result["sentence"])
+                for name, result in behind.items()
+                if result["outcome"] != "passed"
+            }
             if not failed:
                 yield self._not_caught(mistake)
             self.signatures.append((mistake, failed))
@@ -265,7 +271,7 @@ class _Gates:
 
 def _signatures(topic: Topic, gates: _Gates) -> bytes:
     """Return signatures.json; what it said of tasks that cannot be graded here, it says again."""
-    fails = {(mistake.task, mistake.name): failed for mistake, failed in gates.signatures}
+    fails = {(mistake.task, mistake.name): list(failed) for mistake, failed in gates.signatures}
     untried = {task.id for task in topic.tasks if not task.is_gradable}
     for mistake, failed in read_signatures(topic).entries:
         if mistake.task in untried:
@@ -279,3 +285,21 @@ def _signatures(topic: Topic, gates: _Gates) -> bytes:
     cheap = gates.cheap | ((cheap_tests(topic) - collected) if untried else set())
     kept = {"signatures": entries, "cheap": sorted(cheap)}
     return (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _said(topic: Topic, gates: _Gates) -> bytes:
+    """Return faults.json; what it said of tasks that cannot be graded here, it says again."""
+    kept = read_signatures(topic).said
+    untried = {task.id for task in topic.tasks if not task.is_gradable}
+    heard = {
+        (mistake.task, mistake.name): {test: digest(sentence) for test, sentence in failed.items()}
+        for mistake, failed in gates.signatures
+    }
+    keys = [(mistake.task, mistake.name) for mistake in topic.mistakes]
+    return write_said(
+        {
+            key: heard.get(key) or kept[key]
+            for key in keys
+            if key in heard or (key[0] in untried and key in kept)
+        }
+    )
