@@ -204,6 +204,7 @@ def _first_page(topic: Topic) -> str:
         forbidden=_forbidden(topic),
         written=f"{FULL_POINTS - topic.points:g}",
         first_task=topic.tasks[0].id,
+        attempts=f" You may hand in {topic.attempts} different versions." if topic.attempts else "",
     )
 
 
