@@ -80,7 +80,7 @@ def _measure(
     part = Part(title)
     with scratch_course(topic, tasks) as scratch:
         small = scratch.topic(topic.id)
-        many = 1 if names == _TRAINED_WAYS else bench_ways.MANY
+        many = 1 if names == _TRAINED_WAYS else bench_ways.FEW if topic.needs_torch else bench_ways.MANY
         for turn in range(rounds):
             for name in names:
                 say(f"{title}, turn {turn + 1}: {name}")

@@ -12,8 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -39,8 +38,7 @@ class Late(Exception):
     """The deadline passed before the frame was whole."""
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One received frame: a header tree, and the buffers that it speaks of."""
 
     tree: Any
@@ -57,10 +55,10 @@ def send(sock: socket.socket, tree: Any, buffers: Sequence[memoryview], deadline
         ValueError: larger than a frame may be
     """
     header = msgpack.packb(tree)
-    size = sum(len(buffer) for buffer in buffers)
+    size = sum(map(len, buffers))
     if len(header) > MAX_HEADER or size > MAX_BODY:
         raise ValueError(f"a value of {len(header) + size} bytes is too large to pass")
-    parts = [memoryview(_PREFIX.pack(len(header), size) + header), *(part for part in buffers if len(part))]
+    parts = [memoryview(_PREFIX.pack(len(header), size) + header), *filter(len, buffers)]
     while parts:
         _arm(sock, deadline)
         try:
@@ -69,6 +67,8 @@ def send(sock: socket.socket, tree: Any, buffers: Sequence[memoryview], deadline
             raise Late from None
         except OSError:
             raise Closed from None
+        if sent == _PREFIX.size + len(header) + size:  # nearly always
+            break
         while parts and sent >= len(parts[0]):
             sent -= len(parts.pop(0))
         if sent:
@@ -106,9 +106,11 @@ class Receiver:
         if header_size > MAX_HEADER or body_size > MAX_BODY or header_size + body_size > max_bytes:
             raise WireError(f"a frame of {header_size + body_size} bytes")
         start = _PREFIX.size + header_size
-        self._fill(start, clock)
-        self._fill(start + body_size, clock)
-        frame, self._arrived = self._arrived, self._arrived[start + body_size :]
+        end = start + body_size
+        if len(self._arrived) < end:
+            self._fill(start, clock)
+            self._fill(end, clock)
+        frame, self._arrived = self._arrived, self._arrived[end:]
         whole = memoryview(frame).toreadonly()
         try:
             tree = msgpack.unpackb(
@@ -121,7 +123,7 @@ class Receiver:
             )
         except Exception as error:  # msgpack raises a dozen kinds, all of which mean the same
             raise WireError(f"a malformed header ({type(error).__name__})") from None
-        return Frame(tree, whole[start : start + body_size], header_size)
+        return Frame(tree, whole[start:end], header_size)
 
     def _fill(self, size: int, clock: _Clock) -> None:
         """Have so many bytes of this frame, at least."""
