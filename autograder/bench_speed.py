@@ -46,8 +46,13 @@ class Part:
 
 
 def bench_all(course: Course, ids: Sequence[str], sizes: Sequence[int], *, rounds: int = _ROUNDS) -> Path:
-    """Measure some assignments in every way, and whole classes; write docs/benchmarks.md and return its path."""
-    parts = []
+    """Measure some assignments in every way, and whole classes; write docs/benchmarks.md and return its path.
+
+    The page is written anew with each part, so that a run that is ended keeps what it has measured.
+    """
+    path = course.root / "docs" / "benchmarks.md"
+    path.parent.mkdir(exist_ok=True)
+    parts: list[Part] = []
     with progress_bar() as progress:
         step = progress.add_task("bench", total=None)
 
@@ -59,13 +64,19 @@ def bench_all(course: Course, ids: Sequence[str], sizes: Sequence[int], *, round
             if quick:
                 title = f"{topic.id}, without {' and '.join(trained)}" if trained else topic.id
                 parts.append(_measure(topic, quick, title, tuple(ways(topic)), sizes, rounds, say))
+                _write(path, parts)
             if trained:
                 title = f"{topic.id}, {' and '.join(trained)}: tests that train"
                 parts.append(_measure(topic, trained, title, _TRAINED_WAYS, (), rounds, say))
-    path = course.root / "docs" / "benchmarks.md"
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, (_HEAD.format(machine=_machine()) + "\n".join(map(page, parts))).encode())
+                _write(path, parts)
     return path
+
+
+def _write(path: Path, parts: list[Part]) -> None:
+    """Write the page, and keep what somebody wrote below its mark."""
+    by_hand = path.read_text(encoding="utf-8").partition(_BY_HAND)[2] if path.is_file() else ""
+    text = _HEAD.format(machine=_machine()) + "\n".join(map(page, parts))
+    write_atomically(path, (text + (f"\n{_BY_HAND}{by_hand}" if by_hand else "")).encode())
 
 
 def _measure(
@@ -147,6 +158,8 @@ def _machine() -> str:
         f"{date.today().isoformat()}"
     )
 
+
+_BY_HAND = "<!-- Written by hand from here on: `autograder bench` keeps it. -->\n"
 
 _HEAD = """\
 # Benchmarks

@@ -153,8 +153,9 @@ def grade(
 @click.option(
     "--classes", default="10,100", metavar="N,N", help="Sizes of whole classes to examine (10,100)."
 )
+@click.option("--turns", default=3, metavar="N", show_default=True, help="How often to try each way.")
 @click.pass_context
-def bench(context: click.Context, ids: tuple[str, ...], classes: str) -> None:
+def bench(context: click.Context, ids: tuple[str, ...], classes: str, turns: int) -> None:
     """Measure what a submission costs, here and with what others use; write docs/benchmarks.md."""
     if context.invoked_subcommand:
         return
@@ -166,7 +167,7 @@ def bench(context: click.Context, ids: tuple[str, ...], classes: str) -> None:
         raise click.BadParameter(
             "numbers with commas between them, such as 10,100", param_hint="--classes"
         ) from None
-    click.echo(bench_all(_course(), ids, sizes))
+    click.echo(bench_all(_course(), ids, sizes, rounds=turns))
 
 
 @main.command()

@@ -15,6 +15,9 @@ def test_every_way_is_measured_and_written_down(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_ways, "MANY", 3)
     monkeypatch.setattr(bench_ways, "FEW", 1)
 
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "benchmarks.md").write_text(f"old numbers\n{speed._BY_HAND}what they mean\n")
+
     page = speed.bench_all(course, ["01_tiny"], [4], rounds=1).read_text()
 
     ways = [*bench_ways.ways(course.topic("01_tiny")), bench_ways.BARE]
@@ -24,6 +27,8 @@ def test_every_way_is_measured_and_written_down(tmp_path, monkeypatch):
         assert all(float(number) >= 0 for number in re.findall(r"\d+\.\d+", row))
     classes = [line for line in page.splitlines() if line.startswith("| 4 |")]
     assert classes
+    assert "old numbers" not in page
+    assert page.endswith("what they mean\n")
     assert all(grown.endswith("| nothing |") for grown in classes)
 
 

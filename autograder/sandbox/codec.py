@@ -26,6 +26,7 @@ _TORCH = {
     "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16,
     "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8, "bool": 1,
 }  # fmt: skip
+_NOT_NUMPYS = {"bfloat16"}
 _MAX_DIMENSIONS = 32
 _IN_ORDER = [list(range(count)) for count in range(_MAX_DIMENSIONS + 1)]  #: axes of an array in C order
 #: what one frame may hold: nodes of its tree, and keys whose hashes a sender could choose to be all the same
@@ -164,21 +165,19 @@ class Codec:
         if name not in _TORCH or tensor.layout is not torch.strided:
             return self.encode_other(tensor)
         shape = list(tensor.shape)
+        is_parameter = type(tensor) is torch.nn.Parameter
+        if (name not in _NOT_NUMPYS and tensor.is_cpu and tensor.is_contiguous() and 1 not in shape
+                and tensor.numel() and not tensor.is_neg() and not tensor.is_conj()):  # fmt: skip
+            flat = tensor.detach().numpy().reshape(-1)  # most are so, and quickly said
+            self.buffers.append(flat.view(np.uint8).data)
+            return ["T", name, shape, _IN_ORDER[len(shape)], True, "cpu", is_parameter]
         order, dense = _layout(
             tuple(shape), tuple(s * tensor.element_size() for s in tensor.stride()), tensor.element_size()
         )
         is_meta = tensor.device.type == "meta"
         if not is_meta:
             self.buffers.append(tensor_bytes(tensor.permute(order)).data)
-        return [
-            "T",
-            name,
-            shape,
-            order,
-            dense,
-            "meta" if is_meta else "cpu",
-            type(tensor) is torch.nn.Parameter,
-        ]
+        return ["T", name, shape, order, dense, "meta" if is_meta else "cpu", is_parameter]
 
     def _encode_generator(self, generator: np.random.Generator) -> Any:
         state = generator.bit_generator.state
@@ -320,6 +319,9 @@ class Codec:
         size = size_of(shape, order)
         if device == "meta":
             tensor = torch.empty(shape, dtype=dtype, device="meta")
+        elif device == "cpu" and size and dense and name != "bool" and order == _IN_ORDER[len(shape)]:
+            data = self._take(size * _TORCH[name], 2)
+            tensor = torch.frombuffer(bytearray(data), dtype=dtype).view(shape)
         elif device == "cpu":
             rows = np.frombuffer(self._take(size * _TORCH[name], 2 if dense else 3), np.uint8)
             if name == "bool":

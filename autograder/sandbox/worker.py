@@ -336,7 +336,7 @@ class Worker:
         if torch is None:
             return nullcontext()
         if seed is not None:
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # nothing here has a GPU (see plugin.seed_everything)
             self.torch_state = torch.get_rng_state().numpy().tobytes()
         if torch_state is not None:
             self.torch_state = torch_state
