@@ -201,9 +201,22 @@ def _first_page(topic: Topic) -> str:
         module=topic.module,
         objectives="\n".join(f"* {objective}" for objective in topic.objectives),
         tasks="\n".join(rows),
+        forbidden=_forbidden(topic),
         written=f"{FULL_POINTS - topic.points:g}",
         first_task=topic.tasks[0].id,
+        attempts=f" You may hand in {topic.attempts} different versions." if topic.attempts else "",
     )
+
+
+def _forbidden(topic: Topic) -> str:
+    """Say which calls cost a task's points, in one paragraph; nothing where none does."""
+    tasks: dict[tuple[str, ...], list[str]] = {}
+    for task in topic.tasks:
+        if task.forbid:
+            tasks.setdefault(task.forbid, []).append(task.number)
+    rules = [f"{', '.join(numbers)} without {_code(calls)}" for calls, numbers in tasks.items()]
+    said = "To be written by yourself: {}. A call of it, also by way of a helper, costs the task's points.\n"
+    return f"\n{said.format('; '.join(rules))}" if rules else ""
 
 
 def _code(names: tuple[str, ...]) -> str:

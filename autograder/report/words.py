@@ -1,7 +1,8 @@
 """Words: what a student is told of a report, once, and its ways onto paper: text, Markdown, HTML. Pure.
 
-Of hidden tests only how many passed, and the hint. Everything that came from a student's code is one line without
-control characters, and escaped in the manner of the paper.
+Of hidden tests only how many passed, and the hint; neither where an assignment's feedback is of scores only.
+Everything that came from a student's code is one line without control characters, and escaped in the manner of the
+paper.
 """
 
 from __future__ import annotations
@@ -63,10 +64,9 @@ def task_words(task: TaskReport, topic: Topic) -> tuple[Words, ...]:
         )
     if task.status == "broken":
         return Words("task", f"{heading}: open"), Words("note", BROKEN)
-    counts = f"{task.tests_passed} of {task.tests_total} tests passed"
     return (
-        Words("task", f"{heading}: {counts}, {task.score:.4g} of {task.points:g} points"),
-        *_faults(task),
+        Words("task", f"{heading}: {_count(task, topic)}{task.score:.4g} of {task.points:g} points"),
+        *_faults(task, topic),
     )
 
 
@@ -74,11 +74,16 @@ def said(task: TaskReport, topic: Topic) -> str:
     """Say the same of one task as plain text, without its points, which stand beside it in a notebook."""
     about = topic.task(task.task)
     heading = f"{about.number} {about.title}".strip()
-    lines = [f"{heading}: {task.tests_passed} of {task.tests_total} tests passed"]
-    return "\n".join([*lines, *(_FORMS[kind].format(text) for kind, text in _faults(task))])
+    lines = [f"{heading}: {_count(task, topic).rstrip(', ') or 'the score, and what the public tests say'}"]
+    return "\n".join([*lines, *(_FORMS[kind].format(text) for kind, text in _faults(task, topic))])
 
 
-def _faults(task: TaskReport) -> tuple[Words, ...]:
+def _count(task: TaskReport, topic: Topic) -> str:
+    is_told = topic.feedback == "hints"
+    return f"{task.tests_passed} of {task.tests_total} tests passed, " if is_told else ""
+
+
+def _faults(task: TaskReport, topic: Topic) -> tuple[Words, ...]:
     faults: dict[str, str] = {}  # what went wrong -> what to think about; each fault once
     for result in task.results:
         if result.outcome == "failed" and not result.is_hidden:
@@ -93,7 +98,7 @@ def _faults(task: TaskReport) -> tuple[Words, ...]:
             Words("more", f"and {len(faults) - FAULTS} more, which `autograder check {task.task}` shows")
         )
     hint = one_line(task.hint)
-    if hint and Words("fault", hint) not in found:
+    if topic.feedback == "hints" and hint and Words("fault", hint) not in found:
         found.append(Words("hint", f"Hint: {hint}"))
     return tuple(found)
 
