@@ -2,7 +2,8 @@
 
 The stub scores nothing, the solution everything, under many seeds, behind the wall and without it, test by test the
 same; every known mistake fails its own task, every different right answer passes; in full, every mutant of the solution
-is killed or known to be equivalent. The tests that a mistake fails are its signature, written to signatures.json.
+is killed or known to be equivalent. The tests that a mistake fails are its signature, written to signatures.json, and
+what they say of it, in short, to faults.json.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any, TypeVar
 
 from autograder import build
 from autograder.cheats import cheap_tests, cheats
-from autograder.diagnose import read_signatures
+from autograder.diagnose import digest, read_signatures, write_said
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.files import write_atomically
+from autograder.hollows import hollows, only_init
 from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
@@ -88,8 +90,9 @@ def verify(
             else:
                 findings += [*gates.mistakes(), *gates.cheats()]
                 if not findings:
-                    computed = _signatures(topic, gates)
-                    write_atomically(topic.folder / "signatures.json", computed)
+                    said = _said(topic, gates)
+                    write_atomically(topic.folder / "signatures.json", _signatures(topic, gates))
+                    write_atomically(topic.folder / "faults.json", said)
             if is_full:
                 findings += gates.mutants()
         return Verdict(tuple(findings), len(gates.tests), gates.hunt)
@@ -108,7 +111,7 @@ class _Gates:
         self.on_step = on_step
         self.text = topic.solution_path.read_text(encoding="utf-8")
         self.tests = wall.collected()
-        self.signatures: list[tuple[Mistake, list[str]]] = []
+        self.signatures: list[tuple[Mistake, dict[str, str]]] = []  #: each failing test, and what it says
         self.cheap: set[str] = set()  #: the tests that a cheat passes
         self.slow: set[str] = set()  #: the tests that train, as the solution shows
         self.seconds: dict[str, float] = {}  #: what each test took on the solution
@@ -194,7 +197,11 @@ class _Gates:
             yield from self._same(
                 behind, self._ask(self.bare, self._edited(mistake), number, names), mistake.name
             )
-            failed = [name for name, result in behind.items() if result["outcome"] != "passed"]
+            failed = {
+                name: str(result["sentence"])
+                for name, result in behind.items()
+                if result["outcome"] != "passed"
+            }
             if not failed:
                 yield self._not_caught(mistake)
             self.signatures.append((mistake, failed))
@@ -209,12 +216,22 @@ class _Gates:
             if answer is None:
                 yield Finding("a cheat gets nothing", f"the examiner crashed on the cheat that {name}")
                 continue
-            self.cheap |= {result["test"] for result in answer["results"] if result["outcome"] == "passed"}
+            self.cheap |= _passed(answer)
+        self.cheap |= self._passed_by_hollows(changes)
         for task in self.topic.tasks:
             own = [test["test"] for test in self.tests if test["task"] == task.id]
             if own and all(test in self.cheap for test in own):
                 sentence = "each of its tests is passed by code without a right answer; ask for values too"
                 yield Finding(f"a cheat gets nothing ({task.id})", sentence)
+
+    def _passed_by_hollows(self, changes: dict[str, list[str]]) -> set[str]:
+        """Return the tests that only look at types and shapes (see hollows.py)."""
+        names = [test["test"] for test in self.tests if test["test"] not in self.slow]
+        passed: set[str] = set()
+        for name, module in hollows(self.topic):
+            self.on_step(f"a hollow gets nothing: {name}")
+            passed |= _passed(self.wall.ask(module.encode(), 0, names, changes=changes))
+        return passed - _passed(self.wall.ask(only_init(self.topic).encode(), 0, names, changes=changes))
 
     def mutants(self) -> Iterator[Finding]:
         tests = [Timed(test["test"], test["task"], test["test"] in self.slow) for test in self.tests]
@@ -278,9 +295,14 @@ class _Gates:
                 yield Finding(f"both modes agree ({what})", sentence)
 
 
+def _passed(answer: dict[str, Any] | None) -> set[str]:
+    results = answer["results"] if answer else []
+    return {result["test"] for result in results if result["outcome"] == "passed"}
+
+
 def _signatures(topic: Topic, gates: _Gates) -> bytes:
     """Return signatures.json; what it said of tasks that cannot be graded here, it says again."""
-    fails = {(mistake.task, mistake.name): failed for mistake, failed in gates.signatures}
+    fails = {(mistake.task, mistake.name): list(failed) for mistake, failed in gates.signatures}
     untried = {task.id for task in topic.tasks if not task.is_gradable}
     for mistake, failed in read_signatures(topic).entries:
         if mistake.task in untried:
@@ -294,3 +316,21 @@ def _signatures(topic: Topic, gates: _Gates) -> bytes:
     cheap = gates.cheap | ((cheap_tests(topic) - collected) if untried else set())
     kept = {"signatures": entries, "cheap": sorted(cheap)}
     return (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _said(topic: Topic, gates: _Gates) -> bytes:
+    """Return faults.json; what it said of tasks that cannot be graded here, it says again."""
+    kept = read_signatures(topic).said
+    untried = {task.id for task in topic.tasks if not task.is_gradable}
+    heard = {
+        (mistake.task, mistake.name): {test: digest(sentence) for test, sentence in failed.items()}
+        for mistake, failed in gates.signatures
+    }
+    keys = [(mistake.task, mistake.name) for mistake in topic.mistakes]
+    return write_said(
+        {
+            key: heard.get(key) or kept[key]
+            for key in keys
+            if key in heard or (key[0] in untried and key in kept)
+        }
+    )

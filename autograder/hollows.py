@@ -1,0 +1,141 @@
+"""Hollows: modules whose answers have the right types and shapes, and nothing else that is right.
+
+Each runs the solution on copies of the arguments, and puts zeros, ones, nan or chance in the place of every number
+that a function, or a network's `forward`, returns. A test that one of them passes looks at shapes only, or at what was
+left alone; `autograder verify` calls it cheap (see cheats.py). What a class's `__init__` decides, such as the number of
+a network's weights, is something right: tests that a module passes of which nothing else is right are not cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autograder.topic import Topic
+
+_START = """
+import copy as _copy
+import functools as _functools
+import sys as _sys
+import types as _types
+
+import numpy as _np
+
+try:
+    import torch as _torch
+except ImportError:
+    _torch = None
+
+_ONLY_INIT = {only_init}
+_solution = _types.ModuleType("solution_of_a_hollow")
+_sys.modules["solution_of_a_hollow"] = _solution
+exec(compile({source!r}, "solution_of_a_hollow.py", "exec"), vars(_solution))
+
+
+def _array(value):
+    return {array}
+
+
+def _tensor(value):
+    return {tensor}
+
+
+def _number(value):
+    return {number}
+
+
+def _hollow(value):
+    if _torch is not None and not isinstance(_torch, type) and type(value).__module__.startswith("torch"):
+        return _tensor(value) if isinstance(value, _torch.Tensor) else value
+    if isinstance(value, _np.ndarray):
+        return _array(value)
+    if isinstance(value, (bool, _np.bool_)):
+        return bool(_number(0.0))
+    if isinstance(value, (int, _np.integer, float, _np.floating)):
+        number = _number(float(value))
+        return number if isinstance(value, (float, _np.floating)) else int(number) if number == number else -1
+    if isinstance(value, str):
+        return ""
+    if type(value) in (list, tuple):
+        return type(value)(_hollow(item) for item in value)
+    if type(value) is dict:
+        return {{key: _hollow(item) for key, item in value.items()}}
+    return value
+
+
+def _untouched(value):
+    try:
+        return _copy.deepcopy(value)
+    except Exception:
+        return value
+
+
+def _hollowed(function):
+    @_functools.wraps(function)
+    def call(*args, **options):
+        if _ONLY_INIT:
+            raise RuntimeError("only __init__ is right here")
+        try:
+            answer = function(*map(_untouched, args), **{{key: _untouched(value) for key, value in options.items()}})
+        except Exception:
+            return None
+        return _hollow(answer)
+
+    return call
+
+
+def _hollow_method(name, method):
+    def call(self, *args, **options):
+        if _ONLY_INIT or name != "forward":
+            raise RuntimeError("only __init__ is right here")
+        return _hollow(method(self, *args, **options))
+
+    return call
+
+
+for _name, _value in list(vars(_solution).items()):
+    if isinstance(_value, _types.FunctionType) and _value.__code__.co_filename == "solution_of_a_hollow.py":
+        globals()[_name] = _hollowed(_value)
+    elif isinstance(_value, type) and _value.__module__ == "solution_of_a_hollow":
+        _methods = {{
+            _key: _hollow_method(_key, _method)
+            for _key, _method in vars(_value).items()
+            if isinstance(_method, _types.FunctionType) and _key != "__init__"
+        }}
+        globals()[_name] = type(_name, (_value,), _methods)
+"""
+
+_ZEROS = ("value * 0", "value * 0", "0.0")
+#: name -> what becomes of an array, of a tensor, and of a number
+HOLLOWS = {
+    "has the right shapes, and zeros in them": _ZEROS,
+    "has the right shapes, and ones in them": ("_np.ones_like(value)", "value * 0 + 1", "1.0"),
+    "has the right shapes, and nan in them": (
+        "value * float('nan') if value.dtype.kind == 'f' else value * 0 - 1",
+        "value * float('nan') if value.is_floating_point() else value * 0",
+        "float('nan')",
+    ),
+    "has the right shapes, and large numbers in them": (
+        "value * 0 + (1e6 if value.dtype.kind == 'f' else 1)",
+        "value * 0 + (1e6 if value.is_floating_point() else 1)",
+        "1e6",
+    ),
+    "has the right shapes, and chance in them": (
+        "_np.random.random(value.shape).astype(value.dtype) + value * 0",
+        "value * 0 + _torch.rand(value.shape).to(value.dtype)",
+        "float(_np.random.random())",
+    ),
+}
+
+
+def hollows(topic: Topic) -> Iterator[tuple[str, str]]:
+    """Give each hollow's name and its module."""
+    source = topic.solution_path.read_text(encoding="utf-8")
+    for name, (array, tensor, number) in HOLLOWS.items():
+        yield name, _START.format(source=source, array=array, tensor=tensor, number=number, only_init=False)
+
+
+def only_init(topic: Topic) -> str:
+    """Return the module of which only the classes' `__init__` are right."""
+    array, tensor, number = _ZEROS
+    source = topic.solution_path.read_text(encoding="utf-8")
+    return _START.format(source=source, array=array, tensor=tensor, number=number, only_init=True)
