@@ -2,8 +2,9 @@
 
 Each runs the solution on copies of the arguments, and puts zeros, ones, nan or chance in the place of every number
 that a function, or a network's `forward`, returns. A test that one of them passes looks at shapes only, or at what was
-left alone; `autograder verify` calls it cheap (see cheats.py). What a class's `__init__` decides, such as the number of
-a network's weights, is something right: tests that a module passes of which nothing else is right are not cheap.
+left alone; `autograder verify` calls it cheap (see cheats.py). A function that is given functions or objects does
+nothing: what it would tell them, such as the batches of a training, is something right. So is what a class's
+`__init__` decides, such as the number of a network's weights: a test that it alone passes is not cheap.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ except ImportError:
     _torch = None
 
 _ONLY_INIT = {only_init}
+_PLAIN = ("builtins", "numpy", "numpy.random._generator", "torch")
 _solution = _types.ModuleType("solution_of_a_hollow")
 _sys.modules["solution_of_a_hollow"] = _solution
 exec(compile({source!r}, "solution_of_a_hollow.py", "exec"), vars(_solution))
@@ -62,11 +64,14 @@ def _hollow(value):
     return value
 
 
-def _untouched(value):
-    try:
-        return _copy.deepcopy(value)
-    except Exception:
-        return value
+def _copied(value):
+    if type(value) in (list, tuple):
+        return type(value)(_copied(item) for item in value)
+    if type(value) is dict:
+        return {{key: _copied(item) for key, item in value.items()}}
+    if callable(value) or type(value).__module__ not in _PLAIN:
+        raise TypeError("a function or an object that could be told what it wants to hear")
+    return _copy.deepcopy(value)
 
 
 def _hollowed(function):
@@ -75,7 +80,7 @@ def _hollowed(function):
         if _ONLY_INIT:
             raise RuntimeError("only __init__ is right here")
         try:
-            answer = function(*map(_untouched, args), **{{key: _untouched(value) for key, value in options.items()}})
+            answer = function(*_copied(args), **_copied(options))
         except Exception:
             return None
         return _hollow(answer)
