@@ -119,6 +119,7 @@ def _refuse_strays(topic: Topic) -> None:
         topic.hidden_tests_path,
         topic.mistakes_path,
         topic.folder / "signatures.json",  # computed by `make verify`: which tests each mistake fails
+        topic.folder / "faults.json",  # computed with it: what those tests say of it, in short
     }
     for path in sorted(topic.folder.iterdir()):
         if path not in known and not path.name.startswith((".", "__pycache__")):
@@ -203,6 +204,7 @@ def _first_page(topic: Topic) -> str:
         forbidden=_forbidden(topic),
         written=f"{FULL_POINTS - topic.points:g}",
         first_task=topic.tasks[0].id,
+        attempts=f" You may hand in {topic.attempts} different versions." if topic.attempts else "",
     )
 
 

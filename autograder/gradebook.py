@@ -12,6 +12,7 @@ from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.examine import handing
 from autograder.report import Report
+from autograder.roster import Mark
 
 
 def _nothing(student: str) -> None:
@@ -74,6 +75,34 @@ def export(course: Course, path: Path) -> Path:
         plugin.to = str(path.resolve())
         plugin.export(gradebook)
     return path
+
+
+def marks(course: Course, assignment: str) -> tuple[Mark, ...]:
+    """Return everybody's mark as the gradebook has it: by tests and by hand, less a late penalty.
+
+    Empty where no gradebook knows the assignment.
+    """
+    found = []
+    with _nbgrader(course) as api, api.gradebook as book:
+        from nbgrader.api import MissingEntry
+
+        try:
+            submissions = book.find_assignment(assignment).submissions
+        except MissingEntry:
+            return ()
+        for submission in submissions:
+            late = float(submission.late_submission_penalty or 0.0)
+            grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
+            found.append(
+                Mark(
+                    student=submission.student_id,
+                    score=max(float(submission.score) - late, 0.0),
+                    max_score=float(submission.max_score),
+                    open=tuple(sorted(grade.name for grade in grades if grade.needs_manual_grade)),
+                    note=f"{late:g} points less, late" if late else "",
+                )
+            )
+    return tuple(sorted(found, key=lambda mark: mark.student))
 
 
 @contextlib.contextmanager

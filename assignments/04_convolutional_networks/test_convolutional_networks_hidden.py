@@ -616,16 +616,18 @@ def test_a_flat_image_stays_flat(student):
 
 @probe
 def maps_and_what_is_left(student, x, by_name, training, broken):
-    """Ask for the maps of a layer that a ReLU in place follows; report what stays on the model."""
+    """Ask for the maps of a layer that a ReLU in place follows; report what stays on the model, and how it ran."""
     torch.manual_seed(1)
     first = nn.Conv2d(2, 3, 3)
     model = nn.Sequential(
         collections.OrderedDict(
             stem=nn.Sequential(first, nn.ReLU(inplace=True)),
-            head=nn.Sequential(nn.Conv2d(3, 2, 2), nn.Flatten()),
+            head=nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 2), nn.Flatten()),
         )
     )
     model.train(training)
+    runs = []
+    first.register_forward_hook(lambda module, inputs, output: runs.append(module.training))
     with torch.no_grad():
         want = F.conv2d(x, first.weight, first.bias)
     failed = False
@@ -641,7 +643,8 @@ def maps_and_what_is_left(student, x, by_name, training, broken):
     gradients = sum(parameter.grad is not None for parameter in model.parameters())
     asks = maps.requires_grad if isinstance(maps, torch.Tensor) else None
     learn = all(parameter.requires_grad for parameter in model.parameters())
-    return maps, want, hooks, modes, gradients, asks, failed, learn
+    how = runs, int(model.head[0].num_batches_tracked)
+    return maps, want, hooks, modes, gradients, asks, failed, learn, how
 
 
 @pytest.mark.task("filters")
@@ -650,7 +653,7 @@ def test_maps_are_those_of_the_layer_before_a_relu_in_place(student, rng, by_nam
     """The layer may be a name or the module itself; a later layer that works in place must not show."""
     x = torch.from_numpy(rng.normal(size=(2, 2, 5, 6)).astype(np.float32))
 
-    maps, want, _, _, _, asks, _, _ = maps_and_what_is_left(student, x, by_name, False, False)
+    maps, want, _, _, _, asks, *_ = maps_and_what_is_left(student, x, by_name, False, False)
 
     expect.close(maps, want, "feature_maps", rtol=1e-4, atol=1e-5)
     expect.equal(asks, False, "feature_maps: requires_grad")
@@ -663,13 +666,27 @@ def test_a_model_is_left_as_it_was_found(student, rng, training, broken):
     """No hook, no gradient, no change of mode, also when the forward pass fails (here: a channel too few)."""
     x = torch.from_numpy(rng.normal(size=(2, 2, 5, 6)).astype(np.float32))
 
-    _, _, left, modes, gradients, _, failed, learn = maps_and_what_is_left(student, x, True, training, broken)
+    *_, left, modes, gradients, _, failed, learn, _ = maps_and_what_is_left(
+        student, x, True, training, broken
+    )
 
     expect.equal(failed, broken, "feature_maps: whether it raised an error")
-    expect.equal(left, 0, "feature_maps: hooks left on the model")
+    expect.equal(left, 1, "feature_maps: hooks on the model, one of which was there before")
     expect.equal(modes, [training] * len(modes), "feature_maps: mode of the model and its layers")
     expect.equal(gradients, 0, "feature_maps: parameters with a gradient")
     expect.equal(learn, True, "feature_maps: parameters may still learn")
+
+
+@pytest.mark.task("filters")
+@pytest.mark.parametrize("training", [True, False])
+def test_a_look_runs_the_model_once_in_its_own_mode(student, rng, training):
+    """One forward pass, in the mode in which the model is: batch norm counts it in training, and not otherwise."""
+    x = torch.from_numpy(rng.normal(size=(2, 2, 5, 6)).astype(np.float32))
+
+    *_, (runs, counted) = maps_and_what_is_left(student, x, True, training, False)
+
+    expect.equal(runs, [training], "feature_maps: training mode of the layer in each run of the model")
+    expect.equal(counted, int(training), "feature_maps: batches that a batch norm behind the layer counted")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -700,9 +717,7 @@ def scores_with_numbers_by_shape(student, name, arguments, x, double, blocks):
             model, x = model.double(), x.double()
         model.train()
         training = [model(x), model(x)] if double else []
-        model.eval()
-        for key, value in model.named_buffers():
-            value.fill_(1 if key.endswith("var") else 0)
+        model.eval()  # with the running statistics that these two passes have left
         return training, model(x)
 
 
@@ -1216,7 +1231,9 @@ def labels_in_both_modes(student, x):
         single = [student.predict_labels(model, x[i : i + 1]) for i in range(3)]
         found.append((labels, single, model.training))
     touched = int(model[1].num_batches_tracked) + sum(p.grad is not None for p in model.parameters())
-    return want, found, touched, any(recorded)
+    records = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    return want, found, touched, any(recorded), records
 
 
 @pytest.mark.task("small_cnn")
@@ -1224,7 +1241,7 @@ def test_labels_do_not_depend_on_mode_or_company(student, rng):
     """Predict in eval mode and without gradients, and put the model back into the mode it came in."""
     images = rng.uniform(size=(23, 1, 8, 8)).astype(np.float32)
 
-    want, found, touched, recorded = labels_in_both_modes(student, images)
+    want, found, touched, recorded, records = labels_in_both_modes(student, images)
 
     for (labels, single, mode), training in zip(found, (True, False), strict=True):
         expect.dtype(labels, np.int64, "predict_labels")
@@ -1233,4 +1250,5 @@ def test_labels_do_not_depend_on_mode_or_company(student, rng):
             expect.equal(row, np.array([label]), "predict_labels of a single image")
         expect.equal(mode, training, "predict_labels: model.training afterwards")
     expect.is_true(not recorded, "predict_labels: the scores record gradients; use torch.no_grad().")
+    expect.is_true(records, "predict_labels: afterwards nothing records gradients any more.")
     expect.equal(touched, 0, "predict_labels: batch norms that counted, and gradients that appeared")

@@ -112,6 +112,9 @@ def test_never_and_always_are_probabilities_too(student, rng):
     expect.close(moved, np.tile([3.0, 0, 4, 2], (30, 1)), "random_hflip(p=1): boxes")
     expect.close(twice, x, "random_hflip(p=1), twice")
     expect.close(back, boxes, "random_hflip(p=1), twice: boxes")
+    expect.dtype(
+        student.random_hflip(x, rng, 0.5, boxes.astype(np.float32))[1], np.float32, "random_hflip: boxes"
+    )
     expect.no_alias(never, x, "random_hflip(p=0)")
     expect.no_alias(still, boxes, "random_hflip(p=0): boxes")
 
@@ -294,6 +297,7 @@ def what_chance_depends_on(student, x, y):
         "color_jitter": lambda rng: student.color_jitter(x, rng),
         "cutout": lambda rng: student.cutout(x, 2, rng),
         "mixup": lambda rng: student.mixup(x, y, 0.7, rng)[0],
+        "mixup (labels)": lambda rng: student.mixup(x, y, 0.7, rng)[1],
         "batches": lambda rng: np.concatenate([images for images, _ in student.batches(x, y, 7, rng)]),
     }
     found = {}
@@ -325,7 +329,7 @@ def test_all_chance_comes_from_the_generator(student, rng):
         expect.is_true(same, f"{name}: two generators in the same state gave different images.")
         expect.is_true(moves, f"{name}: a second call with the same generator gave the same images.")
         expect.is_true(quiet, f"{name}: it touches NumPy's global random state.")
-        expect.equal(kind, "float32", f"{name}: dtype of the images, given float32")
+        expect.equal(kind, "float32", f"{name}: dtype of what it returns, given float32")
 
 
 @probe
@@ -557,6 +561,37 @@ def test_caches_outlive_other_calls(student, rng):
 
 
 @probe
+def backward_of_eval_after_training(student, x, dout, seeds):
+    """Forward in eval mode, then further training, then the backward that belongs to eval mode."""
+    bn = student.BatchNorm(3)
+    bn.forward(x)
+    out, cache = bn.eval().forward(x)
+    bn.train()
+    for seed in seeds:
+        bn.forward(np.random.default_rng(seed).normal(5, 3, size=(6, 3)))
+    return out, bn.backward(dout, cache)
+
+
+@pytest.mark.task("batch_norm")
+def test_a_cache_of_eval_mode_outlives_further_training(student, rng):
+    """The running statistics move on; the gradient is that of the ones which the forward used."""
+    x, dout = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    oracle, leaf = nn.BatchNorm1d(3).double(), torch.tensor(x, requires_grad=True)
+    oracle(torch.from_numpy(x))
+    want = oracle.eval()(leaf)
+    oracle.zero_grad()
+    want.backward(torch.from_numpy(dout))
+
+    out, (dx, dgamma, _) = backward_of_eval_after_training(student, x, dout, [1, 2, 3])
+
+    expect.close(out, want.detach().numpy(), "BatchNorm.forward in eval mode")
+    expect.close(dx, leaf.grad.numpy(), "BatchNorm.backward of eval mode, after training went on: dx")
+    expect.close(
+        dgamma, oracle.weight.grad.numpy(), "BatchNorm.backward of eval mode, after training: dgamma"
+    )
+
+
+@probe
 def parameters_of_a_layer(student, x):
     """Change the parameters in place, as an optimiser does, and see what the layer then computes."""
     bn = student.BatchNorm(3)
@@ -697,6 +732,7 @@ def test_eval_is_the_identity_both_ways(student, rng):
     expect.close(out, x, "Dropout.forward in eval mode")
     expect.close(layer.backward(dout, cache), dout, "Dropout.backward in eval mode")
     again, _ = layer.train().forward(x)
+    expect.close(layer.backward(dout, cache), dout, "Dropout.backward of eval mode, after train()")
     _share_is((again == 0).mean(), 0.8, 600, "Dropout after train(): share of zeros")
     expect.equal(layer.p, 0.8, "Dropout.p")
 
@@ -1549,9 +1585,11 @@ def detections_in_both_modes(student, x):
             self.norm = nn.BatchNorm2d(3)
             self.drop = nn.Dropout(0.5)
             self.out = nn.Linear(48, 9)
+            self.recorded = []
 
         def forward(self, x):
             out = self.out(self.drop(self.norm(x).flatten(1)[:, :48]))
+            self.recorded.append(out.requires_grad)
             return out[:, :5], out[:, 5:]
 
     model = Model()
@@ -1564,7 +1602,9 @@ def detections_in_both_modes(student, x):
         single = student.detect(model, x[2:3])
         found.append((whole, single, model.training, model.norm.training))
     touched = int(model.norm.num_batches_tracked) + sum(p.grad is not None for p in model.parameters())
-    return want, found, touched
+    records = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    return want, found, touched, any(model.recorded), records
 
 
 @pytest.mark.task("detector")
@@ -1573,7 +1613,7 @@ def test_detections_do_not_depend_on_mode_or_company(student, rng):
     x = rng.uniform(size=(11, 3, 5, 4)).astype(np.float32)
     before = x.copy()
 
-    (scores, boxes), found, touched = detections_in_both_modes(student, x)
+    (scores, boxes), found, touched, recorded, records = detections_in_both_modes(student, x)
 
     for (whole, single, mode, inner), training in zip(found, (True, False), strict=True):
         expect.equal(whole[0], scores.argmax(axis=1), "detect: labels")
@@ -1585,6 +1625,8 @@ def test_detections_do_not_depend_on_mode_or_company(student, rng):
             [mode, inner], [training, training], "detect: modes of the model and its layers afterwards"
         )
     expect.equal(touched, 0, "detect: batch norms that counted, and gradients that appeared")
+    expect.is_true(not recorded, "detect: what the model computes records gradients; use torch.no_grad().")
+    expect.is_true(records, "detect: afterwards nothing records gradients any more.")
     expect.unchanged(x, before, "detect: x")
 
 
@@ -1703,10 +1745,13 @@ def maps_of_the_given_network(student, state, layer, x, classes, by_name, traini
             parameter.requires_grad = False
         with torch.no_grad():
             maps = student.grad_cam(net, layer if by_name else net.get_submodule(layer), x, classes)
+            stays = not torch.is_grad_enabled()
     else:
+        stays = True
         maps = student.grad_cam(net, layer if by_name else net.get_submodule(layer), x, classes)
     moved = [name for name, value in net.state_dict().items() if not torch.equal(value, state[name])]
     asks = [parameter.requires_grad for parameter in net.parameters()]
+    moved += [] if stays else ["torch.no_grad() of the caller"]
     return maps, maps.requires_grad, moved, asks
 
 
@@ -1730,7 +1775,7 @@ def test_maps_agree_with_the_formula(student, reference, layer, by_name, trainin
     scale = float(want.max())
     expect.close(maps, want, "grad_cam", rtol=1e-3, atol=1e-5 * max(scale, 1e-3))
     expect.equal(asks, False, "grad_cam: requires_grad of the maps")
-    expect.equal(moved, [], "grad_cam: weights and statistics of the model that changed")
+    expect.equal(moved, [], "grad_cam: weights, statistics and modes that changed")
     expect.equal(
         learning, [not quiet] * len(learning), "grad_cam: requires_grad of the parameters afterwards"
     )
