@@ -32,6 +32,9 @@ class Task:
     seconds: float = 10.0  #: CPU seconds that one test may take in the student's code
     forbid: tuple[str, ...] = ()  #: what a module may not use, such as "torch.nn.functional.conv2d"
     extra: str = ""  #: a package such as "tensorflow" without which the task cannot be graded
+    hints: tuple[
+        str, ...
+    ] = ()  #: what `autograder hint` says, each a step further; released, so never the answer
 
     @property
     def is_gradable(self) -> bool:
@@ -190,7 +193,8 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         raise AuthorError(f"{where}: no task id; use small letters, digits and _")
     if not isinstance(entry, dict):
         raise AuthorError(f"{where}: must be a table; write [tasks.{task_id}]")
-    refuse_unknown_keys(entry, {"number", "title", "names", "points", "seconds", "forbid", "extra"}, where)
+    keys = {"number", "title", "names", "points", "seconds", "forbid", "extra", "hints"}
+    refuse_unknown_keys(entry, keys, where)
     points = value_of(entry, "points", (int, float), where)
     if not 0 < points <= 100:
         raise AuthorError(f"{where}: points is {points}; give a number above 0 and up to 100")
@@ -209,4 +213,5 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         seconds=float(seconds),
         forbid=words_of(entry, "forbid", where) if "forbid" in entry else (),
         extra=extra,
+        hints=words_of(entry, "hints", where) if "hints" in entry else (),
     )
