@@ -119,6 +119,12 @@ def new(topic_id: str) -> None:
     help="Examine only this task anew, after a changed test; show whose marks change before they are recorded.",
 )
 @click.option("--yes", is_flag=True, help="Record what --regrade found without asking.")
+@click.option(
+    "--dask",
+    default="",
+    metavar="ADDRESS",
+    help="Examine on the workers of this Dask scheduler, such as tcp://HOST:8786.",
+)
 def grade(
     topic_id: str,
     submissions: tuple[Path, ...],
@@ -129,6 +135,7 @@ def grade(
     allow_unisolated: bool,
     tasks: tuple[str, ...],
     yes: bool,
+    dask: str,
 ) -> None:
     """Examine SUBMISSIONs (folder, .py, .zip, .tar.gz); without any, all of submitted/*/ID, and record them."""
     from autograder.grade import grade
@@ -144,6 +151,7 @@ def grade(
         allow_unisolated=allow_unisolated,
         tasks=tasks,
         is_agreed=yes,
+        cluster=dask,
     )
     sys.exit(code)
 

@@ -29,6 +29,7 @@ def examine_all(
     on_report: Callable[[Report], None] = lambda _report: None,
     again: frozenset[str] = frozenset(),
     shelf: str = store.REPORTS,
+    cluster: str = "",
 ) -> list[Report]:
     """Return the report on every submission, in their order.
 
@@ -42,6 +43,7 @@ def examine_all(
         on_report: hears of each report as it comes, in the calling thread
         again: examine these tasks anew, and only these where what was kept of the others still fits
         shelf: where reports are kept: with `again` not where those of the class lie
+        cluster: the address of a Dask scheduler whose workers examine, in the place of judges here
 
     Raises:
         SandboxError, AuthorError: as Judge; the reports that were finished before are kept
@@ -67,7 +69,13 @@ def examine_all(
             if found and found[1] <= again:
                 work = replace(work, kept=found[0], tasks=again)
         todo.append(work)
-    finished = _here(_longest_first(course, todo), jobs, allow_unisolated)
+    todo = _longest_first(course, todo)
+    if cluster:
+        from autograder.cluster import examine_on  # it may be that Dask is not installed
+
+        finished = examine_on(cluster, todo, allow_unisolated=allow_unisolated)
+    else:
+        finished = _here(todo, jobs, allow_unisolated)
     with contextlib.closing(finished):
         for work, report in finished:
             if is_kept:

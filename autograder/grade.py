@@ -35,6 +35,7 @@ def grade(
     allow_unisolated: bool = False,
     tasks: tuple[str, ...] = (),
     is_agreed: bool = False,
+    cluster: str = "",
 ) -> int:
     """Examine some parcels, or the whole class of submitted/, which nbgrader then records.
 
@@ -46,6 +47,7 @@ def grade(
         is_quiet: print one line at the end, for a log
         tasks: examine only these anew, and record that once somebody has seen whose marks change
         is_agreed: record it unasked
+        cluster: the address of a Dask scheduler whose workers examine
 
     Returns:
         the exit code: 0, or 1 where a report is broken and a person has to look, or where nobody agreed
@@ -88,6 +90,7 @@ def grade(
             on_report=show,
             again=frozenset(tasks),
             shelf=shelf,
+            cluster=cluster,
         )
     if json_path is not None:
         text = json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False) + "\n"
