@@ -124,6 +124,7 @@ def _refuse_strays(topic: Topic) -> None:
         topic.hidden_tests_path,
         topic.mistakes_path,
         topic.folder / "signatures.json",  # computed by `make verify`: which tests each mistake fails
+        topic.folder / "faults.json",  # computed with it: what those tests say of it, in short
     }
     for path in sorted(topic.folder.iterdir()):
         if path not in known and not path.name.startswith((".", "__pycache__")):
@@ -208,9 +209,22 @@ def _first_page(topic: Topic) -> str:
         module=topic.module,
         objectives="\n".join(f"* {objective}" for objective in topic.objectives),
         tasks="\n".join(rows),
+        forbidden=_forbidden(topic),
         written=f"{FULL_POINTS - topic.points:g}",
         first_task=topic.tasks[0].id,
+        attempts=f" You may hand in {topic.attempts} different versions." if topic.attempts else "",
     )
+
+
+def _forbidden(topic: Topic) -> str:
+    """Say which calls cost a task's points, in one paragraph; nothing where none does."""
+    tasks: dict[tuple[str, ...], list[str]] = {}
+    for task in topic.tasks:
+        if task.forbid:
+            tasks.setdefault(task.forbid, []).append(task.number)
+    rules = [f"{', '.join(numbers)} without {_code(calls)}" for calls, numbers in tasks.items()]
+    said = "To be written by yourself: {}. A call of it, also by way of a helper, costs the task's points.\n"
+    return f"\n{said.format('; '.join(rules))}" if rules else ""
 
 
 def _code(names: tuple[str, ...]) -> str:

@@ -1,98 +1,76 @@
-"""Warm: a process that has imported everything waits for its one run, so that a run takes no start.
+"""Warm: what nbgrader makes anew for each student, kept for a whole class.
 
-    python -m autograder.warm FOLDER_OF_TESTS/test_x.py REPORT PACKAGE...
-
-It reads the tasks from its input, runs their public tests, and ends. Whatever the student's code does there, hang, exit
-or crash, the one who waits lives on. No fork: this works the same on Linux, macOS and Windows.
+nbgrader opens its gradebook ten times for a student, each time with an engine of its own, which compiles every query
+again and looks for every table; and it compiles the templates of a feedback page for each page. Nothing of what is
+read or written is kept here, only what it is read and written with.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from autograder.public_tests import QUICKLY, PublicRun, arguments, environment, what_came
+from jinja2 import BytecodeCache
+from nbconvert.exporters import HTMLExporter
+from nbgrader.api import Gradebook
+from sqlalchemy.orm import scoped_session, sessionmaker
 
-#: what a topic imports that costs time; nothing else is imported ahead
-COSTLY = ("numpy", "torch", "torchvision", "keras", "sklearn.datasets")
+_really_open, _really_close = Gradebook.__init__, Gradebook.close
+_engines: dict[tuple[str, str], Any] = {}
 
 
-class Warm:
-    """One process for one run."""
-
-    def __init__(self, tests: Path, packages: tuple[str, ...]) -> None:
-        self._tests = tests
-        self._scratch = tempfile.TemporaryDirectory()
-        self._report = Path(self._scratch.name) / "trials.json"
-        self._output = (Path(self._scratch.name) / "output").open("w+b")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "autograder.warm", str(tests), str(self._report), *packages],
-            cwd=tests.parent,
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the watcher; and what it starts can be ended with it
-        )
-
-    def start(self, tasks: list[str]) -> None:
-        """Run the tests of these tasks, or of all where there are none."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has died already: `result` says how
-            self._process.stdin.write(json.dumps(tasks).encode() + b"\n")
-            self._process.stdin.close()
-
-    def result(self) -> PublicRun | None:
-        """What came of the run, or None while it goes on."""
-        code = self._process.poll()
-        if code is None:
-            return None
-        self._output.seek(0)
-        run = what_came(self._tests, self._report, code, self._output.read()[-20_000:])
-        self.end()
-        return run
-
-    def end(self) -> None:
-        """End it, wherever it is."""
-        if self._process.poll() is None:
-            if hasattr(os, "killpg"):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, 9)
-            else:
-                self._process.kill()
-            self._process.wait()
-        if self._process.stdin:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        self._output.close()
-        self._scratch.cleanup()
+@contextmanager
+def warm_gradebook() -> Iterator[None]:
+    """Within this block a gradebook that was opened once is opened at no cost; blocks may lie in each other."""
+    if Gradebook.__init__ is _open:
+        yield
+        return
+    Gradebook.__init__, Gradebook.close = _open, _close
+    try:
+        yield
+    finally:
+        Gradebook.__init__, Gradebook.close = _really_open, _really_close
+        while _engines:
+            _engines.popitem()[1].dispose()
 
 
-def main(tests: Path, report: Path, packages: list[str]) -> int:
-    """Import, wait for the tasks, run them."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    for name in ("autograder.expect", "autograder.student_report", *packages):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    import pytest
-
-    pytest.main([*QUICKLY, "--version"])  # it imports what it needs later
-    line = sys.stdin.readline()
-    if not line:
-        return 0  # the watcher has gone
-    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - a student's input() must not wait
-    return int(pytest.main(arguments(tests, report, json.loads(line))))
+def _open(self: Any, db_url: str, course_id: str = "default_course", authenticator: Any = None) -> None:
+    engine = _engines.get((db_url, course_id))
+    if engine is None:
+        _really_open(self, db_url, course_id, authenticator)
+        _engines[db_url, course_id] = self.engine
+        return
+    self.engine = engine
+    self.db = scoped_session(sessionmaker(autoflush=True, bind=engine, future=True))
+    self.course_id, self.authenticator = course_id, authenticator
 
 
-if __name__ == "__main__":
-    code = main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # somebody waits: leave out what an interpreter tidies up at its end
+def _close(self: Any) -> None:
+    self.db.remove()
+
+
+class _InMemory(BytecodeCache):
+    """Templates as they were compiled before; jinja finds each by its name and its source."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Any) -> None:
+        if bucket.key in self._compiled:
+            bucket.bytecode_from_string(self._compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Any) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+_templates = _InMemory()
+
+
+class FeedbackExporter(HTMLExporter):  # type: ignore[misc]
+    """nbconvert's HTMLExporter, which compiles a template once in a process."""
+
+    def _create_environment(self) -> Any:
+        environment = super()._create_environment()
+        environment.bytecode_cache = _templates
+        return environment

@@ -1,7 +1,7 @@
 """`autograder watch`: each save of the module runs the public tests of the tasks that it touched.
 
 Effects stand here: files, keys, processes, the screen. What a save concerns is decided in touched.py, how far tasks are
-is laid out in student_report.py, and the tests run in warm.py, one process for each run.
+is laid out in student_report.py, and the tests run in standby.py, one process for each run.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from autograder.keys import Keys
 from autograder.progress import Progress, TaskProgress, read_card
 from autograder.public_tests import PublicRun, find_public_tests, tasks_of
+from autograder.standby import COSTLY, Standby
 from autograder.student_report import Line, Look, bar, can_write, lines
 from autograder.touched import is_python, touched, touched_by_tests
-from autograder.warm import COSTLY, Warm
 
 _LOOK = 0.05  #: seconds between two looks at the files
 _KEYS = "h hint   n next task   a all tasks   Enter again   q quit"
@@ -59,8 +59,8 @@ class _Watcher:
         self._stamps = {path: _stamp(path) for path in (self._module, self._tests)}
         self._seen: dict[Path, tuple[int, int] | None] = {}  # what the last look saw
         self._texts = {path: _text(path) for path in self._stamps}  # the last ones that were Python
-        self._waiting: Warm | None = None  # started once a run is over, so that it takes no time from one
-        self._running: Warm | None = None
+        self._waiting: Standby | None = None  # started once a run is over, so that it takes no time from one
+        self._running: Standby | None = None
         self._since = 0.0
 
     def run(self, keys: Keys) -> None:
@@ -82,7 +82,7 @@ class _Watcher:
                 self._running = None
                 self._show(came)
             if not self._running and not self._waiting:
-                self._waiting = Warm(self._tests, self._packages)
+                self._waiting = Standby(self._tests, self._packages)
 
     def end(self) -> None:
         for process in (self._running, self._waiting):
@@ -113,7 +113,7 @@ class _Watcher:
         """Run the tests of tasks, of all where none is named; a run that is still going on is of no use now."""
         if self._running:
             self._running.end()
-        self._running = self._waiting or Warm(self._tests, self._packages)
+        self._running = self._waiting or Standby(self._tests, self._packages)
         self._waiting = None
         self._since = time.monotonic()
         self._running.start(tasks)
