@@ -267,7 +267,7 @@ def export(
 @click.argument("task", required=False)
 def hint(task: str | None) -> None:
     """Student: a hint on TASK, or on what comes next; each call goes further, none gives the answer."""
-    from autograder.check import hint_command
+    from autograder.desk import hint_command
 
     sys.exit(hint_command(task, Path.cwd()))
 
@@ -284,7 +284,7 @@ def watch() -> None:
 @click.option("--dry-run", is_flag=True, help="Look only; hand nothing in.")
 def submit(dry_run: bool) -> None:
     """Student: look at this folder as the grader will, and hand it in: by nbgrader's exchange, or as a zip."""
-    from autograder.check import submit_command
+    from autograder.desk import submit_command
 
     sys.exit(submit_command(Path.cwd(), is_dry=dry_run))
 

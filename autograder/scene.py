@@ -31,14 +31,14 @@ def sizes(error: BaseException, module: str) -> str:
     if place is None:
         return ""
     frame, line = place
-    said: list[str] = []
-    has_array = False
-    for name in dict.fromkeys(_NAME.findall(linecache.getline(frame.f_code.co_filename, line))):
-        value = _value(frame, name)
-        if value is not _ABSENT and (size := _size(value)) and len(said) < _MOST_NAMES:
-            said.append(f"{name} is {size}")
-            has_array = has_array or size.startswith("(")
-    return f"There {', '.join(said)}." if has_array else ""
+    said: dict[str, str] = {}
+    for name in _NAME.findall(linecache.getline(frame.f_code.co_filename, line)):
+        shown, value = _value(frame, name)
+        if value is not _ABSENT and (size := _size(value)):
+            said[shown] = f"{shown} is {size}"
+    has_array = any(text.endswith(")") for text in said.values())
+    said_first = list(said.values())[:_MOST_NAMES]
+    return f"There {', '.join(said_first)}." if has_array else ""
 
 
 def code_of_test(file: Path, line: int) -> tuple[str, ...]:
@@ -81,16 +81,16 @@ class _Absent:
 _ABSENT = _Absent()
 
 
-def _value(frame: FrameType, name: str) -> Any:
+def _value(frame: FrameType, name: str) -> tuple[str, Any]:
     """A local name, or an attribute that an object of the student's holds itself; no code of theirs runs."""
-    name, _, attribute = name.partition(".")
-    value = frame.f_locals.get(name, _ABSENT)
+    base, _, attribute = name.partition(".")
+    value = frame.f_locals.get(base, _ABSENT)
     if not attribute or value is _ABSENT or _size(value):
-        return _ABSENT if attribute else value
+        return base, value  # of W.T the size of W
     try:
-        return object.__getattribute__(value, "__dict__").get(attribute, _ABSENT)
+        return name, object.__getattribute__(value, "__dict__").get(attribute, _ABSENT)
     except AttributeError:
-        return _ABSENT
+        return name, _ABSENT
 
 
 def _size(value: Any) -> str:

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -28,8 +28,10 @@ def module_path(test_file: Path) -> Path:
 
 
 @contextmanager
-def imported(path: Path) -> Iterator[ModuleType]:
+def imported(path: Path, *, patience: float | None = None) -> Iterator[ModuleType]:
     """Import the module at `path`, its folder first on sys.path, and forget it and its neighbours afterwards.
+
+    With `patience` its import may take so many CPU seconds.
 
     Raises:
         ImportFailed: it is missing, is no valid Python, or raises
@@ -40,7 +42,7 @@ def imported(path: Path) -> Iterator[ModuleType]:
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
     try:
-        yield _import(path)
+        yield _import(path, patience)
     finally:
         sys.path[:] = before
         loaded = sys.modules.keys() - were_loaded.keys()
@@ -64,14 +66,14 @@ def _lies_in(folder: Path, name: str) -> bool:
     return file is not None and Path(file) in (folder / f"{top}.py", folder / top / "__init__.py")
 
 
-def _import(path: Path) -> ModuleType:
+def _import(path: Path, patience: float | None) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:
-        with Patience(None, path.stem, least=20.0):
+        with Patience(None, path.stem, least=patience) if patience else nullcontext():
             spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise

@@ -8,15 +8,11 @@ from __future__ import annotations
 import html
 import textwrap
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from autograder.faults import plain
 from autograder.progress import Progress, TaskProgress
 from autograder.trial import Trial
-
-if TYPE_CHECKING:
-    from autograder.hint import Given
-    from autograder.submit import Finding
 
 Look = Literal["title", "passed", "failed", "quiet", "text", "command"]
 BAR = 10  #: cells of a bar
@@ -51,12 +47,12 @@ def lines(
         spans.append((f"{count:<{max(map(len, counts))}}  {reach}".rstrip(), look))
         found.append(Line(tuple(spans)))
         if printed and task is not report.next_task and _has_wrong_result(task):
-            found += _wrapped(task.first_fault.sentence, "failed", width, indent=6)  # type: ignore[union-attr]
+            found += wrapped(task.first_fault.sentence, "failed", width, indent=6)  # type: ignore[union-attr]
     found.append(Line(()))
     for text in _left_out(report):
-        found += _wrapped(text, "quiet", width)
+        found += wrapped(text, "quiet", width)
     for text in report.warnings:
-        found += _wrapped(text, "failed", width)
+        found += wrapped(text, "failed", width)
     return found + _closing(report, width, printed=printed)
 
 
@@ -65,14 +61,14 @@ def _closing(report: Progress, width: int, *, printed: bool) -> list[Line]:
     if task is None and not any(task.is_here for task in report.tasks):
         return []
     if task is None:
-        return [*_wrapped(_ALL_PASS, "passed", width), *_reach(report, width)]
+        return [*wrapped(_ALL_PASS, "passed", width), *_reach(report, width)]
     fault = task.first_fault
     assert fault is not None
     found = [Line((("  Next: ", "title"), (f"{task.number} {task.title}".strip(), "text")))]
-    found += _wrapped(fault.sentence, "failed", width, indent=4)
+    found += wrapped(fault.sentence, "failed", width, indent=4)
     if printed:
-        found += _wrapped(fault.sizes, "text", width, indent=4)
-    found += _wrapped(fault.lesson, "text", width, indent=4)
+        found += wrapped(fault.sizes, "text", width, indent=4)
+    found += wrapped(fault.lesson, "text", width, indent=4)
     if printed:
         found += [Line(((f"      {row}", "quiet"),)) for row in fault.code.splitlines()]
         if fault.place:
@@ -87,43 +83,6 @@ def _closing(report: Progress, width: int, *, printed: bool) -> list[Line]:
 def _next_command(task: TaskProgress, fault: Trial) -> str:
     """The test alone where it gave a wrong result, else the task."""
     return fault.alone if fault.place and fault.outcome == "failed" else command(task)
-
-
-def hint_lines(given: Given, *, width: int = 80) -> list[Line]:
-    """Lay out the hints that were given of a task, the new one last."""
-    if not given.hints:
-        return _wrapped(f"{given.title}: there is no hint; read the docstring once more.", "text", width)
-    found: list[Line] = []
-    for number, hint in enumerate(given.hints, 1):
-        is_new = number == len(given.hints)
-        found.append(
-            Line(((f"  {given.title}: hint {number} of {given.of}", "title" if is_new else "quiet"),))
-        )
-        for text in hint.sentences:
-            found += _wrapped(text, "text" if is_new else "quiet", width, indent=4)
-        if hint.listed and is_new:
-            found.append(Line((("    What the public tests of this task say:", "text"),)))
-            for text in hint.listed:
-                found += _wrapped(f"- {text}", "text", width, indent=6)
-    if given.is_last:
-        found += _wrapped("That was the last one. Nobody minds a question to your teacher.", "quiet", width)
-    return found
-
-
-def finding_lines(findings: Iterable[Finding], *, width: int = 80) -> list[Line]:
-    """Lay out what was found in a parcel, what matters most last."""
-    marks: dict[str, tuple[str, Look]] = {
-        "fine": ("ok  ", "passed"),
-        "look": ("look", "command"),
-        "stop": ("STOP", "failed"),
-    }
-    found = []
-    for finding in sorted(findings, key=lambda finding: list(marks).index(finding.level)):
-        mark, look = marks[finding.level]
-        first, *rest = textwrap.wrap(finding.sentence, max(width - 8, 30), break_on_hyphens=False)
-        found.append(Line(((f"  {mark}  ", look), (first, "text"))))
-        found += [Line(((f"        {row}", "text"),)) for row in rest]
-    return found
 
 
 def _has_wrong_result(task: TaskProgress) -> bool:
@@ -149,7 +108,7 @@ def _reach(report: Progress, width: int) -> list[Line]:
     reach = _number(sum(task.points or 0 for task in tasks))
     whole = _number(sum(task.all_points or 0 for task in tasks))
     text = f"Public tests reach {reach} of {whole} points; hidden tests decide the rest."
-    return [Line(()), *_wrapped(text, "quiet", width)]
+    return [Line(()), *wrapped(text, "quiet", width)]
 
 
 def _look(task: TaskProgress) -> Look:
@@ -198,7 +157,8 @@ def _shorten(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 3].rstrip() + "..."
 
 
-def _wrapped(text: str, look: Look, width: int, indent: int = 2) -> list[Line]:
+def wrapped(text: str, look: Look, width: int, indent: int = 2) -> list[Line]:
+    """Break a text into lines of one look."""
     space = " " * indent
     fit = textwrap.TextWrapper(max(width - 1, 30), space, space, break_on_hyphens=False)
     return [Line(((row, look),)) for row in fit.wrap(text)]

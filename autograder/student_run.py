@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autograder.student_selection import Selection, task_of
+
 if TYPE_CHECKING:
     from autograder.faults import Kind
     from autograder.patience import Patience
@@ -37,42 +39,18 @@ _MARKUP: dict[Look, dict[str, bool]] = {
 }
 
 
-def task_of(item: pytest.Item) -> str:
-    """The task that a test belongs to, or ''."""
-    marker = item.get_closest_marker("task")
-    return str(marker.args[0]) if marker and marker.args else ""
-
-
 class StudentRun:
     """The hooks of one run. They leave tests without the marker `task` alone."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, selection: Selection) -> None:
         self.config = config
-        self.tests_of: dict[tuple[Path, str], int] = {}  # (test file, task) -> how many tests it has
+        self.selection = selection
         self.trials: list[Trial] = []
         self._unimportable: set[Path] = set()
         self._endless: set[tuple[Path, str]] = set()  # (test file, task) of which a test did not end
-        self._words: set[str] = set()  # what -k finds beside the names of tests
         self._shown: set[str] = set()  # tasks of which a test's code has been shown
-        self._cards: dict[Path, dict[str, dict[str, Any]]] = {}
         self._waiting: Patience | None = None
         self._is_debugged = bool(config.getoption("usepdb", False))
-
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Let `pytest -k softmax` find the tests of a task or of a function; count before any is deselected."""
-        if task := task_of(item):
-            code = getattr(getattr(item, "function", None), "__code__", None)
-            names = self._card(item.path).get(task, {}).get("names", [])
-            asked = {str(name) for name in names if code and name in code.co_names}
-            item.extra_keyword_matches.update({task, *asked})
-            self._words.update({task, *asked})
-            self.tests_of[item.path, task] = self.tests_of.get((item.path, task), 0) + 1
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        if only := self.config.getoption("autograder_task"):
-            wanted = only.split(",")
-            self.config.hook.pytest_deselected(items=[item for item in items if task_of(item) not in wanted])
-            items[:] = [item for item in items if task_of(item) in wanted]
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -106,24 +84,17 @@ class StudentRun:
         from autograder.patience import Patience
         from autograder.student_module import module_path
 
-        card = self._card(item.path).get(task_of(item), {})
-        self._waiting = Patience(card.get("seconds"), module_path(item.path).stem, least=least)
+        self._waiting = Patience(
+            self.selection.card(item).get("seconds"), module_path(item.path).stem, least=least
+        )
         with self._waiting:
             yield
-
-    def _card(self, tests: Path) -> dict[str, dict[str, Any]]:
-        """The tasks of topic.toml beside a test file."""
-        from autograder.progress import read_card
-
-        if tests not in self._cards:
-            self._cards[tests] = read_card(tests.parent).get("tasks", {})
-        return self._cards[tests]
 
     def _missing(self, item: pytest.Item) -> str:
         """Return the extra that an item's task needs and that is not installed here, or ''."""
         from autograder import extras
 
-        extra = str(self._card(item.path).get(task_of(item), {}).get("extra", ""))
+        extra = str(self.selection.card(item).get("extra", ""))
         return extra if extra and not extras.is_installed(extra) else ""
 
     @pytest.hookimpl(wrapper=True)
@@ -169,7 +140,6 @@ class StudentRun:
         elif report.skipped and (item.path, task_of(item)) in self._endless:
             sentence, outcome = _ENDLESS, "not_run"
         module, marker = module_path(item.path), item.get_closest_marker("task")
-        some = any("::" in argument for argument in self.config.args)
         trial = Trial(
             test=item.name,
             file=str(item.path),
@@ -179,7 +149,7 @@ class StudentRun:
             outcome=self._outcome(item, told.fault.kind) if told else outcome,
             sentence=told.fault.sentence if told else sentence,
             lesson=told.lesson if told else lesson_of(getattr(item, "function", None)),
-            task_tests=0 if some else self.tests_of.get((item.path, task_of(item)), 0),
+            task_tests=self.selection.count(item),
             printed=_ending(report.capstdout) if told else "",
             line=(item.location[1] or 0) + 1,
             sizes=told.sizes if told else "",
@@ -218,10 +188,7 @@ class StudentRun:
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Write one table for each topic that was tried."""
-        if self.config.getoption("verbose", 0) < -1:
-            return
-        if not self.trials:
-            self._say_what_k_finds(terminalreporter)
+        if not self.trials or self.config.getoption("verbose", 0) < -1:
             return
         from autograder.progress import progress
         from autograder.student_report import can_write, lines
@@ -239,16 +206,6 @@ class StudentRun:
                 for text, look in line.spans:
                     writer.write(text, **_MARKUP[look])
                 writer.line()
-
-    def _say_what_k_finds(self, terminalreporter: Any) -> None:
-        """Answer a `pytest -k word` that no test fits."""
-        word: str = self.config.getoption("keyword", "")
-        tasks = list(dict.fromkeys(task for _, task in self.tests_of))
-        if word and tasks and not terminalreporter.stats.keys() - {"deselected"}:
-            from difflib import get_close_matches
-
-            meant = "".join(f" Did you mean {close}?" for close in get_close_matches(word, self._words, n=1))
-            terminalreporter.write_line(f"No test fits -k {word}.{meant} The tasks are {', '.join(tasks)}.")
 
     def _are_all_ours(self, terminalreporter: Any) -> bool:
         ended = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])

@@ -128,7 +128,7 @@ def _look_at_import(module: Path) -> Iterator[Finding]:
         "import sys; from pathlib import Path\n"
         "from autograder.student_module import ImportFailed, imported\n"
         "try:\n"
-        "    with imported(Path(sys.argv[1])): pass\n"
+        "    with imported(Path(sys.argv[1]), patience=20.0): pass\n"
         "except ImportFailed as error: sys.stderr.write('\\n' + str(error)); sys.exit(3)\n"
     )
     command = [sys.executable, "-c", code, str(module.resolve())]

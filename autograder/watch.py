@@ -164,8 +164,8 @@ class _Watcher:
 
     def _hint(self) -> None:
         from autograder.check import write
+        from autograder.desk import hint_lines
         from autograder.hint import give
-        from autograder.student_report import hint_lines
 
         width = shutil.get_terminal_size().columns
         write(hint_lines(give(self._tests.parent, self._tests, self._current), width=width))

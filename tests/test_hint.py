@@ -12,8 +12,8 @@ from factory import make_course
 from test_check import MODULE, TESTS
 
 from autograder.build import render
-from autograder.check import hint_command
 from autograder.course import Course
+from autograder.desk import hint_command
 from autograder.errors import AuthorError
 from autograder.hint import give
 

@@ -198,7 +198,9 @@ def test_frames_of_ours_between_the_test_and_the_student_are_left_out(folder):
 
 
 def test_the_sizes_in_the_line_that_failed_are_said(folder):
-    source = RIGHT.replace("return np.maximum(x, 0)", "w = np.ones((7, 2))\n    n = 3\n    return x @ w * n")
+    source = RIGHT.replace(
+        "return np.maximum(x, 0)", "w = np.ones((7, 2))\n    n = 3\n    return x @ w.reshape(7, 2) * n"
+    )
 
     result = folder(source, "-k", "negatives")
 

@@ -11,8 +11,8 @@ from factory import SOLUTION, make_course
 
 import autograder
 from autograder.build import build
-from autograder.check import submit_command
 from autograder.collect import collect
+from autograder.desk import submit_command
 from autograder.errors import SubmissionError
 from autograder.submit import examine, pack
 

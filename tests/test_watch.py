@@ -48,7 +48,7 @@ class Terminal:
         os.close(side)
         self.text = ""
 
-    def until(self, pattern: str, patience: float = 60) -> str:
+    def until(self, pattern: str, patience: float = 120) -> str:
         """Read the screen until it shows what follows the last `until`; return that."""
         end = time.monotonic() + patience
         while not (found := re.search(pattern, self.text, re.DOTALL)):
