@@ -24,6 +24,7 @@ _APART = 0.02  #: mistakes that fit this nearly alike cannot be told apart
 #: kinds of faults that say all there is to say: there is no answer whose mistake could be named
 _NO_ANSWER = {"import_failed", "not_started", "missing_name", "died"}
 _NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|\b(?:inf|nan)\b")
+_RAISED = re.compile(r"( raised \w+): .*", re.DOTALL)  #: what an error says differs from release to release
 _PLACE = re.compile(
     r" \(line \d+ of \w+\.py(?:: `[^`]*`)?\)"
 )  #: where an error was raised, as faults.py says it
@@ -80,10 +81,10 @@ def digest(sentence: str) -> str:
     """Shorten what a test says to three digests: of its words, of how much is too much, and of the whole.
 
     A test with fixed inputs says the same to everybody who makes a mistake. One that draws them says other numbers in
-    the same words, and often in the same proportion: half, twice, the other sign. The line in which an error was
-    raised is the student's own, and left out.
+    the same words, and often in the same proportion: half, twice, the other sign. Of an error only its
+    kind counts: its line is the student's own, and NumPy's words for it change.
     """
-    sentence = _PLACE.sub("", sentence)
+    sentence = _RAISED.sub(r"\1", _PLACE.sub("", sentence))
     words = _NUMBER.sub("#", sentence)
     parts = (words, f"{words} {_proportion(sentence)}", sentence)
     return "".join(
