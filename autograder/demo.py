@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from autograder import gradebook, store
+from autograder.class_report import write_class_report
 from autograder.cohort import Student, cohort
 from autograder.collect import submissions
 from autograder.course import Course
@@ -98,6 +99,7 @@ def _make(repo: Course, scratch: Path, topics: tuple[Topic, ...], allow_unisolat
         step = progress.add_task("write feedback with nbgrader", total=len(reports))
         for topic_id in ids:
             give_feedback(course, topic_id, lambda student: progress.advance(step))
+            write_class_report(course, topic_id)
         gradebook.export(course, course.root / "grades.csv")
 
 
@@ -131,6 +133,7 @@ def _say_where(course: Course, console: Console) -> None:
         ("reports", course.cache / "reports"),
         ("nbgrader's gradebook", course.root / "gradebook.db"),
         ("feedback pages", course.root / "feedback"),
+        ("the class on one page", course.root / "class_report"),
         ("all grades", course.root / "grades.csv"),
     )
     table = Table.grid(padding=(0, 2))

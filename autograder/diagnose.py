@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,12 @@ _APART = 0.02  #: mistakes that fit this nearly alike cannot be told apart
 #: kinds of faults that say all there is to say: there is no answer whose mistake could be named
 _NO_ANSWER = {"import_failed", "not_started", "missing_name", "died"}
 _NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|\b(?:inf|nan)\b")
-_HALF = 6  #: letters of each of the two digests of a sentence
+_RAISED = re.compile(r"( raised \w+): .*", re.DOTALL)  #: what an error says differs from release to release
+_PLACE = re.compile(
+    r" \(line \d+ of \w+\.py(?:: `[^`]*`)?\)"
+)  #: where an error was raised, as faults.py says it
+_GOT = re.compile(rf"Got ({_NUMBER.pattern}), expected ({_NUMBER.pattern})")
+_PART = 6  #: letters of each of the three digests of a sentence
 
 
 @dataclass(frozen=True)
@@ -72,13 +78,27 @@ def read_signatures(topic: Topic) -> Signatures:
 
 
 def digest(sentence: str) -> str:
-    """Shorten what a test says to two digests: of the whole sentence, and of its words without the numbers.
+    """Shorten what a test says to three digests: of its words, of how much is too much, and of the whole.
 
-    A test with fixed inputs says the same to everybody who makes a mistake; of one that draws them the words stay.
+    A test with fixed inputs says the same to everybody who makes a mistake. One that draws them says other numbers in
+    the same words, and often in the same proportion: half, twice, the other sign. Of an error only its
+    kind counts: its line is the student's own, and NumPy's words for it change.
     """
-    whole = hashlib.sha256(sentence.encode("utf-8", "surrogateescape")).hexdigest()
-    words = hashlib.sha256(_NUMBER.sub("#", sentence).encode("utf-8", "surrogateescape")).hexdigest()
-    return whole[:_HALF] + words[:_HALF]
+    sentence = _RAISED.sub(r"\1", _PLACE.sub("", sentence))
+    words = _NUMBER.sub("#", sentence)
+    parts = (words, f"{words} {_proportion(sentence)}", sentence)
+    return "".join(
+        hashlib.sha256(part.encode("utf-8", "surrogateescape")).hexdigest()[:_PART] for part in parts
+    )
+
+
+def _proportion(sentence: str) -> str:
+    """Return what was got in units of what was expected, roughly; or that there is no such thing."""
+    found = _GOT.search(sentence)
+    got, expected = (float(found[1]), float(found[2])) if found else (math.nan, math.nan)
+    if not (math.isfinite(got) and math.isfinite(expected)) or expected == 0:
+        return "none"
+    return f"{got / expected:.1e}"
 
 
 def write_said(said: Mapping[tuple[str, str], Mapping[str, str]]) -> bytes:
@@ -107,8 +127,8 @@ def diagnose(task: str, failed: Mapping[str, str], signatures: Signatures) -> Di
         signatures: of the topic
 
     Mistakes that share at least 0.8 of all failing tests (the Jaccard index) are compared by what the tests say: a
-    failing test counts 1 where it is shared, 1 more where its words are the same, and 1 more where its numbers are.
-    Those within 0.02 of the best cannot be told apart.
+    failing test counts 1 where it is shared, 1 more for each of its digests that are the same. Those within _APART of
+    the best cannot be told apart.
     """
     return match(task, {test: digest(sentence) for test, sentence in failed.items()}, signatures)
 
@@ -163,11 +183,13 @@ def _fit(heard: Mapping[str, str], signature: frozenset[str], said: Mapping[str,
     if not either or len(shared) / either < _FITS:
         return 0.0
     known = [test for test in shared if test in said]
-    words = sum(heard[test][_HALF:] == said[test][_HALF:] for test in known)
-    numbers = sum(heard[test] == said[test] for test in known)
-    if known and words / len(known) < _WORDS:
+    alike = [
+        sum(heard[test][: _PART * parts] == said[test][: _PART * parts] for test in known)
+        for parts in (1, 2, 3)
+    ]
+    if known and alike[0] / len(known) < _WORDS:
         return 0.0
-    return (len(shared) + words + numbers) / (3 * either)
+    return (len(shared) + sum(alike)) / (4 * either)
 
 
 def _read_said(topic: Topic) -> dict[tuple[str, str], dict[str, str]]:

@@ -94,6 +94,11 @@ def export_marks(
     write_atomically(path, filled.text.encode(), mode=TEACHERS)
     paths = [path]
     sentences = [f"{filled.filled} marks in the column {filled.column!r} ({source})"]
+    most = max(mark.max_score for mark in marks)
+    if filled.out_of is not None and filled.out_of != most:
+        sentences.append(
+            f"the roster gives {filled.out_of:g} points, these marks are of {most:g}: they are not scaled"
+        )
     left = (*filled.unmatched, *filled.locked)
     if left:
         table = as_csv(

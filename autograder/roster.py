@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from autograder.errors import CourseError
 
@@ -62,6 +63,7 @@ class Filled:
     unmatched: tuple[Mark, ...]  #: graded, but nobody of that name is on the roster, or several are
     blank: tuple[str, ...]  #: on the roster, without a mark
     locked: tuple[Mark, ...]  #: matched, but the platform says that this grade may not be changed
+    out_of: float | None  #: how many points the platform has for it, where the roster says so
 
 
 def fill(text: str, platform: Platform, marks: Iterable[Mark], title: str, column: str = "") -> Filled:
@@ -94,30 +96,38 @@ def fill(text: str, platform: Platform, marks: Iterable[Mark], title: str, colum
         line[at] = _number(mark.score)
         if is_worksheet and mark.open and "Feedback comments" in header:
             line[header.index("Feedback comments")] = f"Not graded yet: {', '.join(mark.open)}."
-    most = max((mark.max_score for mark in found.values()), default=0.0)
-    for line in lines:
-        if (
-            _is_above(line, platform)
-            and line[0].strip().lower() == "points possible"
-            and not line[at].strip()
-        ):
-            line[at] = _number(most)
-    keep = range(len(header))
-    if platform.kept and not is_worksheet:
-        keep = [number for number, name in enumerate(header) if name in platform.kept or number == at]  # type: ignore[assignment]
+    out_of = _points(lines, header, platform, at, marks=found.values())
+    is_kept = [is_worksheet or not platform.kept or name in platform.kept for name in header]
+    is_kept[at] = True
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter=dialect, lineterminator="\r\n")
-    writer.writerows([line[number] for number in keep] for line in (header, *lines))
+    writer.writerows(compress(line, is_kept) for line in (header, *lines))
     return Filled(
         text=stream.getvalue(),
         column=header[at],
         filled=len(found) - len(locked),
         unmatched=tuple(unmatched),
+        out_of=out_of,
         blank=tuple(
             _name(line, header, platform) for number, line in enumerate(people) if number not in found
         ),
         locked=tuple(locked),
     )
+
+
+def _points(
+    lines: list[list[str]], header: Sequence[str], platform: Platform, at: int, marks: Iterable[Mark]
+) -> float | None:
+    """Return how many points a roster gives; write it above a new column of Canvas, where it says nothing."""
+    said = [_of(line, header, "Maximum Grade") for line in lines]
+    for line in lines:
+        if _is_above(line, platform) and line[0].strip().lower() == "points possible":
+            line[at] = line[at].strip() or _number(max((mark.max_score for mark in marks), default=0.0))
+            said.append(line[at])
+    try:
+        return next((float(text) for text in said if text), None)
+    except ValueError:
+        return None
 
 
 def _read(text: str, platform: Platform) -> tuple[str, list[str], list[list[str]]]:

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from autograder.course import Course
-from autograder.diagnose import Signatures, diagnose, diagnosis, digest, write_said
+from autograder.diagnose import (
+    Signatures,
+    Tally,
+    diagnose,
+    diagnosis,
+    digest,
+    read_signatures,
+    tally,
+    write_said,
+)
 from autograder.replacements import Mistake
 from autograder.report import TestResult
 
@@ -57,6 +66,18 @@ class TestMatching:
 
         assert found is not None
         assert found.name == "no bias"
+
+    def test_of_an_error_its_kind_counts_not_its_line_or_its_words(self) -> None:
+        raised = "double raised TypeError: no + for str, {} (line {} of tiny.py: `{}`)."
+        known = signatures(
+            (mistake("a text"), says(raised.format("really", 7, "return x + '2'"))),
+            (mistake("squared"), says("double: wrong value. Got 9, expected 6.")),
+        )
+
+        found = diagnose("double", says(raised.format("sorry", 30, "y = x + two")), known)
+
+        assert found is not None
+        assert found.name == "a text"
 
     def test_one_test_more_or_less_of_five_is_the_same_mistake(self) -> None:
         known = signatures((mistake("squared"), says("Got 9.", *TESTS)))
@@ -144,3 +165,23 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     written = json.loads(write_said(said))
 
     assert written == [["double", "squared", said["double", "squared"]]]
+
+
+@pytest.fixture(scope="module")
+def tallies() -> dict[str, Tally]:
+    return {topic.id: tally(read_signatures(topic)) for topic in COURSE.topics()}
+
+
+class TestShippedMistakes:
+    """Every known mistake of the course, diagnosed from its own signature: cheap, since no suite is run."""
+
+    def test_nine_in_ten_are_named_where_they_stand_alone(self, tallies: dict[str, Tally]) -> None:
+        named = sum(len(found.named) for found in tallies.values())
+        tied = sum(
+            len({mistake for group in found.tied for mistake in group.mistakes}) for found in tallies.values()
+        )
+
+        assert named / (named + tied) >= 0.9
+
+    def test_none_is_named_wrongly(self, tallies: dict[str, Tally]) -> None:
+        assert {topic: found.wrong for topic, found in tallies.items() if found.wrong} == {}

@@ -56,6 +56,7 @@ class TestMarks:
         assert [line["Tiny (5)"] for line in lines] == ["100", "61", "60"]
         assert "1 marks are not complete, a person has not graded why_double yet: bob" in done.sentences
         assert "ada: 3 points less, late" in done.sentences
+        assert not any("not scaled" in sentence for sentence in done.sentences)
 
     def test_without_a_gradebook_marks_are_those_of_the_tests_and_say_so(self, course: Course) -> None:
         keep(course, course.topic("01_tiny"), report("ada"), report("eve", tuple(SUITE)))
@@ -65,6 +66,9 @@ class TestMarks:
         assert "by tests only: no gradebook knows this assignment" in done.sentences[0]
         assert any("not graded written questions yet: ada, eve" in sentence for sentence in done.sentences)
         assert "1 on the roster without a mark: bob" in done.sentences
+        assert any(
+            "gives 100 points, these marks are of 90: they are not scaled" in said for said in done.sentences
+        )
         assert not done.is_whole
         assert "eve,0.0,90.0" in done.paths[1].read_text()
 
