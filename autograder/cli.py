@@ -222,5 +222,63 @@ def feedback(topic_id: str) -> None:
     click.echo(f"{len(written) // 2} students: feedback/*/{topic_id}/")
 
 
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["canvas", "moodle", "gradescope", "gradescope-zip", "github"]),
+    help="A platform's roster with marks, a Gradescope autograder, or a GitHub Classroom template.",
+)
+@click.option(
+    "--roster",
+    type=click.Path(path_type=Path),
+    help="The CSV that the platform exports; it is left as it is.",
+)
+@click.option(
+    "--column", default="", help="The roster's column to fill (the one with the assignment's title)."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write (exports/ID/).")
+@click.option("--allow-unisolated", is_flag=True, help="Let a Gradescope container examine without a wall.")
+def export(
+    topic_id: str, form: str, roster: Path | None, column: str, out: Path | None, allow_unisolated: bool
+) -> None:
+    """Take the marks of ID to Canvas, Moodle or Gradescope, or its tests to Gradescope or GitHub Classroom."""
+    from autograder.export import export
+
+    sentences, code = export(
+        _course(), topic_id, form, roster=roster, column=column, out=out, allow_unisolated=allow_unisolated
+    )
+    click.echo("\n".join(sentences))
+    sys.exit(code)
+
+
+@main.command()
+@click.argument("task", required=False)
+def hint(task: str | None) -> None:
+    """Student: a hint on TASK, or on what comes next; each call goes further, none gives the answer."""
+    from autograder.check import hint_command
+
+    sys.exit(hint_command(task, Path.cwd()))
+
+
+@main.command()
+def watch() -> None:
+    """Student: run the tests of what you change, each time you save; one key for a hint, the next task, the end."""
+    from autograder.watch import watch
+
+    sys.exit(watch(Path.cwd()))
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Look only; hand nothing in.")
+def submit(dry_run: bool) -> None:
+    """Student: look at this folder as the grader will, and hand it in: by nbgrader's exchange, or as a zip."""
+    from autograder.check import submit_command
+
+    sys.exit(submit_command(Path.cwd(), is_dry=dry_run))
+
+
 if __name__ == "__main__":
     main()
