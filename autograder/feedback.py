@@ -7,6 +7,7 @@ a NumPy scalar or no result would give full marks, and anything on stderr none: 
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 from jinja2 import pass_context
@@ -18,6 +19,7 @@ from autograder.report import TaskReport
 from autograder.report.words import BROKEN, one_line, said
 from autograder.topic import Topic
 
+WIDTH = 100  #: columns of what a grade cell says
 _PERSON = "A person will look at it. (Teacher: run `autograder release` again.)"
 
 
@@ -34,9 +36,18 @@ def write_outputs(cell: Any, topic: Topic, task: TaskReport | None) -> None:
         "text/html": f"<strong>{task.score:.4g}</strong> of {task.points:g} points",
     }
     cell.outputs = [
-        new_output("stream", name="stdout", text=f"{said(task, topic)}\n"),
+        new_output("stream", name="stdout", text=f"{_wrapped(said(task, topic))}\n"),
         new_output("execute_result", score),
     ]
+
+
+def _wrapped(text: str) -> str:
+    """Break long lines, as nbgrader's page shows them in a box that cuts them off."""
+    lines = (
+        textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False)
+        for line in text.splitlines()
+    )
+    return "\n".join(part for parts in lines for part in parts or [""])
 
 
 def _doubt(task: TaskReport | None, points: float) -> str:

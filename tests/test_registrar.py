@@ -612,3 +612,18 @@ def test_all_grades_are_exported(course):
 
     row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
     assert (row["student_id"], float(row["score"])) == ("ada", ODD + 30.0)
+
+
+def test_a_long_sentence_is_broken_where_the_page_would_cut_it_off(course):
+    from nbformat.v4 import new_code_cell
+
+    from autograder.feedback import WIDTH, write_outputs
+
+    cell = new_code_cell(metadata={"nbgrader": {"points": 60}})
+    task = replace(report_of().tasks[0], hint="Twice, not thrice; " * 20)
+
+    write_outputs(cell, course.topic(ID), task)
+
+    lines = cell.outputs[0].text.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert " ".join(" ".join(lines).split()).endswith(("Twice, not thrice; " * 20).strip())
