@@ -31,6 +31,7 @@ class Task:
     seconds: float = 10.0  #: CPU seconds that one test may take in the student's code
     forbid: tuple[str, ...] = ()  #: what a module may not use, such as "torch.nn.functional.conv2d"
     extra: str = ""  #: a package such as "tensorflow" without which the task cannot be graded
+    syllabus: tuple[str, ...] = ()  #: where the course's syllabus asks for it, in its words
 
     @property
     def is_gradable(self) -> bool:
@@ -174,7 +175,8 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         raise AuthorError(f"{where}: no task id; use small letters, digits and _")
     if not isinstance(entry, dict):
         raise AuthorError(f"{where}: must be a table; write [tasks.{task_id}]")
-    refuse_unknown_keys(entry, {"number", "title", "names", "points", "seconds", "forbid", "extra"}, where)
+    known = {"number", "title", "syllabus", "names", "points", "seconds", "forbid", "extra"}
+    refuse_unknown_keys(entry, known, where)
     points = value_of(entry, "points", (int, float), where)
     if not 0 < points <= 100:
         raise AuthorError(f"{where}: points is {points}; give a number above 0 and up to 100")
@@ -193,4 +195,5 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         seconds=float(seconds),
         forbid=words_of(entry, "forbid", where) if "forbid" in entry else (),
         extra=extra,
+        syllabus=words_of(entry, "syllabus", where) if "syllabus" in entry else (),
     )
