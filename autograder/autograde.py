@@ -22,11 +22,13 @@ from nbgrader.converters import autograde, base
 from traitlets import Bool, Integer
 
 from autograder.answers import lay
+from autograder.attempts import admit
 from autograder.collect import collect_in_place
 from autograder.course import Course, find_course
 from autograder.errors import AutograderError, CourseError
 from autograder.examine import report_on
 from autograder.feedback import notice, write_outputs
+from autograder.warm import warm_gradebook
 
 LOCK_SECONDS = 60.0  #: how long a gradebook that another program holds is waited for, over a whole class
 COPIED = ("timestamp.txt", "submission_secret.txt")  #: nbgrader's own files in a parcel
@@ -44,7 +46,7 @@ class Examine(preprocessors.NbGraderPreprocessor):  # type: ignore[misc]
         topic = course.topic(names["assignment"])
         coursedir = self.parent.parent.coursedir
         parcel = coursedir.format_path(coursedir.submitted_directory, names["student"], topic.id)
-        submission = collect_in_place(Path(parcel), topic)
+        submission = admit(course, topic, collect_in_place(Path(parcel), topic))
         report = report_on(course, submission, seed=self.seed, allow_unisolated=self.allow_unisolated)
         tasks = {task.task: task for task in report.tasks}
         for cell in nb.cells:
@@ -140,10 +142,11 @@ class Autograde(autograde.Autograde, _PlainCopy):  # type: ignore[misc]
         """Grade one student after the other: what stops one stops nobody else."""
         everyone, failed = self.assignments, []
         self.patience = time.monotonic() + LOCK_SECONDS
-        for folder in sorted(everyone):
-            self.assignments = {folder: everyone[folder]}
-            if not self._grade_one():
-                failed.append(f"{Path(folder).parent.name} ({type(self.error).__name__}: {self.error})")
+        with warm_gradebook():
+            for folder in sorted(everyone):
+                self.assignments = {folder: everyone[folder]}
+                if not self._grade_one():
+                    failed.append(f"{Path(folder).parent.name} ({type(self.error).__name__}: {self.error})")
         if failed:
             self._stop(f"{len(failed)} of {len(everyone)} not graded: {', '.join(failed)}")
 

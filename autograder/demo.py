@@ -18,6 +18,7 @@ from autograder.errors import CourseError
 from autograder.fleet import examine_all
 from autograder.release import release
 from autograder.screen import progress_bar, report_tables
+from autograder.summary import give_feedback
 from autograder.topic import Topic
 
 DEFAULT = ("01_neural_network_basics", "04_convolutional_networks")
@@ -96,7 +97,7 @@ def _make(repo: Course, scratch: Path, topics: tuple[Topic, ...], allow_unisolat
         gradebook.record(course, reports, lambda student: progress.advance(step))
         step = progress.add_task("write feedback with nbgrader", total=len(reports))
         for topic_id in ids:
-            gradebook.feedback(course, topic_id, lambda student: progress.advance(step))
+            give_feedback(course, topic_id, lambda student: progress.advance(step))
         gradebook.export(course, course.root / "grades.csv")
 
 

@@ -15,9 +15,9 @@ from nbformat.v4 import new_markdown_cell, new_output
 
 from autograder.answers import is_answer
 from autograder.report import TaskReport
+from autograder.report.words import BROKEN, one_line, said
 from autograder.topic import Topic
 
-FAULTS = 5  #: how many different faults are shown of one task
 _PERSON = "A person will look at it. (Teacher: run `autograder release` again.)"
 
 
@@ -46,44 +46,16 @@ def _doubt(task: TaskReport | None, points: float) -> str:
     if task.missing:
         return f"This task is {task.hint}. It costs you nothing: it is open until it is graded where that is installed."
     if task.status == "broken":
-        return (
-            "This task could not be judged: a fault of the grader, not of your code. It costs you nothing: "
-            "a person will look at it."
-        )
+        return BROKEN
     if task.points != points or not (math.isfinite(task.score) and 0 <= task.score <= points):
         return f"This task has {task.points:g} points here and {points:g} in the gradebook. {_PERSON}"
     return ""
 
 
-def said(task: TaskReport, topic: Topic) -> str:
-    """Say how a task went: what failed of the public tests, the hint; of hidden tests only how many."""
-    about = topic.task(task.task)
-    heading = f"{about.number} {about.title}".strip()
-    lines = [f"{heading}: {task.tests_passed} of {task.tests_total} tests passed"]
-    faults: dict[str, str] = {}  # what went wrong -> what to think about; each fault once
-    for result in task.results:
-        if result.outcome == "failed" and not result.is_hidden:
-            faults.setdefault(_plain(result.sentence), _plain(result.lesson))
-    for sentence, lesson in list(faults.items())[:FAULTS]:
-        lines += [f"- {sentence}", f"  {lesson}"] if lesson else [f"- {sentence}"]
-    if len(faults) > FAULTS:
-        lines.append(f"- and {len(faults) - FAULTS} more, which `autograder check {task.task}` shows")
-    hint = _plain(task.hint)
-    if hint and f"- {hint}" not in lines:
-        lines.append(f"Hint: {hint}")
-    return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    """One line without control characters: nothing here may steer a terminal or a page."""
-    line = " ".join(text.split())
-    return "".join(letter if letter.isprintable() else "?" for letter in line)[:1000]
-
-
 def notice(complaints: tuple[str, ...]) -> Any:
     """Make the cell that tells what was wrong with a parcel."""
     cell = new_markdown_cell(
-        "**About this submission**\n\n" + "\n".join(f"* {_plain(text)}" for text in complaints)
+        "**About this submission**\n\n" + "\n".join(f"* {one_line(text)}" for text in complaints)
     )
     cell.metadata["autograder"] = {"is_notice": True}
     cell["id"] = "about-this-submission"

@@ -5,18 +5,17 @@ What is finished is kept at once (see store.py), so a run that is ended in any w
 
 from __future__ import annotations
 
+import contextlib
 import os
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import replace
 
 from autograder import store
 from autograder.course import Course
-from autograder.judge import Judge
+from autograder.crew import Crew, Work
 from autograder.report import Report
 from autograder.submission import Submission
-from autograder.topic import Topic
 
 
 def examine_all(
@@ -28,6 +27,8 @@ def examine_all(
     is_kept: bool = True,
     allow_unisolated: bool = False,
     on_report: Callable[[Report], None] = lambda _report: None,
+    again: frozenset[str] = frozenset(),
+    shelf: str = store.REPORTS,
 ) -> list[Report]:
     """Return the report on every submission, in their order.
 
@@ -39,6 +40,8 @@ def examine_all(
         is_kept: use the reports that were kept and still fit, and keep the new ones
         allow_unisolated: judge without a sandbox where none works
         on_report: hears of each report as it comes, in the calling thread
+        again: examine these tasks anew, and only these where what was kept of the others still fits
+        shelf: where reports are kept: with `again` not where those of the class lie
 
     Raises:
         SandboxError, AuthorError: as Judge; the reports that were finished before are kept
@@ -49,94 +52,72 @@ def examine_all(
     reports: dict[int, Report] = {}
     todo = []
     for number, parcel in enumerate(submissions):
-        topic = topics[parcel.assignment]
+        work = Work(number, parcel, topics[parcel.assignment], seeds[parcel.assignment])
         kept = None
         if is_kept:
-            kept = store.load(course, topic, parcel, seeds[topic.id], allow_unisolated=allow_unisolated)
+            kept = store.load(
+                course, work.topic, parcel, work.seed, allow_unisolated=allow_unisolated, shelf=shelf
+            )
         if kept:
             reports[number] = kept
             on_report(kept)
-        else:
-            todo.append(_Work(number, parcel, topic, seeds[topic.id]))
-    crew = _Crew(topics, allow_unisolated)
-    threads = ThreadPoolExecutor(min(jobs or cores(), max(len(todo), 1)))
-    try:
-        examined = {threads.submit(crew.examine, work): work for work in _longest_first(course, todo)}
-        for future in as_completed(examined):
-            work, report = examined[future], future.result()
+            continue
+        if again:
+            found = store.load_apart(course, work.topic, parcel, work.seed, allow_unisolated=allow_unisolated)
+            if found and found[1] <= again:
+                work = replace(work, kept=found[0], tasks=again)
+        todo.append(work)
+    finished = _here(_longest_first(course, todo), jobs, allow_unisolated)
+    with contextlib.closing(finished):
+        for work, report in finished:
             if is_kept:
-                store.save(course, work.topic, work.submission, report)
+                store.save(course, work.topic, work.submission, report, shelf=shelf)
             reports[work.number] = report
             on_report(report)
+    return [reports[number] for number in range(len(submissions))]
+
+
+def _here(
+    todo: Sequence[Work], jobs: int, allow_unisolated: bool
+) -> Generator[tuple[Work, Report], None, None]:
+    """Examine on this machine; give each report as it comes."""
+    crew = Crew(allow_unisolated=allow_unisolated)
+    threads = ThreadPoolExecutor(min(jobs or cores(), max(len(todo), 1)))
+    try:
+        examined = {threads.submit(crew.examine, work): work for work in todo}
+        for future in as_completed(examined):
+            yield examined[future], future.result()
     except BaseException:
         crew.abandon()
         raise
     finally:
         threads.shutdown(cancel_futures=True)
         crew.close()
-    return [reports[number] for number in range(len(submissions))]
 
 
-@dataclass(frozen=True)
-class _Work:
-    """One submission that waits for a judge."""
+def _longest_first(course: Course, todo: list[Work]) -> list[Work]:
+    """Order the work so that a slow submission does not hold the end: by what it, or one like it, took last time.
 
-    number: int
-    submission: Submission
-    topic: Topic
-    seed: int
-
-
-def _longest_first(course: Course, todo: list[_Work]) -> list[_Work]:
-    """Order the work so that a slow submission does not hold the end: by what it, or one like it, took last time."""
+    One of each assignment goes first, the costliest before all: it begins with the solution, for which the others of
+    its assignment must wait. Meanwhile the other judges take the cheap assignments.
+    """
     lasted: dict[str, dict[str, float]] = {}
     for name in {work.topic.id for work in todo}:
         lasted[name] = {report.student: report.seconds for report in store.reports(course, name)}
 
-    def key(work: _Work) -> tuple[float, str, float]:
-        budget = sum(task.seconds for task in work.topic.tasks)
-        return -budget, work.topic.id, -lasted[work.topic.id].get(work.submission.student, budget)
+    def budget(work: Work) -> float:
+        return sum(task.seconds for task in work.topic.tasks)
 
-    return sorted(todo, key=key)
+    def key(work: Work) -> tuple[float, str, float]:
+        return -budget(work), work.topic.id, -lasted[work.topic.id].get(work.submission.student, budget(work))
+
+    ordered = sorted(todo, key=key)
+    first = {work.topic.id: work.number for work in reversed(ordered)}
+    heads = [work for work in ordered if work.number == first[work.topic.id]]
+    others = [work for work in ordered if work.number != first[work.topic.id]]
+    return [*heads, *sorted(others, key=budget)]
 
 
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Crew:
-    """The judges of all threads: one each, of the topic that the thread is at."""
-
-    def __init__(self, topics: Iterable[str], allow_unisolated: bool) -> None:
-        self._allow_unisolated = allow_unisolated
-        self._of_thread = threading.local()
-        self._judges: list[Judge] = []
-        self._is_over = False
-        self._solving = {topic_id: threading.Lock() for topic_id in topics}
-
-    def examine(self, work: _Work) -> Report:
-        """Examine one submission, in the thread that calls."""
-        judge: Judge | None = getattr(self._of_thread, "judge", None)
-        if judge is None or judge.topic != work.topic:
-            if judge is not None:
-                judge.close()
-            judge = Judge(work.topic, seed=work.seed, allow_unisolated=self._allow_unisolated)
-            self._of_thread.judge = judge
-            self._judges.append(judge)
-        if self._is_over:
-            judge.abandon()
-        with self._solving[work.topic.id]:  # the first judge examines the solution; the others find that kept
-            judge.manifest()
-        return judge.examine(work.submission)
-
-    def abandon(self) -> None:
-        """End every judge at once."""
-        self._is_over = True
-        for judge in self._judges:
-            judge.abandon()
-
-    def close(self) -> None:
-        """Clear away what the judges leave."""
-        for judge in self._judges:
-            judge.close()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.markup import escape
 
-from autograder import build
+from autograder import build, regrade, store
+from autograder.attempts import admit
 from autograder.collect import collect, submissions
 from autograder.course import Course
 from autograder.errors import CourseError
@@ -30,6 +33,8 @@ def grade(
     jobs: int = 0,
     is_quiet: bool = False,
     allow_unisolated: bool = False,
+    tasks: tuple[str, ...] = (),
+    is_agreed: bool = False,
 ) -> int:
     """Examine some parcels, or the whole class of submitted/, which nbgrader then records.
 
@@ -39,9 +44,11 @@ def grade(
         seed: in the place of the class's own
         jobs: how many submissions are examined at once; 0 for one a core
         is_quiet: print one line at the end, for a log
+        tasks: examine only these anew, and record that once somebody has seen whose marks change
+        is_agreed: record it unasked
 
     Returns:
-        the exit code: 0, or 1 where a report is broken and a person has to look
+        the exit code: 0, or 1 where a report is broken and a person has to look, or where nobody agreed
 
     Raises:
         CourseError: there is nothing to grade, or the result has nowhere to go
@@ -51,7 +58,18 @@ def grade(
     topic = course.topic(topic_id)
     if json_path is not None and not json_path.parent.is_dir():
         raise CourseError(f"{json_path.parent}: no such folder for the reports; make it first")
+    if tasks and (paths or seed is not None):
+        raise CourseError(
+            "--regrade: is for the class in submitted/, under its own seed; leave the names and --seed out"
+        )
     parcels = [collect(path, topic) for path in paths] if paths else _class(course, topic)
+    shelf = regrade.shelf_of(tasks) if tasks else store.REPORTS
+    if tasks:
+        unfit = regrade.check_tasks(course, topic, tasks, parcels, allow_unisolated=allow_unisolated)
+        if unfit and not is_quiet:
+            print(
+                f"{unfit} of {len(parcels)} submissions have no report that still fits: all of them is examined"
+            )
     with progress_bar(is_quiet=is_quiet) as progress:
         step = progress.add_task("examine", total=len(parcels))
 
@@ -68,22 +86,45 @@ def grade(
             is_kept=not paths,
             allow_unisolated=allow_unisolated,
             on_report=show,
+            again=frozenset(tasks),
+            shelf=shelf,
         )
     if json_path is not None:
         text = json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False) + "\n"
         write_atomically(json_path, text.encode("utf-8", "replace"))
-    if not is_quiet:
+    if tasks:
+        found = regrade.changes(course, topic, reports)
+        Console().print(regrade.change_table(topic, found))
+        if not (is_agreed or _agrees()):
+            return 1
+        regrade.accept(course, topic, parcels, reports, shelf)
+    elif not is_quiet:
         Console().print(report_tables(topic, reports))
     if not paths:
-        from autograder import gradebook  # it imports nbgrader, which takes a second
-
-        with progress_bar(is_quiet=is_quiet) as progress:
-            step = progress.add_task("record with nbgrader", total=len(reports))
-            gradebook.record(course, reports, lambda _student: progress.advance(step))
+        _record(course, reports, is_quiet=is_quiet)
     broken = sum(report.status == "broken" for report in reports)
     if is_quiet:
         print(f"{topic.id}: {len(reports)} examined, {broken} broken")
     return 1 if broken else 0
+
+
+def _agrees() -> bool:
+    """Ask whether the new marks are to be recorded; where nobody can answer, they are not."""
+    if not sys.stdin.isatty():
+        print("Nothing is recorded, for nobody is here to agree: run it again with --yes.", file=sys.stderr)
+        return False
+    if click.confirm("Record this?"):
+        return True
+    print("Nothing is recorded. The new reports are kept aside until you run it again.", file=sys.stderr)
+    return False
+
+
+def _record(course: Course, reports: list[Report], *, is_quiet: bool) -> None:
+    from autograder import gradebook  # it imports nbgrader, which takes a second
+
+    with progress_bar(is_quiet=is_quiet) as progress:
+        step = progress.add_task("record with nbgrader", total=len(reports))
+        gradebook.record(course, reports, lambda _student: progress.advance(step))
 
 
 def _class(course: Course, topic: Topic) -> list[Submission]:
@@ -93,7 +134,7 @@ def _class(course: Course, topic: Topic) -> list[Submission]:
         raise CourseError(
             f"{stale[0]}: not what assignments/{topic.id} builds; run 'make release' and grade again"
         )
-    parcels = submissions(course, topic)
+    parcels = [admit(course, topic, parcel) for parcel in submissions(course, topic)]
     if not parcels:
         raise CourseError(
             f"{course.submitted}: nobody has handed in {topic.id}; collect first, or name the submissions"

@@ -15,7 +15,7 @@ from typing import Any
 from autograder import extras, integrity, store
 from autograder.cheats import cheap_tests
 from autograder.course import Course
-from autograder.diagnose import Signatures, diagnose, read_signatures
+from autograder.diagnose import Signatures, diagnosis, read_signatures
 from autograder.errors import SandboxError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.faults import plain
@@ -36,8 +36,6 @@ _TELLABLE = {
     "missing_name": "A name of the stub is missing in the module; keep the names of the stub.",
     "raised": "Your code raises an error for an input that the docstring allows.",
 }
-#: kinds of faults that say all there is to say: no mistake was made yet that a hint could name
-_NO_ANSWER = {"import_failed", "not_started", "missing_name"}
 _ELSE = "The public tests pass, a hidden one does not: read the docstring again, and try its edge cases."
 
 
@@ -73,16 +71,27 @@ class Judge:
         self._signatures: Signatures = read_signatures(topic)
         self._cheap = cheap_tests(topic)
 
-    def examine(self, submission: Submission) -> Report:
+    def examine(
+        self, submission: Submission, kept: Report | None = None, tasks: frozenset[str] = frozenset()
+    ) -> Report:
         """Return the report of one submission; a bad one gets a report like any other.
+
+        Args:
+            submission: what to examine
+            kept: an earlier report on it, made as this one will be, whose results stand
+            tasks: those that do not stand, and are examined again
 
         Raises:
             SandboxError: no isolation can be had here
             AuthorError: the topic's own files are wrong
         """
         manifest = self.manifest()
-        changes = allowed_changes({test.test: test.changes for test in manifest})
-        answer = self._ask(submission.source, changes)
+        standing: dict[str, TaskReport] = {}
+        if kept is not None and kept.isolation == self.isolation:
+            standing = {task.task: task for task in kept.tasks if task.task not in tasks}
+        manifest = tuple(test for test in manifest if test.task not in standing)
+        changes = allowed_changes({test.test: test.changes for test in self.manifest()})
+        answer = self._ask(submission.source, changes, [test.test for test in manifest] if standing else None)
         complaints = [*submission.complaints, *self._complain(submission.source)]
         if answer is None:
             answer = {"results": [], "seconds": 0.0, "import_fault": ""}
@@ -100,10 +109,12 @@ class Judge:
             assignment=self.topic.id,
             seed=self.seed,
             isolation=self.isolation,
-            seconds=round(answer["seconds"], 4),
+            seconds=round(answer["seconds"] + _seconds(standing.values()), 4),
             complaints=tuple(dict.fromkeys(complaints)),
             tasks=tuple(
-                _forbid(
+                standing[task.id]
+                if task.id in standing
+                else _forbid(
                     mark(
                         task,
                         [test for test in manifest if test.task == task.id],
@@ -141,12 +152,15 @@ class Judge:
         return self._manifest
 
     def _ask(
-        self, source: bytes | None, changes: dict[str, list[str]] | None = None
+        self,
+        source: bytes | None,
+        changes: dict[str, list[str]] | None = None,
+        tests: list[str] | None = None,
     ) -> dict[str, Any] | None:
         """Ask the examiner; once more where it or its zygote ended, for it may have been killed from outside."""
-        answer = self._examiner.ask(source, self.seed, changes=changes)
+        answer = self._examiner.ask(source, self.seed, tests, changes=changes)
         if answer is None and not self._examiner.is_abandoned:
-            answer = self._examiner.ask(source, self.seed, changes=changes)
+            answer = self._examiner.ask(source, self.seed, tests, changes=changes)
         return answer
 
     def _examine_solution(self) -> tuple[ManifestTest, ...]:
@@ -210,16 +224,19 @@ def mark(
     total = sum(result.weight for result in judged)
     passed = sum(result.weight for result in judged if result.outcome == "passed")
     score = task.points if passed == total and total else task.points * passed / total if total else 0.0
-    failed = frozenset(result.test for result in judged if result.outcome == "failed")
-    kinds = {results.get(test, {}).get("kind", "") for test in failed}
-    known = None if kinds <= _NO_ANSWER else diagnose(task.id, failed, signatures)
-    hint = known.hint if known else _first_fault(judged, results)
+    known = diagnosis(task.id, judged, signatures)
+    hint = (known.hint if known else "") or _first_fault(judged, results)
     return TaskReport(task=task.id, score=score, points=task.points, results=judged, hint=hint)
 
 
 def not_gradable(task: Task) -> TaskReport:
     """Report a task whose extra is not installed here: no points lost, none given, none within reach."""
     return TaskReport(task.id, 0.0, 0.0, (), extras.sentence(task.extra), missing=task.extra)
+
+
+def _seconds(tasks: Iterable[TaskReport]) -> float:
+    """Return how long the tests of some tasks took."""
+    return sum(result.seconds for task in tasks for result in task.results)
 
 
 def _forbid(report: TaskReport, sentence: str) -> TaskReport:
@@ -249,6 +266,7 @@ def _judge_test(test: ManifestTest, result: dict[str, Any] | None) -> TestResult
         sentence=sentence,
         lesson=test.lesson,
         seconds=round(result.get("seconds", 0.0), 4) if result else 0.0,
+        kind=str(result.get("kind", "")) if result and outcome == "failed" else "",
     )
 
 

@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--autograder-seed", type=int, default=0, metavar="N", help="seed of all random draws (0)"
     )
-    group.addoption("--autograder-task", metavar="TASK", help="run the tests of this task alone")
+    group.addoption("--autograder-task", metavar="TASK,...", help="run the tests of these tasks alone")
     group.addoption("--autograder-trials", metavar="FILE", help="write each test's outcome there, as JSON")
 
 
@@ -53,12 +53,14 @@ def pytest_collect_file(file_path: Path) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    _seed_everything(item)
+    if task_of(item):
+        seed_everything(ambient_seed(item))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    _seed_everything(item)  # again: a shared fixture may have drawn, before this test or before another
+    if task_of(item):
+        seed_everything(ambient_seed(item))  # again: a shared fixture may have drawn
 
 
 @pytest.fixture(scope="session")
@@ -70,9 +72,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def rng(request: pytest.FixtureRequest, seed: int) -> np.random.Generator:
     """A generator of its own for each test, drawn from the run's seed and the test's name."""
-    import numpy as np
-
-    return np.random.default_rng([seed, zlib.crc32(request.node.name.encode())])
+    return rng_of(request.node.name, seed)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,13 @@ def secret_of(seed: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def rng_of(test: str, seed: int) -> np.random.Generator:
+    """Return the generator of one test."""
+    import numpy as np
+
+    return np.random.default_rng([seed, zlib.crc32(test.encode())])
+
+
 def ambient_seed(item: pytest.Item) -> int:
     """Return the seed of the global generators in one test: 32 bits, and no way back from them."""
     secret = secret_of(int(item.config.getoption("autograder_seed")))
@@ -101,11 +108,8 @@ def ambient_seed(item: pytest.Item) -> int:
     return int.from_bytes(digest, "big")
 
 
-def _seed_everything(item: pytest.Item) -> None:
+def seed_everything(seed: int) -> None:
     """Set the global generators and gradients on, so that a test sees the same whatever ran before it."""
-    if not task_of(item):
-        return
-    seed = ambient_seed(item)
     random.seed(seed)
     loaded: dict[str, Any] = {name: sys.modules.get(name) for name in ("numpy", "torch")}
     if loaded["numpy"]:

@@ -42,6 +42,11 @@ class TaskProgress:
         return any(trial.outcome != "not_started" for trial in self.trials)
 
     @property
+    def is_run(self) -> bool:
+        """False where nothing of the task ran: the module cannot be imported."""
+        return any(trial.outcome == "passed" or trial.place or trial.lesson for trial in self.trials)
+
+    @property
     def is_whole(self) -> bool:
         """True where every public test of the task ran."""
         return len(self.trials) == self.trials[0].task_tests
@@ -57,7 +62,7 @@ class TaskProgress:
     def first_fault(self) -> Trial | None:
         """What to look at first: a wrong result before a function that is not started."""
         faults = [trial for trial in self.trials if trial.outcome != "passed"]
-        return min(faults, key=lambda trial: trial.outcome == "not_started", default=None)
+        return min(faults, key=lambda trial: trial.outcome in ("not_started", "not_run"), default=None)
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,19 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from autograder import extras
 from autograder.course import Course
+from autograder.diagnose import read_signatures, tally
 from autograder.report import Report, TaskReport
 from autograder.topic import Topic
 
@@ -36,12 +40,23 @@ def progress_bar(*, is_quiet: bool = False) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeElapsedColumn(),
         TextColumn("left:"),
         TimeRemainingColumn(),
         console=Console(file=sys.stderr),
         disable=is_quiet,
     )
+
+
+class _Rate(ProgressColumn):
+    """How many are done in a minute, or in a second where there are many."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{60 * speed:.1f}/min")
 
 
 def report_tables(topic: Topic, reports: Iterable[Report], stories: Mapping[str, str] | None = None) -> Group:
@@ -125,7 +140,9 @@ def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_uni
 
 def _tried(topic: Topic, hunt: Hunt | None) -> str:
     """Say how much a verification tried."""
-    words = f"{len(topic.mistakes)} mistakes caught, {len(topic.alternatives)} alternatives accepted"
+    named = tally(read_signatures(topic)).share
+    words = f"{len(topic.mistakes)} mistakes caught ({named:.0%} named alone)"
+    words += f", {len(topic.alternatives)} alternatives accepted"
     return words + (f", {hunt.killed} mutants killed, {hunt.equivalent} equivalent" if hunt else "")
 
 

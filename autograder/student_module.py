@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from autograder.faults import Kind, explain_import
+from autograder.faults import Kind, explain_import, plain
+from autograder.patience import Patience
 
 
 class ImportFailed(Exception):
@@ -34,7 +35,7 @@ def imported(path: Path) -> Iterator[ModuleType]:
         ImportFailed: it is missing, is no valid Python, or raises
     """
     if not path.is_file():
-        raise ImportFailed(f"{path.name} is missing: keep it beside its tests in {path.parent.name}/.")
+        raise ImportFailed(_missing(path))
     folder, before, were_loaded = str(path.parent), list(sys.path), dict(sys.modules)
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
@@ -48,6 +49,12 @@ def imported(path: Path) -> Iterator[ModuleType]:
         sys.modules.pop(path.stem, None)
         if path.stem in were_loaded:
             sys.modules[path.stem] = were_loaded[path.stem]
+
+
+def _missing(path: Path) -> str:
+    others = [other.name for other in sorted(path.parent.glob("*.py")) if not other.name.startswith("test_")]
+    there = f" There is {plain(others[0], 80)}: is it yours, under another name?" if len(others) == 1 else ""
+    return f"{path.name} is missing: keep it beside its tests in {path.parent.name}/.{there}"
 
 
 def _lies_in(folder: Path, name: str) -> bool:
@@ -64,7 +71,8 @@ def _import(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:
-        spec.loader.exec_module(module)
+        with Patience(None, path.stem, least=20.0):
+            spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -101,14 +101,18 @@ class Receiver:
             Late, Closed, WireError
         """
         clock = _Clock(deadline, extend)
-        header_size, body_size = _PREFIX.unpack(self._read(_PREFIX.size, clock))
+        self._fill(_PREFIX.size, clock)
+        header_size, body_size = _PREFIX.unpack_from(self._arrived)
         if header_size > MAX_HEADER or body_size > MAX_BODY or header_size + body_size > max_bytes:
             raise WireError(f"a frame of {header_size + body_size} bytes")
-        header = self._read(header_size, clock)
-        body = self._read(body_size, clock)
+        start = _PREFIX.size + header_size
+        self._fill(start, clock)
+        self._fill(start + body_size, clock)
+        frame, self._arrived = self._arrived, self._arrived[start + body_size :]
+        whole = memoryview(frame).toreadonly()
         try:
             tree = msgpack.unpackb(
-                header,
+                whole[_PREFIX.size : start],
                 strict_map_key=True,
                 max_ext_len=0,
                 max_map_len=0,
@@ -117,9 +121,10 @@ class Receiver:
             )
         except Exception as error:  # msgpack raises a dozen kinds, all of which mean the same
             raise WireError(f"a malformed header ({type(error).__name__})") from None
-        return Frame(tree, memoryview(body).toreadonly(), header_size)
+        return Frame(tree, whole[start : start + body_size], header_size)
 
-    def _read(self, size: int, clock: _Clock) -> bytearray:
+    def _fill(self, size: int, clock: _Clock) -> None:
+        """Have so many bytes of this frame, at least."""
         data = self._arrived  # grows with what arrives: a lying length allocates nothing
         while len(data) < size:
             _arm(self._sock, clock.deadline)
@@ -136,9 +141,6 @@ class Receiver:
             data += chunk
             if len(data) < size and clock.give_up():  # a slow drip of bytes is late too
                 raise Late
-        self._arrived = data[size:]
-        del data[size:]
-        return data
 
 
 class _Clock:
