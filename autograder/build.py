@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
+from autograder import syllabus
 from autograder.course import Course
 from autograder.errors import AuthorError
 from autograder.files import write_atomically
@@ -61,7 +62,7 @@ def render(topic: Topic) -> dict[str, bytes]:
 
 
 def build(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
-    """Write source/<id>/ of those assignments, or of all; return the paths that changed.
+    """Write source/<id>/ of those assignments, or of all with docs/course.md; return the paths that changed.
 
     All are rendered before the first is written, so that a fault in one leaves everything as it was.
 
@@ -73,7 +74,7 @@ def build(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
     changed: list[Path] = []
     for topic_id, files in rendered.items():
         changed += write_folder(course.source / topic_id, files)
-    return changed
+    return changed if ids else changed + syllabus.write(course)
 
 
 def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
@@ -83,7 +84,7 @@ def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
         paths += differences(course.source / topic.id, render(topic))
     if not ids and course.source.is_dir():
         paths += [path for path in sorted(course.source.iterdir()) if path.name not in course.topic_ids()]
-    return paths
+    return paths if ids else paths + syllabus.stale(course)
 
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> list[Path]:

@@ -32,6 +32,7 @@ class Task:
     seconds: float = 10.0  #: CPU seconds that one test may take in the student's code
     forbid: tuple[str, ...] = ()  #: what a module may not use, such as "torch.nn.functional.conv2d"
     extra: str = ""  #: a package such as "tensorflow" without which the task cannot be graded
+    syllabus: tuple[str, ...] = ()  #: where the course's syllabus asks for it, in its words
     hints: tuple[
         str, ...
     ] = ()  #: what `autograder hint` says, each a step further; released, so never the answer
@@ -193,7 +194,7 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         raise AuthorError(f"{where}: no task id; use small letters, digits and _")
     if not isinstance(entry, dict):
         raise AuthorError(f"{where}: must be a table; write [tasks.{task_id}]")
-    keys = {"number", "title", "names", "points", "seconds", "forbid", "extra", "hints"}
+    keys = {"number", "title", "names", "points", "seconds", "forbid", "extra", "hints", "syllabus"}
     refuse_unknown_keys(entry, keys, where)
     points = value_of(entry, "points", (int, float), where)
     if not 0 < points <= 100:
@@ -213,5 +214,6 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         seconds=float(seconds),
         forbid=words_of(entry, "forbid", where) if "forbid" in entry else (),
         extra=extra,
+        syllabus=words_of(entry, "syllabus", where) if "syllabus" in entry else (),
         hints=words_of(entry, "hints", where) if "hints" in entry else (),
     )
