@@ -1,9 +1,12 @@
-"""Hollows: modules whose answers have the right types and shapes, and nothing else that is right.
+"""Hollows: modules whose functions answer with the right types and shapes, and nothing else that is right.
 
 Each runs the solution on copies of the arguments, and puts zeros, ones, nan or chance in the place of every number
-that a function, or a network's `forward`, returns. A test that one of them passes looks at shapes only, or at what was
-left alone; `autograder verify` calls it cheap (see cheats.py). What a class's `__init__` decides, such as the number of
-a network's weights, is something right: tests that a module passes of which nothing else is right are not cheap.
+that a function returns. A test that one of them passes looks at shapes only, or at what was left alone; `autograder
+verify` calls it cheap (see cheats.py).
+
+A function that is given functions or objects does nothing: what it would tell them, such as the batches of a training,
+is something right. So is what a class's `__init__` decides, such as the number of a network's weights: of a class a
+hollow has only that, and a test that it alone passes is not cheap.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ except ImportError:
     _torch = None
 
 _ONLY_INIT = {only_init}
+_PLAIN = ("builtins", "numpy", "numpy.random._generator", "torch")
 _solution = _types.ModuleType("solution_of_a_hollow")
 _sys.modules["solution_of_a_hollow"] = _solution
 exec(compile({source!r}, "solution_of_a_hollow.py", "exec"), vars(_solution))
@@ -44,8 +48,8 @@ def _number(value):
 
 
 def _hollow(value):
-    if _torch is not None and not isinstance(_torch, type) and type(value).__module__.startswith("torch"):
-        return _tensor(value) if isinstance(value, _torch.Tensor) else value
+    if type(value).__module__ == "torch" and isinstance(value, _torch.Tensor):
+        return _tensor(value)
     if isinstance(value, _np.ndarray):
         return _array(value)
     if isinstance(value, (bool, _np.bool_)):
@@ -59,14 +63,17 @@ def _hollow(value):
         return type(value)(_hollow(item) for item in value)
     if type(value) is dict:
         return {{key: _hollow(item) for key, item in value.items()}}
-    return value
+    return None
 
 
-def _untouched(value):
-    try:
-        return _copy.deepcopy(value)
-    except Exception:
-        return value
+def _copied(value):
+    if type(value) in (list, tuple):
+        return type(value)(_copied(item) for item in value)
+    if type(value) is dict:
+        return {{key: _copied(item) for key, item in value.items()}}
+    if callable(value) or type(value).__module__ not in _PLAIN:
+        raise TypeError("a function or an object that could be told what it wants to hear")
+    return _copy.deepcopy(value)
 
 
 def _hollowed(function):
@@ -75,7 +82,7 @@ def _hollowed(function):
         if _ONLY_INIT:
             raise RuntimeError("only __init__ is right here")
         try:
-            answer = function(*map(_untouched, args), **{{key: _untouched(value) for key, value in options.items()}})
+            answer = function(*_copied(args), **_copied(options))
         except Exception:
             return None
         return _hollow(answer)
@@ -83,13 +90,8 @@ def _hollowed(function):
     return call
 
 
-def _hollow_method(name, method):
-    def call(self, *args, **options):
-        if _ONLY_INIT or name != "forward":
-            raise RuntimeError("only __init__ is right here")
-        return _hollow(method(self, *args, **options))
-
-    return call
+def _missing(self, *args, **options):
+    raise RuntimeError("only __init__ is right here")
 
 
 for _name, _value in list(vars(_solution).items()):
@@ -97,7 +99,7 @@ for _name, _value in list(vars(_solution).items()):
         globals()[_name] = _hollowed(_value)
     elif isinstance(_value, type) and _value.__module__ == "solution_of_a_hollow":
         _methods = {{
-            _key: _hollow_method(_key, _method)
+            _key: _missing
             for _key, _method in vars(_value).items()
             if isinstance(_method, _types.FunctionType) and _key != "__init__"
         }}

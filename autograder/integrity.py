@@ -34,6 +34,10 @@ _LARGE_TEXT, _LARGE_LIST = (
 )  #: characters, and numbers, beyond which a literal may be embedded weights
 #: where torch has its functions once more; nobody needs them who does not look for another way
 _BACK_DOORS = ("ops", "_C", "_VF", "_refs", "_decomp", "_prims")
+_LONG_WORD, _LARGE_WORDS = (
+    60,
+    1_000,
+)  #: characters of a text without a space that may be data, and of all of these
 _DEEPEST = 200  #: levels of a syntax tree that are followed
 _LARGEST = 1 << 20  #: bytes of a module that are looked at
 
@@ -52,14 +56,35 @@ def complaints(source: bytes) -> Iterator[str]:
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
         if name in _SUSPECT_NAMES or (isinstance(node, ast.Name) and name in _SUSPECT_CALLS):
             yield f"Line {_line(node)} uses {name}; no task needs it."
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, (str, bytes))
-            and len(node.value) > _LARGE_TEXT
-        ):
-            yield f"Line {_line(node)} holds a literal of {len(node.value)} characters; are these stored answers?"
+        if isinstance(node, ast.Constant) and (size := _size(node.value)) > _LARGE_TEXT:
+            yield f"Line {_line(node)} holds a literal of {size} characters; are these stored answers?"
         if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) > _LARGE_LIST:
             yield f"Line {_line(node)} holds a list of {len(node.elts)} numbers; are these stored answers?"
+    long = [word for node in ast.walk(tree) for word in _words(node) if len(word) > _LONG_WORD]
+    if (letters := sum(map(len, long))) > _LARGE_WORDS:
+        yield f"The module holds {letters} characters of text without spaces; are these stored answers?"
+    listed = [
+        item
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.List, ast.Tuple, ast.Set))
+        for item in node.elts
+    ]
+    if (numbers := sum(isinstance(item, ast.Constant) for item in listed)) > _LARGE_LIST:
+        yield f"The module lists {numbers} numbers or texts; are these stored answers?"
+
+
+def _size(value: object) -> int:
+    """The length of a literal as it is written."""
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    return value.bit_length() // 3 if isinstance(value, int) else 0
+
+
+def _words(node: ast.AST) -> list[str] | list[bytes]:
+    value = node.value if isinstance(node, ast.Constant) else ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [f"{value:x}"]
+    return value.split() if isinstance(value, (str, bytes)) else []
 
 
 def forbidden_calls(source: bytes, topic: Topic) -> dict[str, str]:

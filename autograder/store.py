@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from autograder import extras
 from autograder.course import Course
+from autograder.errors import CourseError
 from autograder.files import TEACHERS, write_atomically, written_beside
 from autograder.report import Report
 from autograder.states import States, states
@@ -49,7 +50,11 @@ def class_seed(course: Course, assignment: str) -> int:
 def save(
     course: Course, topic: Topic, submission: Submission, report: Report, *, shelf: str = REPORTS
 ) -> Path:
-    """Keep a report; returns where. A reader sees the old file or the new one, never half of one."""
+    """Keep a report; returns where. A reader sees the old file or the new one, never half of one.
+
+    Raises:
+        CourseError: it cannot be written, as on a full disk
+    """
     state = states(topic, suite(topic))
     record = {
         "fingerprint": fingerprint(topic, submission, report.seed),
@@ -57,9 +62,14 @@ def save(
         "tasks": dict(state.tasks),
         "report": report.to_record(),
     }
-    path = _path(course, topic.id, submission.student, shelf)
+    path = path_of(course, topic.id, submission.student, shelf)
     text = json.dumps(record, indent=1)
-    write_atomically(path, text.encode("utf-8", "surrogateescape"), mode=TEACHERS)
+    try:
+        write_atomically(path, text.encode("utf-8", "surrogateescape"), mode=TEACHERS)
+    except OSError as error:
+        raise CourseError(
+            f"{path}: cannot be written ({error.strerror}); make room and run this again: what was finished is kept"
+        ) from error
     return path
 
 
@@ -77,7 +87,7 @@ def load(
     A broken report is not used again: what broke it may be mended by now. One that was made without isolation serves
     only where that is allowed.
     """
-    found = _read(_path(course, topic.id, submission.student, shelf))
+    found = _read(path_of(course, topic.id, submission.student, shelf))
     if found is None or not _serves(found.report, allow_unisolated):
         return None
     return found.report if found.fingerprint == fingerprint(topic, submission, seed) else None
@@ -90,7 +100,7 @@ def load_apart(
 
     None where more has changed: the submission, the solution, the engine, the seed, or what all tasks share.
     """
-    found = _read(_path(course, topic.id, submission.student))
+    found = _read(path_of(course, topic.id, submission.student))
     state = states(topic, suite(topic))
     if found is None or not _serves(found.report, allow_unisolated):
         return None
@@ -188,7 +198,8 @@ def _folder(course: Course, assignment: str, shelf: str = REPORTS) -> Path:
     return folder
 
 
-def _path(course: Course, assignment: str, student: str, shelf: str = REPORTS) -> Path:
+def path_of(course: Course, assignment: str, student: str, shelf: str = REPORTS) -> Path:
+    """Return the file of one student on a shelf, whatever the name is."""
     name = quote(student, safe=" @,=", errors="surrogateescape")
     if len(name) > 120:
         name = name[:80] + hashlib.sha256(name.encode()).hexdigest()[:32]

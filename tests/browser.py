@@ -1,9 +1,9 @@
 """Look at pages in a real browser: Debian's chromium, driven by playwright.
 
-    from browser import chromium  # noqa: F401 (a fixture)
+from browser import chromium  # noqa: F401 (a fixture)
 
-    def test_a_page(chromium):
-        page = chromium.new_page(viewport={"width": 375, "height": 800})
+def test_a_page(chromium):
+    page = chromium.new_page(viewport={"width": 375, "height": 800})
 """
 
 from __future__ import annotations

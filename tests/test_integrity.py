@@ -24,6 +24,13 @@ COURSE = Path(__file__).parents[1]
         ("exec('1')", "Line 1 uses exec"),
         (f"W = '{'x' * 5000}'", "a literal of 5000 characters"),
         (f"W = {list(range(1500))}", "a list of 1500 numbers"),
+        (f"W = {[list(range(100))] * 15}", "lists 1500 numbers or texts"),
+        (f"LABELS = '{'0123456789' * 179}'", "1790 characters of text without spaces"),
+        (
+            f"LABELS = [{', '.join(repr('0123456789' * 8) for _ in range(15))}]",
+            "1200 characters of text without",
+        ),
+        (f"LABELS = 0x{'1234567890abcdef' * 100}", "1600 characters of text without spaces"),
     ],
 )
 def test_what_no_task_needs_is_a_complaint(source: str, words: str) -> None:
