@@ -28,6 +28,7 @@ from autograder.course import Course, find_course
 from autograder.errors import AutograderError, CourseError
 from autograder.examine import report_on
 from autograder.feedback import notice, write_outputs
+from autograder.warm import warm_gradebook
 
 LOCK_SECONDS = 60.0  #: how long a gradebook that another program holds is waited for, over a whole class
 COPIED = ("timestamp.txt", "submission_secret.txt")  #: nbgrader's own files in a parcel
@@ -141,10 +142,11 @@ class Autograde(autograde.Autograde, _PlainCopy):  # type: ignore[misc]
         """Grade one student after the other: what stops one stops nobody else."""
         everyone, failed = self.assignments, []
         self.patience = time.monotonic() + LOCK_SECONDS
-        for folder in sorted(everyone):
-            self.assignments = {folder: everyone[folder]}
-            if not self._grade_one():
-                failed.append(f"{Path(folder).parent.name} ({type(self.error).__name__}: {self.error})")
+        with warm_gradebook():
+            for folder in sorted(everyone):
+                self.assignments = {folder: everyone[folder]}
+                if not self._grade_one():
+                    failed.append(f"{Path(folder).parent.name} ({type(self.error).__name__}: {self.error})")
         if failed:
             self._stop(f"{len(failed)} of {len(everyone)} not graded: {', '.join(failed)}")
 

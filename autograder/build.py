@@ -37,7 +37,12 @@ def render(topic: Topic) -> dict[str, bytes]:
     public_tests = _read(topic.public_tests_path)
     refuse_markers(public_tests, str(topic.public_tests_path))
     lesson = _read(topic.lesson_path)
-    for path, text in ((topic.public_tests_path, public_tests), (topic.lesson_path, lesson)):
+    hints = "\n".join(hint for task in topic.tasks for hint in task.hints)
+    for path, text in (
+        (topic.public_tests_path, public_tests),
+        (topic.lesson_path, lesson),
+        (topic.folder / "topic.toml", hints),
+    ):
         _refuse_answers(topic, path, text)
     files = {
         f"{topic.id}.ipynb": to_notebook(topic, lesson),
@@ -161,6 +166,7 @@ def _in_threes(items: Sequence[_T]) -> Iterator[tuple[_T, _T, _T]]:
 def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
     lines = [
         f"# Made by `make build` from assignments/{topic.id}/; a change belongs there.",
+        f"id = {_toml(topic.id)}",
         f"title = {_toml(topic.title)}",
         f"module = {_toml(topic.module)}",
         f"imports = {_toml(topic.imports)}",
@@ -178,6 +184,8 @@ def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
         ]
         if task.extra:
             lines.append(f"extra = {_toml(task.extra)}")
+        if task.hints:
+            lines += ["hints = [", *(f"    {_toml(hint)}," for hint in task.hints), "]"]
     return "\n".join(lines) + "\n"
 
 

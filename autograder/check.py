@@ -49,7 +49,7 @@ def check_command(task: str | None, folder: Path) -> int:
         return 2 if run.is_misuse else 1
     width, plain = shutil.get_terminal_size().columns, not can_write("█░", sys.stdout.encoding)
     print(run.progress.title)
-    _write(lines(run.progress, width=width, ascii_only=plain, printed=True))
+    write(lines(run.progress, width=width, ascii_only=plain, printed=True))
     return 0 if run.progress.next_task is None else 1
 
 
@@ -68,7 +68,62 @@ def status_command(folder: Path) -> int:
     if not found:
         print(f"No assignment in {folder}: go to the folder that holds yours, or into one of them.")
         return 2
-    _write(status(found, ascii_only=not can_write("█░", sys.stdout.encoding)))
+    write(status(found, ascii_only=not can_write("█░", sys.stdout.encoding)))
+    return 0
+
+
+def hint_command(task: str | None, folder: Path) -> int:
+    """Print the next hint of a task; without one, of the task that comes next.
+
+    Returns:
+        0, or 2 where there is no such task
+    """
+    import shutil
+
+    from autograder.hint import give
+    from autograder.public_tests import find_public_tests, refusal, run_public_tests
+    from autograder.student_report import hint_lines
+
+    tests = find_public_tests(folder)
+    if tests is None or (said := refusal(tests, task)):
+        print(said if tests else f"No assignment in {folder}: go into the folder of one.")
+        return 2
+    if task is None:
+        run = run_public_tests(folder)
+        if run.progress is None or run.progress.next_task is None:
+            print(run.sentence or "All public tests pass: there is nothing to give a hint on.")
+            return 0
+        task = run.progress.next_task.task
+    given = give(folder, tests, task)
+    write(hint_lines(given, width=shutil.get_terminal_size().columns))
+    if not given.is_last:
+        print(f"    Once more, `autograder hint {task}`, goes further.")
+    return 0
+
+
+def submit_command(folder: Path, *, is_dry: bool = False) -> int:
+    """Say what the grader will find in `folder`, and hand it in unless it would find nothing.
+
+    Returns:
+        0 handed in, 1 not handed in
+    """
+    from autograder.student_report import finding_lines
+    from autograder.submit import examine, has_exchange, pack, to_exchange
+
+    findings = examine(folder)
+    write(finding_lines(findings))
+    if any(finding.level == "stop" for finding in findings):
+        print("Not handed in: the grader would find nothing to examine. Mend that first.")
+        return 1
+    if is_dry:
+        return 0
+    if has_exchange(folder):
+        fault = to_exchange(folder)
+        if not fault:
+            print("Handed in through nbgrader's exchange. You may hand in again; the last one counts.")
+            return 0
+        print(f"nbgrader's exchange did not take it: {fault}")
+    print(f"Packed: {pack(folder)}\nHand this file in where your teacher asked for it.")
     return 0
 
 
@@ -114,7 +169,7 @@ class attempt:  # it reads as a statement: with attempt(): ...
         return True
 
 
-def _write(found: Iterable[Line]) -> None:
+def write(found: Iterable[Line]) -> None:
     """Print lines as they come, in colours where somebody looks."""
     import os
     import sys

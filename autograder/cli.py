@@ -254,5 +254,31 @@ def export(
     sys.exit(code)
 
 
+@main.command()
+@click.argument("task", required=False)
+def hint(task: str | None) -> None:
+    """Student: a hint on TASK, or on what comes next; each call goes further, none gives the answer."""
+    from autograder.check import hint_command
+
+    sys.exit(hint_command(task, Path.cwd()))
+
+
+@main.command()
+def watch() -> None:
+    """Student: run the tests of what you change, each time you save; one key for a hint, the next task, the end."""
+    from autograder.watch import watch
+
+    sys.exit(watch(Path.cwd()))
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Look only; hand nothing in.")
+def submit(dry_run: bool) -> None:
+    """Student: look at this folder as the grader will, and hand it in: by nbgrader's exchange, or as a zip."""
+    from autograder.check import submit_command
+
+    sys.exit(submit_command(Path.cwd(), is_dry=dry_run))
+
+
 if __name__ == "__main__":
     main()

@@ -110,7 +110,11 @@ def diagnose(task: str, failed: Mapping[str, str], signatures: Signatures) -> Di
     failing test counts 1 where it is shared, 1 more where its words are the same, and 1 more where its numbers are.
     Those within 0.02 of the best cannot be told apart.
     """
-    heard = {test: digest(sentence) for test, sentence in failed.items()}
+    return match(task, {test: digest(sentence) for test, sentence in failed.items()}, signatures)
+
+
+def match(task: str, heard: Mapping[str, str], signatures: Signatures) -> Diagnosis | None:
+    """Diagnose from digests: what `diagnose` does once it has shortened the sentences."""
     fits = [
         (fit, mistake)
         for mistake, signature in signatures.entries
@@ -119,6 +123,37 @@ def diagnose(task: str, failed: Mapping[str, str], signatures: Signatures) -> Di
     ]
     best = max((fit for fit, _ in fits), default=0.0)
     return Diagnosis(tuple(mistake for fit, mistake in fits if fit >= best - _APART)) if fits else None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How a topic's known mistakes are named where each stands alone."""
+
+    named: tuple[Mistake, ...]  #: rightly, and no other
+    tied: tuple[Diagnosis, ...]  #: each group of mistakes that cannot be told apart, once
+    wrong: tuple[Mistake, ...]  #: another one is named, or none
+
+    @property
+    def share(self) -> float:
+        """The share that is named rightly."""
+        tied = {mistake for group in self.tied for mistake in group.mistakes}
+        total = len(self.named) + len(self.wrong) + len(tied)
+        return len(self.named) / total if total else 1.0
+
+
+def tally(signatures: Signatures) -> Tally:
+    """Diagnose every known mistake from its own signature: which are named, and which look alike."""
+    named, wrong, tied = [], [], {}
+    for mistake, fails in signatures.entries:
+        said = signatures.said.get((mistake.task, mistake.name), {})
+        found = match(mistake.task, {test: said.get(test, "") for test in fails}, signatures)
+        if found and found.mistakes == (mistake,):
+            named.append(mistake)
+        elif found and mistake in found.mistakes:
+            tied[found.mistakes] = found
+        else:
+            wrong.append(mistake)
+    return Tally(tuple(named), tuple(tied.values()), tuple(wrong))
 
 
 def _fit(heard: Mapping[str, str], signature: frozenset[str], said: Mapping[str, str]) -> float:

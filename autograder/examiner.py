@@ -218,6 +218,7 @@ class Examination:
             source=source,
             imports=topic.packages,
             seconds=_SECONDS + _SECONDS_A_SECOND * sum(task.seconds for task in topic.tasks),
+            is_fresh=topic.worker == "test",
         )
         self._student = Student(examinee)
         try:

@@ -22,6 +22,8 @@ def _nothing(student: str) -> None:
 def record(course: Course, reports: Iterable[Report], on_student: Callable[[str], None] = _nothing) -> None:
     """Record reports as they are: nothing is judged again, and a hand-given score stays.
 
+    Who is recorded already just as a report says is passed over.
+
     Args:
         course: its gradebook must know the assignments (`autograder release`)
         reports: of parcels that lie in submitted/
@@ -32,16 +34,25 @@ def record(course: Course, reports: Iterable[Report], on_student: Callable[[str]
             recorded, while all others are
     """
     failed = []
-    with _nbgrader(course) as api:
+    with _nbgrader(course) as api, _not_locked(course), api.gradebook as book:
+        from autograder.recorded import Recorded
+
+        records: dict[str, Recorded] = {}
         for report in reports:
-            _require(api, report.assignment)
-            with handing([report]):
-                result = api.autograde(report.assignment, report.student)
-            if not result["success"]:
-                reason = _reason(result)
-                if "locked" in reason:
-                    raise CourseError(f"{course.root / 'gradebook.db'}: {reason}")
-                failed.append(reason)
+            if report.assignment not in records:
+                _require(api, report.assignment)
+                records[report.assignment] = Recorded(course, report.assignment, book)
+            known = records[report.assignment]
+            if not known.holds(report):
+                with handing([report]):
+                    result = api.autograde(report.assignment, report.student)
+                if result["success"]:
+                    known.note(report)
+                else:
+                    reason = _reason(result)
+                    if "locked" in reason:
+                        raise CourseError(f"{course.root / 'gradebook.db'}: {reason}")
+                    failed.append(reason)
             on_student(report.student)
     if failed:
         raise CourseError("; ".join(failed))
@@ -111,6 +122,8 @@ def _nbgrader(course: Course) -> Iterator[Any]:
     from nbgrader.apps import NbGraderAPI
     from nbgrader.apps.baseapp import NbGrader
 
+    from autograder.warm import warm_gradebook
+
     path = sys.path.copy()
     with contextlib.chdir(course.root):
         app = NbGrader()
@@ -118,9 +131,24 @@ def _nbgrader(course: Course) -> Iterator[Any]:
             app.initialize([], root=str(course.root))
             app.log.handlers.clear()
             app.log.propagate = False
-            yield NbGraderAPI(app.coursedir, parent=app)
+            with warm_gradebook():
+                yield NbGraderAPI(app.coursedir, parent=app)
         finally:
             sys.path[:] = path  # nbgrader puts the current folder in front
+
+
+@contextlib.contextmanager
+def _not_locked(course: Course) -> Iterator[None]:
+    """Say in a sentence what keeps the gradebook from being read."""
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except OperationalError as error:
+        raise CourseError(
+            f"{course.root / 'gradebook.db'}: {error.orig}; close the program that holds it, and run this again "
+            "(the reports are kept, nothing is judged twice)"
+        ) from None
 
 
 def _require(api: Any, assignment: str) -> None:

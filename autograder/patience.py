@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from autograder.faults import Kind, own_frames, place_of
@@ -36,16 +37,22 @@ class Patience:
         self._module = module
         self._ended = threading.Event()
         self._is_over = False
+        self._restored: signal.Handlers | int | Callable[..., object] | None = None
 
     def __enter__(self) -> None:
         can_interrupt = threading.current_thread() is threading.main_thread()
-        if can_interrupt and sys.gettrace() is None:  # a debugger waits for somebody who thinks
-            threading.Thread(target=self._watch, daemon=True).start()
+        if not can_interrupt or sys.gettrace() is not None:  # a debugger waits for somebody who thinks
+            return
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in what a script starts with &
+            self._restored = signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end()
+        if self._restored is not None:
+            signal.signal(signal.SIGINT, self._restored)
         if self._is_over and isinstance(error, KeyboardInterrupt):
             frames = own_frames(error, self._module)
             function = frames[-1].name if frames and frames[-1].name != "<module>" else self._module

@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--autograder-seed", type=int, default=0, metavar="N", help="seed of all random draws (0)"
     )
-    group.addoption("--autograder-task", metavar="TASK", help="run the tests of this task alone")
+    group.addoption("--autograder-task", metavar="TASK,...", help="run the tests of these tasks alone")
     group.addoption("--autograder-trials", metavar="FILE", help="write each test's outcome there, as JSON")
 
 

@@ -34,6 +34,7 @@ from autograder.autograde import Autograde, Examine, PristineExporter, SaveScore
 from autograder.course import Course
 from autograder.errors import AutograderError
 from autograder.late import LatePolicy
+from autograder.warm import FeedbackExporter
 
 
 def configure(c: Any, root: Path) -> None:
@@ -55,6 +56,7 @@ def _configure(c: Any, course: Course) -> None:
     c.AssignLatePenalties.plugin_class = LatePolicy
     c.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown_to_html"}
     c.Autograde.exporter_class = PristineExporter
+    c.GenerateFeedback.exporter_class = FeedbackExporter
     c.Autograde.autograde_preprocessors = [
         Examine,
         ClearMetadataPreprocessor,

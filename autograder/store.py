@@ -62,7 +62,7 @@ def save(
         "tasks": dict(state.tasks),
         "report": report.to_record(),
     }
-    path = _path(course, topic.id, submission.student, shelf)
+    path = path_of(course, topic.id, submission.student, shelf)
     text = json.dumps(record, indent=1)
     try:
         write_atomically(path, text.encode("utf-8", "surrogateescape"), mode=TEACHERS)
@@ -87,7 +87,7 @@ def load(
     A broken report is not used again: what broke it may be mended by now. One that was made without isolation serves
     only where that is allowed.
     """
-    found = _read(_path(course, topic.id, submission.student, shelf))
+    found = _read(path_of(course, topic.id, submission.student, shelf))
     if found is None or not _serves(found.report, allow_unisolated):
         return None
     return found.report if found.fingerprint == fingerprint(topic, submission, seed) else None
@@ -100,7 +100,7 @@ def load_apart(
 
     None where more has changed: the submission, the solution, the engine, the seed, or what all tasks share.
     """
-    found = _read(_path(course, topic.id, submission.student))
+    found = _read(path_of(course, topic.id, submission.student))
     state = states(topic, suite(topic))
     if found is None or not _serves(found.report, allow_unisolated):
         return None
@@ -198,7 +198,8 @@ def _folder(course: Course, assignment: str, shelf: str = REPORTS) -> Path:
     return folder
 
 
-def _path(course: Course, assignment: str, student: str, shelf: str = REPORTS) -> Path:
+def path_of(course: Course, assignment: str, student: str, shelf: str = REPORTS) -> Path:
+    """Return the file of one student on a shelf, whatever the name is."""
     name = quote(student, safe=" @,=", errors="surrogateescape")
     if len(name) > 120:
         name = name[:80] + hashlib.sha256(name.encode()).hexdigest()[:32]

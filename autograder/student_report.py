@@ -8,11 +8,15 @@ from __future__ import annotations
 import html
 import textwrap
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from autograder.faults import plain
 from autograder.progress import Progress, TaskProgress
 from autograder.trial import Trial
+
+if TYPE_CHECKING:
+    from autograder.hint import Given
+    from autograder.submit import Finding
 
 Look = Literal["title", "passed", "failed", "quiet", "text", "command"]
 BAR = 10  #: cells of a bar
@@ -83,6 +87,43 @@ def _closing(report: Progress, width: int, *, printed: bool) -> list[Line]:
 def _next_command(task: TaskProgress, fault: Trial) -> str:
     """The test alone where it gave a wrong result, else the task."""
     return fault.alone if fault.place and fault.outcome == "failed" else command(task)
+
+
+def hint_lines(given: Given, *, width: int = 80) -> list[Line]:
+    """Lay out the hints that were given of a task, the new one last."""
+    if not given.hints:
+        return _wrapped(f"{given.title}: there is no hint; read the docstring once more.", "text", width)
+    found: list[Line] = []
+    for number, hint in enumerate(given.hints, 1):
+        is_new = number == len(given.hints)
+        found.append(
+            Line(((f"  {given.title}: hint {number} of {given.of}", "title" if is_new else "quiet"),))
+        )
+        for text in hint.sentences:
+            found += _wrapped(text, "text" if is_new else "quiet", width, indent=4)
+        if hint.listed and is_new:
+            found.append(Line((("    What the public tests of this task say:", "text"),)))
+            for text in hint.listed:
+                found += _wrapped(f"- {text}", "text", width, indent=6)
+    if given.is_last:
+        found += _wrapped("That was the last one. Nobody minds a question to your teacher.", "quiet", width)
+    return found
+
+
+def finding_lines(findings: Iterable[Finding], *, width: int = 80) -> list[Line]:
+    """Lay out what was found in a parcel, what matters most last."""
+    marks: dict[str, tuple[str, Look]] = {
+        "fine": ("ok  ", "passed"),
+        "look": ("look", "command"),
+        "stop": ("STOP", "failed"),
+    }
+    found = []
+    for finding in sorted(findings, key=lambda finding: list(marks).index(finding.level)):
+        mark, look = marks[finding.level]
+        first, *rest = textwrap.wrap(finding.sentence, max(width - 8, 30), break_on_hyphens=False)
+        found.append(Line(((f"  {mark}  ", look), (first, "text"))))
+        found += [Line(((f"        {row}", "text"),)) for row in rest]
+    return found
 
 
 def _has_wrong_result(task: TaskProgress) -> bool:

@@ -70,8 +70,9 @@ class StudentRun:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if only := self.config.getoption("autograder_task"):
-            self.config.hook.pytest_deselected(items=[item for item in items if task_of(item) != only])
-            items[:] = [item for item in items if task_of(item) == only]
+            wanted = only.split(",")
+            self.config.hook.pytest_deselected(items=[item for item in items if task_of(item) not in wanted])
+            items[:] = [item for item in items if task_of(item) in wanted]
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:

@@ -229,7 +229,7 @@ class TestFiles:
     def test_what_was_handed_in_since_is_told(self, tmp_path: Path) -> None:
         course = make_course(tmp_path)
         topic = course.topic("01_tiny")
-        keep(course, topic, report("amara"), source=b"x = 1\n")
+        keep(course, topic, report("amara"), report("zoe"), source=b"x = 1\n")
         for name in ("amara", "late"):
             folder = course.submitted / name / topic.id
             folder.mkdir(parents=True)

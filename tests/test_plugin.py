@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -232,6 +233,18 @@ def test_a_loop_without_an_end_is_ended_and_its_line_is_named(folder, monkeypatc
         "relu was still running after 0 seconds (line * of steps.py: *: is there a loop without an end[?]",
         "*1.2 Softmax*1 of 1 test*",
     ])  # fmt: skip
+
+
+def test_a_loop_is_ended_where_interrupts_are_ignored_too(folder, monkeypatch):
+    monkeypatch.setattr("autograder.student_run._LEAST", 0.2)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for `pytest &` in a script
+    try:
+        result = folder(RIGHT.replace("return np.maximum(x, 0)", "while True:\n        pass"))
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    result.stdout.fnmatch_lines(["relu was still running after 0 seconds*"])
 
 
 def test_a_debugger_has_all_the_time_it_needs(folder, pytester, monkeypatch):

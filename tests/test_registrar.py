@@ -594,6 +594,8 @@ def test_a_locked_gradebook_is_waited_for_and_loses_nothing(course, judge, monke
         holder = sqlite3.connect(course.root / "gradebook.db", isolation_level=None)
         holder.execute("BEGIN EXCLUSIVE")
         locked = api.autograde(ID, "ada")
+        with pytest.raises(CourseError, match="database is locked; close the program that holds it"):
+            gradebook.record(course, [report_of()])
         holder.execute("ROLLBACK")
         free = api.autograde(ID, "ada")
 

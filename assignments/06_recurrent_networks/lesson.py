@@ -75,7 +75,9 @@ with attempt():
     }
     figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.1), width_ratios=[1, 1, 1, 1.25])
     for ax, (factor, states) in zip(axes, echoes.items(), strict=False):
-        shown = ax.imshow(states.T, cmap="between", vmin=-0.6, vmax=0.6, aspect="auto", interpolation="nearest")
+        shown = ax.imshow(
+            states.T, cmap="between", vmin=-0.6, vmax=0.6, aspect="auto", interpolation="nearest"
+        )
         ax.set(title=f"factor {factor:g}", xlabel="step", yticks=range(0, UNITS, 5))
     axes[0].set_ylabel("unit")
     figure.colorbar(shown, ax=axes[2], label="state")

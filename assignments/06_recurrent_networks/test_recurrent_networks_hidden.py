@@ -9,7 +9,7 @@ import torch
 import torch.optim.optimizer as optimizers
 from torch import nn
 
-from autograder import expect, probe
+from autograder import expect, probe, spies
 from autograder.data import sentiment, waves
 
 SIZES = [(2, 5, 3, 4), (1, 4, 3, 2), (4, 1, 2, 3), (3, 3, 3, 3), (5, 2, 1, 1)]  # N, T, D, H
@@ -1222,11 +1222,12 @@ def watched_steps(student, sequences, labels, slope):
     hook = optimizers.register_optimizer_step_pre_hook(stepping)
     torch.Tensor.backward = backward
     try:
-        student.train_classifier(model, sequences, labels, epochs=1, seed=2)
+        with spies.watched() as notes:
+            student.train_classifier(model, sequences, labels, epochs=1, seed=2)
     finally:
         torch.Tensor.backward = original
         hook.remove()
-    return before, after, at_step, turned
+    return before, after, at_step, turned, notes.squashed
 
 
 @pytest.mark.task("sequence_classifier", weight=2)
@@ -1234,10 +1235,16 @@ def test_gradients_are_cleared_and_clipped_in_time(student, rng):
     """Clear, go back, clip, step: gradients a million times too long must not reach the step."""
     sequences = [rng.integers(1, 12, size=rng.integers(1, 7)).tolist() for _ in range(400)]
 
-    before, after, at_step, turned = watched_steps(student, sequences, rng.integers(0, 2, size=400), 1e6)
+    labels = rng.integers(0, 2, size=400)
+
+    before, after, at_step, turned, squashed = watched_steps(student, sequences, labels, 1e6)
 
     expect.is_true(
         not any(before), "train_classifier: a backward pass began with the gradient of the last one."
+    )
+    expect.is_true(
+        not all(squashed) or not squashed,
+        "train_classifier: cross-entropy does the softmax itself; give it raw scores.",
     )
     if at_step and after:
         longest = max(after)
@@ -1528,35 +1535,43 @@ def test_the_seed_decides_and_units_do_not(student, seed):
 
 
 @probe
+def forecasts_of_rare_events(student, series, X):
+    """Forecasts for noise in which most values are 0 and a few are large."""
+    return student.train_forecaster(series, X.shape[1], epochs=20, seed=2).predict(X)
+
+
+@pytest.mark.task("forecasting")
+def test_the_squared_error_aims_at_the_mean(student, rng):
+    """Where nothing can be forecast, squared errors are least at the mean, absolute ones at the median: here at 0."""
+    series = rng.permutation(np.repeat([0.0, 10.0], [255, 45]))
+    X = np.lib.stride_tricks.sliding_window_view(series, 3)[:-1].copy()
+
+    forecast = forecasts_of_rare_events(student, series, X)
+
+    # the mean is 1.5; a network that has learned nothing yet begins within 0.8 of it
+    expect.between(
+        float(np.mean(forecast)), 0.7, 2.7, "train_forecaster on values of 0 and 10 (mean forecast)"
+    )
+
+
+@probe
 def windows_of_a_training(student, train, window, epochs, scaled):
     """Numbers of the windows that forward was given, and whether a backward pass found gradients left over."""
-    visited, left_over, known, is_first = [], [], [], [True]
-    forward, original = student.LSTMForecaster.forward, torch.Tensor.backward
+    visited, forward = [], student.LSTMForecaster.forward
 
     def watching(self, x):
-        known[:] = list(self.parameters())
         if torch.is_grad_enabled():
             rows = x.detach().numpy().reshape(len(x), -1)
             visited.extend(int(abs(scaled - row).max(axis=1).argmin()) for row in rows)
         return forward(self, x)
 
-    def backward(self, *args, **kwargs):
-        if is_first[0]:  # of this step: a second loss may add its gradient to that of the first
-            left_over.append(any(p.grad is not None and bool(p.grad.any()) for p in known))
-        is_first[0] = False
-        return original(self, *args, **kwargs)
-
-    def stepped(optimizer, args, kwargs):
-        is_first[0] = True
-
-    hook = optimizers.register_optimizer_step_post_hook(stepped)
-    student.LSTMForecaster.forward, torch.Tensor.backward = watching, backward
+    student.LSTMForecaster.forward = watching
     try:
-        student.train_forecaster(train, window, epochs=epochs, seed=1)
+        with spies.watched() as notes:
+            student.train_forecaster(train, window, epochs=epochs, seed=1)
     finally:
-        student.LSTMForecaster.forward, torch.Tensor.backward = forward, original
-        hook.remove()
-    return visited, left_over
+        student.LSTMForecaster.forward = forward
+    return visited, notes.left_over
 
 
 @pytest.mark.task("forecasting", weight=2)

@@ -114,7 +114,7 @@ def compare(modules: Mapping[str, str], stub: str) -> Comparison:
         shared = len(prints[one].hashes & prints[other].hashes)
         share = shared / max(len(prints[one].hashes), len(prints[other].hashes))
         shares.append(share)
-        if share >= ALIKE / 2:
+        if share >= ALIKE - 0.2:  # what they share in fingerprints and in letters is never far apart
             _, (share_one, share_other), slices = compare_files(prints[one], prints[other])
             if min(share_one, share_other) >= ALIKE:
                 alike.append((Pair(one, other, min(share_one, 1.0), min(share_other, 1.0)), slices))

@@ -209,6 +209,7 @@ class Session:
     def start_budget(self, what: str, seconds: float) -> None:
         """Give the worker `seconds` of CPU time from now on, for a test of `what`."""
         self.settle()
+        self.process.share_core()
         self._what, self._ticks = f"{what}: " if what else "", 0
         self._budget = min(seconds, max(self.allowance.seconds, 0.1))
         self._ends_all = self._budget < seconds
@@ -237,6 +238,7 @@ class Session:
 
         Time is counted in ticks at which this process was awake itself: a machine that stood still costs no mark.
         """
+        self.process.leave_core()
         if self.process.has_filled_its_scratch(_SCRATCH_MB, _SCRATCH_FILES):
             self._end(LimitExceeded(f"{self._what}your code wrote more than {_SCRATCH_MB} MB of files"))
         cpu = self.process.cpu_seconds()
