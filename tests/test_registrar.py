@@ -635,3 +635,13 @@ def test_all_grades_are_exported(course):
 
     row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
     assert (row["student_id"], float(row["score"])) == ("ada", ODD + 30.0)
+
+
+def test_a_students_name_is_no_formula_in_the_export(course):
+    hand_in(course, "=1+1")
+    gradebook.record(course, [report_of("=1+1")])
+
+    lines = gradebook.export(course, course.root / "grades.csv").read_text().splitlines()
+
+    row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+    assert (row["student_id"], float(row["score"])) == ("'=1+1", ODD + 30.0)
