@@ -13,6 +13,14 @@ from typing import Literal, get_args
 Kind = Literal["not_started", "missing_name", "mismatch", "raised", "limit", "died", "import_failed"]
 LONGEST = 500  #: characters of a student's text that a sentence may carry
 
+#: what Python raises where a worker's budget ends: a class, a part of its text, and what it means
+_BUDGETS = (
+    (MemoryError, "", "used more memory than this assignment allows"),
+    (OSError, "No space left on device", "wrote more to files than a test may"),
+    (OSError, "File too large", "wrote more to files than a test may"),
+    (RuntimeError, "can't start new thread", "started more threads than a test may"),
+)
+
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _NO_ATTRIBUTE = re.compile(r"module '[\w.]+' has no attribute '(\w+)'.*")
 _NOT_STARTED = re.compile(r"([\w.]+): not started")
@@ -188,6 +196,10 @@ def _raised_sentence(error: BaseException, module: str) -> str:
     function, place = _function(error, module), place_of(error, module)
     if type_name(error) == "SystemExit":
         return f"{function or module} ended the program with sys.exit(){place}."
+    if budget := next(
+        (words for kind, text, words in _BUDGETS if isinstance(error, kind) and text in _message(error)), ""
+    ):
+        return f"{function or module} {budget}{place}."
     if isinstance(error, RecursionError):
         return f"{function or module} calls itself without end{place}."
     said = f"{type_name(error)}: {plain(_plainly(_message(error)))}".rstrip(": ")

@@ -7,8 +7,11 @@ a NumPy scalar or no result would give full marks, and anything on stderr none: 
 from __future__ import annotations
 
 import math
+import re
 import textwrap
+from html import escape
 from typing import Any
+from urllib.parse import unquote
 
 from jinja2 import pass_context
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -20,6 +23,8 @@ from autograder.report.words import BROKEN, one_line, said
 from autograder.topic import Topic
 
 WIDTH = 100  #: columns of what a grade cell says
+#: commands of MathJax that make links, load extensions, or change the page around the formula
+_ACTIVE_MATHS = re.compile(r"\\(?:href|url|class|cssId|style|require|html\w*|data)(?![A-Za-z])")
 _PERSON = "A person will look at it. (Teacher: run `autograder release` again.)"
 
 
@@ -73,12 +78,26 @@ def notice(complaints: tuple[str, ...]) -> Any:
     return cell
 
 
+class _Renderer(IPythonRenderer):  # type: ignore[misc]
+    """Shows a picture that is not attached by its text: nbconvert's own would make no page at all."""
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        if not url.startswith("attachment:"):
+            return str(super().image(text, url, title))
+        name = unquote(url.removeprefix("attachment:"))  # mistune writes a space as %20
+        if name in self.attachments:
+            return str(super().image(text, f"attachment:{name}", title))
+        return escape(f"[picture {name} is missing: {text}]")
+
+
 @pass_context
 def markdown_to_html(context: Any, source: str) -> str:
     """Render a cell's text; one that a student wrote or is quoted in, without raw HTML or scripts."""
     cell = context.get("cell", {})
     is_theirs = is_answer(cell) or bool(cell.get("metadata", {}).get("autograder"))
-    renderer = IPythonRenderer(
+    if is_theirs:
+        source = _ACTIVE_MATHS.sub(r"\\text", source)
+    renderer = _Renderer(
         escape=is_theirs, allow_harmful_protocols=not is_theirs, attachments=cell.get("attachments", {})
     )
     return str(MarkdownWithMath(renderer=renderer).render(source))

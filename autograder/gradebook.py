@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -85,7 +86,26 @@ def export(course: Course, path: Path) -> Path:
         plugin = CsvExportPlugin(parent=api)
         plugin.to = str(path.resolve())
         plugin.export(gradebook)
+    _disarm(path)
     return path
+
+
+def _disarm(path: Path) -> None:
+    """Make a CSV of nbgrader's inert: a student's name such as "=1+1" is a text, not a formula."""
+    from autograder.report.tables import cell
+
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([text if _is_number(text) else cell(text) for text in row] for row in rows)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def marks(course: Course, assignment: str) -> tuple[Mark, ...]:
