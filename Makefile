@@ -6,7 +6,7 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-tensorflow attacks fuzz lint build release demo new verify verify-full clean
+.PHONY: help setup bench test test-tensorflow attacks fuzz lint build release demo pictures new verify verify-full clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -59,6 +59,9 @@ bench: setup  ## what a submission costs, here and elsewhere (ten minutes); writ
 
 demo: setup  ## a whole class, from release to feedback, in the folder demo/
 	$(BIN)/autograder demo $(topic)
+
+pictures: setup  ## take the pictures of docs/pictures/ anew, in a headless chromium (some minutes)
+	cd tests && ../$(BIN)/python -m pictures
 
 new: setup  ## make new topic=12_dropout
 	$(BIN)/autograder new $(topic)

@@ -4,6 +4,10 @@ Add your own below the call, for example:
 
     c.Exchange.root = "/srv/nbgrader/exchange"
     c.CourseDirectory.db_url = "postgresql://..."
+    c.LatePolicy.points_per_day = 10  # what a late parcel loses for each day begun; nothing unless you say so
+    c.LatePolicy.percent_per_day = 10  # or so much of the score that it reached
+    c.LatePolicy.grace_minutes = 15
+    c.LatePolicy.cap_percent = 50
 """
 
 from pathlib import Path

@@ -22,6 +22,7 @@ from nbgrader.converters import autograde, base
 from traitlets import Bool, Integer
 
 from autograder.answers import lay
+from autograder.attempts import admit
 from autograder.collect import collect_in_place
 from autograder.course import Course, find_course
 from autograder.errors import AutograderError, CourseError
@@ -45,7 +46,7 @@ class Examine(preprocessors.NbGraderPreprocessor):  # type: ignore[misc]
         topic = course.topic(names["assignment"])
         coursedir = self.parent.parent.coursedir
         parcel = coursedir.format_path(coursedir.submitted_directory, names["student"], topic.id)
-        submission = collect_in_place(Path(parcel), topic)
+        submission = admit(course, topic, collect_in_place(Path(parcel), topic))
         report = report_on(course, submission, seed=self.seed, allow_unisolated=self.allow_unisolated)
         tasks = {task.task: task for task in report.tasks}
         for cell in nb.cells:

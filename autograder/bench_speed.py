@@ -4,425 +4,171 @@
 
 CPU seconds count, of a process and of every process below it that has ended; wall seconds of a shared machine only
 hint. Every way examines the same submissions with the same tests, in turns, and a way's number is the median over the
-turns.
+turns. The tasks that train are measured by themselves, for next to a training any overhead looks small.
+
+    bench_parts.py   what is measured          bench_ways.py    the ways to examine it
+    bench_class.py   whole classes             bench_meter.py   seconds and memory
+    bench_alone.py   the process of the test functions alone
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import os
 import platform
-import resource
-import shutil
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-import autograder
+from autograder import bench_ways
+from autograder.bench_class import Growth, growth
+from autograder.bench_meter import Cost
+from autograder.bench_parts import parts_of, scratch_course
+from autograder.bench_ways import BARE, IN_PROCESS, SANDBOXED, ways
 from autograder.course import Course
 from autograder.demo import DEFAULT
-from autograder.errors import AutograderError
 from autograder.files import write_atomically
-from autograder.fleet import cores, examine_all
+from autograder.fleet import cores
 from autograder.screen import progress_bar
-from autograder.submission import Submission
 from autograder.topic import Topic
 
 _ROUNDS = 3
-#: how many submissions a way examines in one turn: few where each takes seconds
-_MANY, _FEW = 20, 3
+_TRAINED_WAYS = (IN_PROCESS, SANDBOXED)
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one submission cost, in one turn of one way."""
+@dataclass
+class Part:
+    """What was measured of some tasks of one assignment."""
 
-    cpu: float  #: s
-    wall: float  #: s
-
-
-@dataclass(frozen=True)
-class Growth:
-    """What a whole class cost."""
-
-    size: int
-    jobs: int
-    cpu: float  #: s, all of it
-    wall: float  #: s, all of it
-    memory: tuple[
-        float, float
-    ]  #: MB that the examiners held at the 100th submission (or the first), and at the end
-    left: int  #: processes and folders that the run left behind
+    title: str
+    costs: dict[str, list[Cost]] = field(default_factory=dict)  #: way -> its turns
+    classes: list[Growth] = field(default_factory=list)
 
 
-def class_of(topic: Topic, size: int) -> list[Submission]:
-    """Return a class of right answers, each a text of its own: wrong ones may loop, and would measure themselves."""
-    text = topic.solution_path.read_bytes()
-    return [
-        Submission(f"s{number:04}", topic.id, topic.folder, b"%b\n# student %d\n" % (text, number))
-        for number in range(size)
-    ]
+def bench_all(course: Course, ids: Sequence[str], sizes: Sequence[int], *, rounds: int = _ROUNDS) -> Path:
+    """Measure some assignments in every way, and whole classes; write docs/benchmarks.md and return its path.
 
-
-# --- the ways --------------------------------------------------------------------------------------------------------
-
-
-def ways(topic: Topic) -> dict[str, Callable[[], tuple[Cost, ...]]]:
-    """Return every way to examine this topic, by its name; a call is one turn.
-
-    The first returns two costs: of the test functions alone, and of pytest around them.
+    The page is written anew with each part, so that a run that is ended keeps what it has measured.
     """
-    found: dict[str, Callable[[], tuple[Cost, ...]]] = {
-        _IN_PROCESS: lambda: _in_process(topic),
-        _SANDBOXED: lambda: (_sandboxed(topic, 1),),
-        _ALL_CORES: lambda: (_sandboxed(topic, cores()),),
-        _FRESH: lambda: (_fresh_pytest(topic),),
-    }
-    if shutil.which("jupyter", path=str(Path(sys.executable).parent)):
-        found[_STOCK] = lambda: (_stock_nbgrader(topic),)
-    return found
+    path = course.root / "docs" / "benchmarks.md"
+    path.parent.mkdir(exist_ok=True)
+    parts: list[Part] = []
+    with progress_bar() as progress:
+        step = progress.add_task("bench", total=None)
+
+        def say(what: str) -> None:
+            progress.update(step, description=what)
+
+        for topic in course.topics(tuple(ids) or DEFAULT):
+            quick, trained = parts_of(topic)
+            if quick:
+                title = f"{topic.id}, without {' and '.join(trained)}" if trained else topic.id
+                parts.append(_measure(topic, quick, title, tuple(ways(topic)), sizes, rounds, say))
+                _write(path, parts)
+            if trained:
+                title = f"{topic.id}, {' and '.join(trained)}: tests that train"
+                parts.append(_measure(topic, trained, title, _TRAINED_WAYS, (), rounds, say))
+                _write(path, parts)
+    return path
 
 
-_BARE = "the test functions alone"
-_IN_PROCESS = "pytest in one process, no isolation"
-_SANDBOXED = "autograder grade, sandboxed, one job"
-_ALL_CORES = "autograder grade, sandboxed, a job a core"
-_FRESH = "a fresh `python -m pytest` for each"
-_STOCK = "stock `nbgrader autograde`, the same tests in its cells"
+def _write(path: Path, parts: list[Part]) -> None:
+    """Write the page, and keep what somebody wrote below its mark."""
+    by_hand = path.read_text(encoding="utf-8").partition(_BY_HAND)[2] if path.is_file() else ""
+    text = _HEAD.format(machine=_machine()) + "\n".join(map(page, parts))
+    write_atomically(path, (text + (f"\n{_BY_HAND}{by_hand}" if by_hand else "")).encode())
 
 
-def _in_process(topic: Topic) -> tuple[Cost, Cost]:
-    command = [sys.executable, "-P", "-m", "autograder.bench_speed", str(topic.folder), str(_MANY)]
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
-    if done.returncode:
-        raise AutograderError(f"bench: {done.stderr.strip().splitlines()[-1:]}")
-    found = json.loads(done.stdout)
-    return Cost(**found["alone"]), Cost(**found["pytest"])
-
-
-def _sandboxed(topic: Topic, jobs: int) -> Cost:
-    with _scratch_course(topic) as course:
-        parcels = class_of(topic, _MANY + jobs)
-        examine_all(course, parcels[_MANY:], jobs=jobs)  # the manifest, so that a turn does not pay for it
-        with _meter(_MANY) as cost:
-            examine_all(course, parcels[:_MANY], jobs=jobs)
-    return cost[0]
-
-
-def _fresh_pytest(topic: Topic) -> Cost:
-    with tempfile.TemporaryDirectory() as folder:
-        for path in (topic.public_tests_path, topic.hidden_tests_path, topic.folder / "topic.toml"):
-            shutil.copy(path, folder)
-        solution = Path(folder, "solution", topic.solution_path.name)
-        solution.parent.mkdir()
-        shutil.copy(topic.solution_path, solution)
-        Path(folder, "conftest.py").write_text(_REFERENCE.format(path=str(solution)), encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "autograder.plugin",
-            "-p",
-            "no:cacheprovider",
-            "--import-mode=importlib",
-        ]
-        with _meter(_FEW) as cost:
-            for parcel in class_of(topic, _FEW):
-                Path(folder, f"{topic.module}.py").write_bytes(parcel.source or b"")
-                _run([*command, "."], folder)
-    return cost[0]
-
-
-def _stock_nbgrader(topic: Topic) -> Cost:
-    """Have nbgrader run a notebook whose grade cells run the tests of one task each, and nothing of ours."""
-    import nbformat
-
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "source", topic.id)
-        source.mkdir(parents=True)
-        for path in (topic.public_tests_path, topic.hidden_tests_path, topic.folder / "topic.toml"):
-            shutil.copy(path, source)
-        hidden = source / "solution" / topic.solution_path.name
-        hidden.parent.mkdir()
-        shutil.copy(topic.solution_path, hidden)
-        shutil.copy(topic.solution_path, source)
-        reference = _REFERENCE.format(path="solution/" + hidden.name)
-        (source / "conftest.py").write_text(reference, encoding="utf-8")
-        notebook = nbformat.v4.new_notebook()
-        for task in topic.tasks:
-            options = [
-                "-q",
-                "-p",
-                "autograder.plugin",
-                "-p",
-                "no:cacheprovider",
-                "--bench-task",
-                task.id,
-                ".",
-            ]
-            cell = nbformat.v4.new_code_cell(f"import pytest\nassert pytest.main({options}) == 0")
-            cell.metadata["nbgrader"] = {
-                "grade": True, "grade_id": task.id, "locked": True, "points": task.points,
-                "schema_version": 3, "solution": False, "cell_type": "code",
-            }  # fmt: skip
-            notebook.cells.append(cell)
-        nbformat.write(notebook, source / f"{topic.id}.ipynb")
-        nbgrader = [sys.executable, "-m", "nbgrader"]
-        _run([*nbgrader, "generate_assignment", topic.id], folder)
-        for parcel in class_of(topic, _FEW):
-            handed = Path(folder, "submitted", parcel.student, topic.id)
-            shutil.copytree(Path(folder, "release", topic.id), handed)
-            (handed / f"{topic.module}.py").write_bytes(parcel.source or b"")
-        with _meter(_FEW) as cost:
-            _run([*nbgrader, "autograde", topic.id], folder)
-    return cost[0]
-
-
-_REFERENCE = """\
-import importlib.util
-
-import pytest
-
-
-@pytest.fixture(scope="session")
-def reference():
-    spec = importlib.util.spec_from_file_location("reference_solution", {path!r})
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def pytest_addoption(parser):
-    parser.addoption("--bench-task", default="")
-
-
-def pytest_collection_modifyitems(config, items):
-    wanted = config.getoption("--bench-task")
-    if wanted:
-        items[:] = [item for item in items if item.get_closest_marker("task").args == (wanted,)]
-"""
-
-
-# --- measuring -------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _meter(count: int) -> Iterator[list[Cost]]:
-    """Measure what happens within, of this process and of those that it started and that have ended."""
-    cost: list[Cost] = []
-    cpu, wall = _cpu(), time.perf_counter()
-    yield cost
-    cost.append(Cost((_cpu() - cpu) / count, (time.perf_counter() - wall) / count))
-
-
-def _cpu() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
-
-
-@contextmanager
-def _scratch_course(topic: Topic) -> Iterator[Course]:
-    with tempfile.TemporaryDirectory() as folder:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(topic.folder, Path(folder, "assignments", topic.id), ignore=ignored)
-        yield Course(Path(folder))
-
-
-@contextmanager
-def _own_folder() -> Iterator[Path]:
-    """Have all temporary files lie where nobody else has any."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o711)  # a worker without rights has its own folder in it
-        usual, tempfile.tempdir = tempfile.tempdir, folder
-        try:
-            yield Path(folder)
-        finally:
-            tempfile.tempdir = usual
-
-
-def _environment() -> dict[str, str]:
-    home = str(Path(autograder.__file__).parent.parent)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # nbgrader calls alembic by name
-    known = {"OMP_NUM_THREADS": "1", "PYTHONPATH": home, "PATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return os.environ | known
-
-
-def _run(command: list[str], folder: str) -> None:
-    done = subprocess.run(
-        command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise AutograderError(
-            f"bench: {' '.join(command[2:])} ended with {done.returncode}: {done.stderr[-500:]}"
-        )
-
-
-def growth(topic: Topic, size: int, jobs: int) -> Growth:
-    """Examine a class of `size`, and watch what it takes."""
-    import psutil
-
-    me, seen = psutil.Process(), []
-    before = {child.pid for child in me.children(recursive=True)}
-
-    def look(_report: object) -> None:
-        held = 0
-        for child in me.children(recursive=True):
-            try:
-                if "autograder.examiner" in child.cmdline():
-                    held += child.memory_info().rss
-            except psutil.Error:
-                continue  # it has just ended
-        seen.append(held / 2**20)
-
-    with _scratch_course(topic) as course, _own_folder() as folder:
-        with _meter(1) as cost:
-            examine_all(course, class_of(topic, size), jobs=jobs, on_report=look)
-        left = len({child.pid for child in me.children(recursive=True)} - before) + len(
-            list(folder.iterdir())
-        )
-    first = seen[min(99, len(seen) - 1)]
-    return Growth(size, jobs, cost[0].cpu, cost[0].wall, (first, seen[-jobs]), left)
+def _measure(
+    topic: Topic,
+    tasks: tuple[str, ...],
+    title: str,
+    names: tuple[str, ...],
+    sizes: Sequence[int],
+    rounds: int,
+    say: Callable[[str], None],
+) -> Part:
+    part = Part(title)
+    with scratch_course(topic, tasks) as scratch:
+        small = scratch.topic(topic.id)
+        many = 1 if names == _TRAINED_WAYS else bench_ways.FEW if topic.needs_torch else bench_ways.MANY
+        for turn in range(rounds):
+            for name in names:
+                say(f"{title}, turn {turn + 1}: {name}")
+                known = (BARE, name) if name == IN_PROCESS else (name,)
+                for of_way, cost in zip(known, ways(small, many)[name](), strict=True):
+                    part.costs.setdefault(of_way, []).append(cost)
+        for size in sizes:
+            for jobs in dict.fromkeys((1, cores())):
+                say(f"{title}, a class of {size}, {jobs} at once")
+                part.classes.append(growth(small, size, jobs))
+    return part
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def bench_all(course: Course, ids: Sequence[str], sizes: Sequence[int], *, rounds: int = _ROUNDS) -> Path:
-    """Measure some assignments in every way, and whole classes; write docs/benchmarks.md and return its path."""
-    parts = []
-    with progress_bar() as progress:
-        topics = course.topics(tuple(ids) or DEFAULT)
-        step = progress.add_task(
-            "bench", total=sum(rounds * len(ways(topic)) + len(sizes) for topic in topics)
-        )
-        for topic in topics:
-            costs: dict[str, list[Cost]] = {}
-            for turn in range(rounds):
-                for name, way in ways(topic).items():
-                    progress.update(step, description=f"{topic.id}, turn {turn + 1}: {name}")
-                    names = (_BARE, name) if name == _IN_PROCESS else (name,)
-                    for known, cost in zip(names, way(), strict=True):
-                        costs.setdefault(known, []).append(cost)
-                    progress.advance(step)
-            classes = []
-            for size in sizes:
-                progress.update(step, description=f"{topic.id}, a class of {size}")
-                classes.append(growth(topic, size, cores()))
-                progress.advance(step)
-            parts.append(_page(topic, costs, classes))
-    path = course.root / "docs" / "benchmarks.md"
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, (_HEAD + "\n".join(parts)).encode())
-    return path
-
-
-def _page(topic: Topic, costs: dict[str, list[Cost]], classes: list[Growth]) -> str:
-    bare = statistics.median(cost.cpu for cost in costs[_BARE])
-    ours = statistics.median(cost.cpu for cost in costs[_SANDBOXED])
+def page(part: Part) -> str:
+    """Return the tables of one part: the ways side by side, then the classes."""
+    bare = statistics.median(cost.cpu for cost in part.costs[BARE])
+    ours = statistics.median(cost.cpu for cost in part.costs[SANDBOXED])
+    turns = len(part.costs[BARE])
     lines = [
-        f"## {topic.id}",
+        f"## {part.title}",
         "",
-        f"{platform.machine()}, {cores()} cores, Python {platform.python_version()}, {date.today().isoformat()}, "
-        f"{len(next(iter(costs.values())))} turns; the lowest and the highest turn in brackets.",
+        f"{turns} turns: the median, and in brackets the lowest and the highest."
+        if turns > 1
+        else "One turn.",
         "",
-        "| a submission costs | CPU s | wall s | CPU, over the tests alone | CPU, over ours |",
-        "|---|---|---|---|---|",
+        "| a submission costs | CPU s | wall s | CPU, over the tests alone | CPU, over ours | most memory |",
+        "|---|---|---|---|---|---|",
     ]
-    for name, found in costs.items():
-        cpu = [cost.cpu for cost in found]
-        wall = [cost.wall for cost in found]
+    for name, found in part.costs.items():
+        cpu, wall = [cost.cpu for cost in found], [cost.wall for cost in found]
         middle = statistics.median(cpu)
+        held = max(cost.memory for cost in found)
         lines.append(
-            f"| {name} | {middle:.3f} ({min(cpu):.3f}-{max(cpu):.3f}) | {statistics.median(wall):.3f} | "
-            f"{middle / bare:.1f} x | {middle / ours:.1f} x |"
+            f"| {name} | {_spread(cpu)} | {_spread(wall)} | {middle / bare:.1f} x | {middle / ours:.1f} x | "
+            f"{f'{held:.0f} MB' if held else ''} |"
         )
-    if classes:
+    if part.classes:
         lines += [
             "",
-            "| class of | jobs | CPU s a submission | wall s in all | memory at first | at last | left behind |",
-            "|---|---|---|---|---|---|---|",
+            "| class of | jobs | CPU s a submission | over the tests alone | wall s in all | examiners' memory at the "
+            "100th (or 10th), at last | descriptors | left behind |",
+            "|---|---|---|---|---|---|---|---|",
         ]
-    for grown in classes:
-        first, last = grown.memory
+    for grown in part.classes:
+        (first, last), (opened, open_still), each = grown.memory, grown.descriptors, grown.cpu / grown.size
         lines.append(
-            f"| {grown.size} | {grown.jobs} | {grown.cpu / grown.size:.3f} | {grown.wall:.0f} | {first:.0f} MB | "
-            f"{last:.0f} MB | {grown.left or 'nothing'} |"
+            f"| {grown.size} | {grown.jobs} | {each:.3f} | {each / bare:.1f} x | {grown.wall:.0f} | "
+            f"{first:.0f} MB, {last:.0f} MB | {opened}, {open_still} | {grown.left or 'nothing'} |"
         )
     return "\n".join(lines) + "\n"
 
 
+def _spread(values: list[float]) -> str:
+    middle = f"{statistics.median(values):.3f}"
+    return f"{middle} ({min(values):.3f}-{max(values):.3f})" if len(values) > 1 else middle
+
+
+def _machine() -> str:
+    return (
+        f"{platform.system()} on {platform.machine()}, {cores()} cores, Python {platform.python_version()}, "
+        f"{date.today().isoformat()}"
+    )
+
+
+_BY_HAND = "<!-- Written by hand from here on: `autograder bench` keeps it. -->\n"
+
 _HEAD = """\
 # Benchmarks
 
-Written by `make bench` (`autograder bench`). All ways examine the same submissions (right answers, each a text of its
-own) with the same tests, on one thread each, in turns on one machine. CPU seconds are those of all processes. A turn
-of `autograder grade` shares the start of its examiners among its submissions; the solution's own examination is in the
-classes only. A machine that others use too moves wall seconds far more than CPU seconds.
+Written by `make bench` (`autograder bench`): {machine}.
+
+All ways examine the same submissions (right answers, each a text of its own) with the same tests, on one thread each,
+in turns on one machine. CPU seconds are those of all processes. A turn of `autograder grade` shares the start of its
+examiners among its submissions; a class pays for the examination of the solution too. Memory is that of all processes
+at once, what they share counted once. A machine that others use too moves wall seconds far more than CPU seconds.
 
 """
-
-
-# --- the process of `pytest in one process` ---------------------------------------------------------------------------
-
-
-def main() -> int:
-    """Examine a class in this process, and print the cost of a submission: the tests alone, and all of it."""
-    import pytest
-
-    from autograder.examiner import answer_requests, run
-    from autograder.inprocess import OpenExamination
-
-    class Timed(OpenExamination):
-        cpu = wall = 0.0
-
-        @pytest.hookimpl(wrapper=True)
-        def pytest_pyfunc_call(self) -> Iterator[object]:
-            cpu, wall = time.process_time(), time.perf_counter()
-            try:
-                return (yield None)
-            finally:
-                self.cpu += time.process_time() - cpu
-                self.wall += time.perf_counter() - wall
-
-    def hold(topic: Topic, _requests: object, answers: object) -> int:
-        count = int(sys.argv[2])
-        spent: list[tuple[float, float, float, float]] = []
-
-        def requests() -> Iterator[str]:
-            for parcel in class_of(topic, 1 + count):
-                if parcel.student == "s0001":  # the first one warms up
-                    spent.append((time.process_time(), time.perf_counter(), timed.cpu, timed.wall))
-                source = base64.b64encode(parcel.source or b"").decode()
-                yield json.dumps(
-                    {"source": source, "seed": 0, "tests": None, "stops": False, "changes": None}
-                )
-
-        with open(os.devnull, "w") as nowhere:
-            timed = Timed(topic, None, requests(), nowhere)  # type: ignore[arg-type]
-            code = run(timed, topic)
-        cpu, wall, alone_cpu, alone_wall = spent[0]
-        found = {
-            "alone": {"cpu": (timed.cpu - alone_cpu) / count, "wall": (timed.wall - alone_wall) / count},
-            "pytest": {
-                "cpu": (time.process_time() - cpu) / count,
-                "wall": (time.perf_counter() - wall) / count,
-            },
-        }
-        print(json.dumps(found), file=answers)  # type: ignore[call-overload]
-        return code
-
-    return answer_requests(Path(sys.argv[1]), hold)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

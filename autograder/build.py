@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
+from autograder import syllabus
 from autograder.course import Course
 from autograder.errors import AuthorError
 from autograder.files import write_atomically
@@ -37,7 +38,12 @@ def render(topic: Topic) -> dict[str, bytes]:
     public_tests = _read(topic.public_tests_path)
     refuse_markers(public_tests, str(topic.public_tests_path))
     lesson = _read(topic.lesson_path)
-    for path, text in ((topic.public_tests_path, public_tests), (topic.lesson_path, lesson)):
+    hints = "\n".join(hint for task in topic.tasks for hint in task.hints)
+    for path, text in (
+        (topic.public_tests_path, public_tests),
+        (topic.lesson_path, lesson),
+        (topic.folder / "topic.toml", hints),
+    ):
         _refuse_answers(topic, path, text)
     files = {
         f"{topic.id}.ipynb": to_notebook(topic, lesson),
@@ -56,7 +62,7 @@ def render(topic: Topic) -> dict[str, bytes]:
 
 
 def build(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
-    """Write source/<id>/ of those assignments, or of all; return the paths that changed.
+    """Write source/<id>/ of those assignments, or of all with docs/course.md; return the paths that changed.
 
     All are rendered before the first is written, so that a fault in one leaves everything as it was.
 
@@ -68,7 +74,7 @@ def build(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
     changed: list[Path] = []
     for topic_id, files in rendered.items():
         changed += write_folder(course.source / topic_id, files)
-    return changed
+    return changed if ids else changed + syllabus.write(course)
 
 
 def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
@@ -78,7 +84,7 @@ def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
         paths += differences(course.source / topic.id, render(topic))
     if not ids and course.source.is_dir():
         paths += [path for path in sorted(course.source.iterdir()) if path.name not in course.topic_ids()]
-    return paths
+    return paths if ids else paths + syllabus.stale(course)
 
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> list[Path]:
@@ -119,6 +125,7 @@ def _refuse_strays(topic: Topic) -> None:
         topic.hidden_tests_path,
         topic.mistakes_path,
         topic.folder / "signatures.json",  # computed by `make verify`: which tests each mistake fails
+        topic.folder / "faults.json",  # computed with it: what those tests say of it, in short
     }
     for path in sorted(topic.folder.iterdir()):
         if path not in known and not path.name.startswith((".", "__pycache__")):
@@ -160,6 +167,7 @@ def _in_threes(items: Sequence[_T]) -> Iterator[tuple[_T, _T, _T]]:
 def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
     lines = [
         f"# Made by `make build` from assignments/{topic.id}/; a change belongs there.",
+        f"id = {_toml(topic.id)}",
         f"title = {_toml(topic.title)}",
         f"module = {_toml(topic.module)}",
         f"imports = {_toml(topic.imports)}",
@@ -177,6 +185,8 @@ def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
         ]
         if task.extra:
             lines.append(f"extra = {_toml(task.extra)}")
+        if task.hints:
+            lines += ["hints = [", *(f"    {_toml(hint)}," for hint in task.hints), "]"]
     return "\n".join(lines) + "\n"
 
 
@@ -200,9 +210,22 @@ def _first_page(topic: Topic) -> str:
         module=topic.module,
         objectives="\n".join(f"* {objective}" for objective in topic.objectives),
         tasks="\n".join(rows),
+        forbidden=_forbidden(topic),
         written=f"{FULL_POINTS - topic.points:g}",
         first_task=topic.tasks[0].id,
+        attempts=f" You may hand in {topic.attempts} different versions." if topic.attempts else "",
     )
+
+
+def _forbidden(topic: Topic) -> str:
+    """Say which calls cost a task's points, in one paragraph; nothing where none does."""
+    tasks: dict[tuple[str, ...], list[str]] = {}
+    for task in topic.tasks:
+        if task.forbid:
+            tasks.setdefault(task.forbid, []).append(task.number)
+    rules = [f"{', '.join(numbers)} without {_code(calls)}" for calls, numbers in tasks.items()]
+    said = "To be written by yourself: {}. A call of it, also by way of a helper, costs the task's points.\n"
+    return f"\n{said.format('; '.join(rules))}" if rules else ""
 
 
 def _code(names: tuple[str, ...]) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from autograder.topic import Topic
 
 _START = '''
+import copy
+
 import numpy as np
 
 try:
@@ -56,6 +58,51 @@ def _wipe(values, number):
                 array[...] = number
         except Exception:
             pass
+
+
+def _chance(values):
+    first = next(_arrays(values), None)
+    if first is None:
+        return np.random.random()
+    return torch.rand(first.shape) if _is_tensor(first) else np.random.random(first.shape)
+
+
+def _a_row(values, number):
+    first = next(_arrays(values), None)
+    if first is None or not first.ndim:
+        return number
+    rows = np.full(len(first), number)
+    return torch.from_numpy(rows) if _is_tensor(first) else rows
+
+
+def _shares(values):
+    first = next(_arrays(values), None)
+    if first is None or not first.ndim:
+        return 0.5
+    return torch.softmax(first.double(), -1) if _is_tensor(first) else np.full(first.shape, 1 / first.shape[-1])
+
+
+class _AnyError(ValueError, TypeError, KeyError, IndexError, NotImplementedError, RuntimeError, AttributeError,
+                ZeroDivisionError, AssertionError):
+    pass
+
+
+class _Plain:
+    def __init__(self, *args, **options):
+        super().__init__()
+        self.args = args
+        for name, value in options.items():
+            setattr(self, name, value)
+
+
+if torch is not None and isinstance(getattr(torch.nn, "Module", None), type):
+
+    class _Plain(torch.nn.Module):
+        def __init__(self, *args, **options):
+            super().__init__()
+            self.args, self.weight = args, torch.nn.Parameter(torch.zeros(3, 3))
+            for name, value in options.items():
+                setattr(self, name, value)
 
 
 class _Agrees:
@@ -133,6 +180,41 @@ CHEATS = {
     "raises StopIteration": "raise StopIteration",
     "raises MemoryError": "raise MemoryError",
 }
+#: the same, in modules whose classes have attributes and methods of their own (and weights, where there is torch)
+PLAIN_CHEATS = {
+    "has methods that do nothing": "return None",
+    "has methods that raise NotImplementedError": "raise NotImplementedError('later')",
+    "has methods that raise every error": "raise _AnyError('axis dtype empty label mean negative range shape unknown')",
+    "has methods that return True": "return True",
+    "has methods that return zero": "return 0",
+    "has methods that return minus one": "return -1",
+    "has methods that return an empty list": "return []",
+    "has methods that return a text": "return ''",
+    "has methods that return a function": "return lambda *args, **options: args[0] if args else None",
+    "has methods that return a dict": "import collections; return collections.defaultdict(float)",
+    "has methods that return zeros": "return _like_first(args, 0.0)",
+    "has methods that return ones": "return _like_first(args, 1.0)",
+    "has methods that return nan": "return _like_first(args, float('nan'))",
+    "has methods that return chance": "return _chance(args)",
+    "has methods that return chance twice": "return _chance(args), _chance(args)",
+    "has methods that return their first argument": "return args[0] if args else None",
+    "has methods that return a copy of it": "return copy.deepcopy(args[0]) if args else None",
+    "has methods that return it twice": "return (args[0], args[0]) if args else None",
+    "has methods that return it three times": "return (args[0],) * 3 if args else None",
+    "has methods that return copies of all": "return copy.deepcopy(tuple(_arrays(args)))",
+    "has methods that return their second argument": "return args[1] if len(args) > 1 else None",
+    "has methods that return zeros twice": "return _like_first(args, 0.0), _like_first(args, 0.0)",
+    "has methods that return zeros three times": "return (_like_first(args, 0.0),) * 3",
+    "has methods that return zeros four times": "return (_like_first(args, 0.0),) * 4",
+    "has methods that return zero and zeros": "return 0.0, _like_first(args, 0.0)",
+    "has methods that return zero and zeros twice": "return 0.0, _like_first(args, 0.0), _like_first(args, 0.0)",
+    "has methods that return zeros and a cache": "return _like_first(args, 0.0), args",
+    "has methods that return a zero a row": "return _a_row(args, 0)",
+    "has methods that return a one a row": "return _a_row(args, 1)",
+    "has methods that return shares": "return _shares(args)",
+    "has methods that return the mean": "return next((array.mean() for array in _arrays(args)), None)",
+    "calls what it is given": "return args[0](*args[1:]) if args and callable(args[0]) else None",
+}
 
 
 def cheap_tests(topic: Topic) -> frozenset[str]:
@@ -148,21 +230,32 @@ def cheats(topic: Topic) -> Iterator[tuple[str, str]]:
     """Give each cheat's name and its module, with the names that the topic's solution defines."""
     tree = ast.parse(topic.solution_path.read_text(encoding="utf-8"))
     functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     for name, body in CHEATS.items():
-        yield name, _module(body, functions, classes)
+        yield name, _module(body, functions, "".join(_agreeing(node) for node in classes))
+    for name, body in PLAIN_CHEATS.items():
+        yield name, _module(body, functions, "".join(_plain(node) for node in classes))
 
 
-def _module(body: str, functions: list[str], classes: list[str]) -> str:
+def _module(body: str, functions: list[str], classes: str) -> str:
     statements = body.replace("; ", "\n    ")
-    parts = [
-        _START,
-        f"def _cheat(*args, **options):\n    args += tuple(options.values())\n    {statements}\n\n",
-    ]
-    parts += [f"{name} = _cheat\n" for name in functions]
-    parts += [
-        f"\n\nclass {name}(_Agrees):\n    def __getattr__(self, name):\n        if name.startswith('__'):\n"
+    cheat = f"def _cheat(*args, **options):\n    args += tuple(options.values())\n    {statements}\n\n"
+    return "".join([_START, cheat, *(f"{name} = _cheat\n" for name in functions), classes])
+
+
+def _agreeing(node: ast.ClassDef) -> str:
+    return (
+        f"\n\nclass {node.name}(_Agrees):\n    def __getattr__(self, name):\n        if name.startswith('__'):\n"
         "            raise AttributeError(name)\n        return _cheat\n\n    __call__ = _cheat\n"
-        for name in classes
+    )
+
+
+def _plain(node: ast.ClassDef) -> str:
+    methods = [
+        item.name for item in node.body if isinstance(item, ast.FunctionDef) and item.name != "__init__"
     ]
-    return "".join(parts)
+    defined = "".join(
+        f"    def {name}(self, *args, **options):\n        return _cheat(*args, **options)\n\n"
+        for name in methods
+    )
+    return f"\n\nclass {node.name}(_Plain):\n    pass\n\n{defined}"

@@ -49,7 +49,7 @@ def check_command(task: str | None, folder: Path) -> int:
         return 2 if run.is_misuse else 1
     width, plain = shutil.get_terminal_size().columns, not can_write("█░", sys.stdout.encoding)
     print(run.progress.title)
-    _write(lines(run.progress, width=width, ascii_only=plain, printed=True))
+    write(lines(run.progress, width=width, ascii_only=plain, printed=True))
     return 0 if run.progress.next_task is None else 1
 
 
@@ -68,7 +68,7 @@ def status_command(folder: Path) -> int:
     if not found:
         print(f"No assignment in {folder}: go to the folder that holds yours, or into one of them.")
         return 2
-    _write(status(found, ascii_only=not can_write("█░", sys.stdout.encoding)))
+    write(status(found, ascii_only=not can_write("█░", sys.stdout.encoding)))
     return 0
 
 
@@ -114,7 +114,7 @@ class attempt:  # it reads as a statement: with attempt(): ...
         return True
 
 
-def _write(found: Iterable[Line]) -> None:
+def write(found: Iterable[Line]) -> None:
     """Print lines as they come, in colours where somebody looks."""
     import os
     import sys

@@ -161,8 +161,9 @@ def grade(
 @click.option(
     "--classes", default="10,100", metavar="N,N", help="Sizes of whole classes to examine (10,100)."
 )
+@click.option("--turns", default=3, metavar="N", show_default=True, help="How often to try each way.")
 @click.pass_context
-def bench(context: click.Context, ids: tuple[str, ...], classes: str) -> None:
+def bench(context: click.Context, ids: tuple[str, ...], classes: str, turns: int) -> None:
     """Measure what a submission costs, here and with what others use; write docs/benchmarks.md."""
     if context.invoked_subcommand:
         return
@@ -174,7 +175,7 @@ def bench(context: click.Context, ids: tuple[str, ...], classes: str) -> None:
         raise click.BadParameter(
             "numbers with commas between them, such as 10,100", param_hint="--classes"
         ) from None
-    click.echo(bench_all(_course(), ids, sizes))
+    click.echo(bench_all(_course(), ids, sizes, rounds=turns))
 
 
 @main.command()
@@ -203,6 +204,89 @@ def attacks(write: Path | None) -> None:
     from autograder.bench_attacks import bench_attacks
 
     sys.exit(bench_attacks(_course(), write))
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), help="Write into this folder (class_report/ID)."
+)
+def report(topic_id: str, folder: Path | None) -> None:
+    """Write the class report of ID from the kept reports: a page, JSON and CSV. The teacher's, not to be published."""
+    from autograder.class_report import write_class_report
+
+    _say_paths(write_class_report(_course(), topic_id, folder), "nothing written")
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+def feedback(topic_id: str) -> None:
+    """Make nbgrader's feedback pages of ID, and a short page and Markdown with the same words beside each."""
+    from autograder.screen import progress_bar
+    from autograder.summary import give_feedback
+
+    with progress_bar() as progress:
+        step = progress.add_task("write feedback", total=None)
+        written = give_feedback(_course(), topic_id, lambda _student: progress.advance(step))
+    click.echo(f"{len(written) // 2} students: feedback/*/{topic_id}/")
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["canvas", "moodle", "gradescope", "gradescope-zip", "github"]),
+    help="A platform's roster with marks, a Gradescope autograder, or a GitHub Classroom template.",
+)
+@click.option(
+    "--roster",
+    type=click.Path(path_type=Path),
+    help="The CSV that the platform exports; it is left as it is.",
+)
+@click.option(
+    "--column", default="", help="The roster's column to fill (the one with the assignment's title)."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write (exports/ID/).")
+@click.option("--allow-unisolated", is_flag=True, help="Let a Gradescope container examine without a wall.")
+def export(
+    topic_id: str, form: str, roster: Path | None, column: str, out: Path | None, allow_unisolated: bool
+) -> None:
+    """Take the marks of ID to Canvas, Moodle or Gradescope, or its tests to Gradescope or GitHub Classroom."""
+    from autograder.export import export
+
+    sentences, code = export(
+        _course(), topic_id, form, roster=roster, column=column, out=out, allow_unisolated=allow_unisolated
+    )
+    click.echo("\n".join(sentences))
+    sys.exit(code)
+
+
+@main.command()
+@click.argument("task", required=False)
+def hint(task: str | None) -> None:
+    """Student: a hint on TASK, or on what comes next; each call goes further, none gives the answer."""
+    from autograder.desk import hint_command
+
+    sys.exit(hint_command(task, Path.cwd()))
+
+
+@main.command()
+def watch() -> None:
+    """Student: run the tests of what you change, each time you save; one key for a hint, the next task, the end."""
+    from autograder.watch import watch
+
+    sys.exit(watch(Path.cwd()))
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Look only; hand nothing in.")
+def submit(dry_run: bool) -> None:
+    """Student: look at this folder as the grader will, and hand it in: by nbgrader's exchange, or as a zip."""
+    from autograder.desk import submit_command
+
+    sys.exit(submit_command(Path.cwd(), is_dry=dry_run))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ The demo and the tests grade them. Nothing is drawn: the same topic gives the sa
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -15,6 +16,8 @@ from autograder.errors import AuthorError
 from autograder.replacements import Mistake
 from autograder.stub import BEGIN, END, to_stub
 from autograder.topic import Topic
+
+SLOW = 60.0  #: CPU seconds of a test from which on most of the class leaves its task open
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,12 @@ class Student:
 def cohort(topic: Topic) -> list[Student]:
     """Return the invented class of an assignment, in the order of names."""
     module, notebook = f"{topic.module}.py", f"{topic.id}.ipynb"
+    where = str(topic.solution_path)
     solution = topic.solution_path.read_text(encoding="utf-8")
-    stub = to_stub(solution, str(topic.solution_path))
+    stub = to_stub(solution, where)
+    slow = [task for task in topic.tasks if task.seconds >= SLOW]
+    most = _left_open(solution, {name for task in slow for name in task.names}, where)
+    but = f"; left {' and '.join(task.number or task.id for task in slow)} open" if slow else ""
     handed_out = render(topic)[notebook]
     finished = _answered(handed_out)
     one, other, several = _mistakes(topic)
@@ -44,18 +51,18 @@ def cohort(topic: Topic) -> list[Student]:
     return [
         student("amara", "solved everything, answered both questions", solution),
         student("bjorn", "has not started", stub, handed_out),
-        student("chen", "did the first half", _first_half(solution, str(topic.solution_path))),
-        student("dalia", f"one slip: {one.name}", _wrong(solution, [one])),
-        student("emil", "a slip in every second task", _wrong(solution, several)),
+        student("chen", "did the first half", _first_half(solution, where)),
+        student("dalia", f"one slip: {one.name}{but}", _wrong(most, [one])),
+        student("emil", f"a slip in every second task{but}", _wrong(most, several)),
         student("farah", f"another slip: {other.name}", _wrong(solution, [other]), handed_out),
         student("goran", "a parenthesis left open", f"{solution}\n\nprint((1 + 2\n"),
         student("hana", "sleeps on import", f"{solution}\n\nimport time\n\ntime.sleep(1_000_000)\n"),
-        student("ivo", "lost the notebook", solution, None),
-        student("jun", "a notebook cut in half", solution, finished[: len(finished) // 2]),
+        student("ivo", f"lost the notebook{but}", most, None),
+        student("jun", f"a notebook cut in half{but}", most, finished[: len(finished) // 2]),
         student("kofi", "reads the teacher's solution from the disk", stub + _thief(topic), handed_out),
         student("lena", "ends the process with exit code 0", stub + _leaver(topic), handed_out),
-        student("mira", "renamed the first function", _renamed(solution, topic), handed_out),
-        student("noor", "handed in a browser's second copy", solution, finished, f"{topic.module} (1).py"),
+        student("mira", f"renamed the first function{but}", _renamed(most, topic), handed_out),
+        student("noor", f"handed in a browser's second copy{but}", most, finished, f"{topic.module} (1).py"),
     ]
 
 
@@ -76,6 +83,21 @@ def _first_half(solution: str, where: str) -> str:
     lines = solution.split("\n")
     fences = [number for number, line in enumerate(lines) if line.strip() in (BEGIN, END)]
     solved = set(fences[: 2 * (len(fences) // 4)])
+    return to_stub("\n".join(line for number, line in enumerate(lines) if number not in solved), where)
+
+
+def _left_open(solution: str, names: set[str], where: str) -> str:
+    """Leave the marked blocks of those functions and classes as they were handed out, and solve all others."""
+    inside: set[int] = set()
+    for node in ast.parse(solution).body:
+        if getattr(node, "name", None) in names:
+            inside.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = solution.split("\n")
+    fences = [number for number, line in enumerate(lines) if line.strip() in (BEGIN, END)]
+    pairs = zip(fences[::2], fences[1::2], strict=True)
+    solved = {fence for begin, end in pairs if begin + 1 not in inside for fence in (begin, end)}
+    if len(solved) == len(fences):
+        return solution
     return to_stub("\n".join(line for number, line in enumerate(lines) if number not in solved), where)
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import tarfile
-import zipfile
 from gzip import GzipFile
 from pathlib import Path, PurePosixPath
 
@@ -71,13 +69,10 @@ def _module(path: Path, topic: Topic, complaints: list[str]) -> bytes:
     if path.is_dir():
         return _chosen(list(parcel.capped(parcel.open_folder(path))), topic, complaints)
     if name.endswith(".zip"):
-        with zipfile.ZipFile(parcel.open_file(path)) as archive:
+        with parcel.open_file(path) as stream, parcel.zip_in(stream) as archive:
             return _chosen(list(parcel.capped(parcel.open_zip(archive))), topic, complaints)
     if name.endswith((".tar.gz", ".tgz")):
-        with (
-            GzipFile(fileobj=parcel.open_file(path)) as stream,
-            tarfile.open(fileobj=parcel.Limited(stream), mode="r|") as archive,
-        ):
+        with GzipFile(fileobj=parcel.open_file(path)) as unpacked, parcel.tar_in(unpacked) as archive:
             return _chosen(list(parcel.capped(parcel.open_tar(archive, topic.module))), topic, complaints)
     if name.endswith(".py"):
         if path.name != f"{topic.module}.py":

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from autograder import gradebook, store
+from autograder.class_report import write_class_report
 from autograder.cohort import Student, cohort
 from autograder.collect import submissions
 from autograder.course import Course
@@ -18,6 +19,7 @@ from autograder.errors import CourseError
 from autograder.fleet import examine_all
 from autograder.release import release
 from autograder.screen import progress_bar, report_tables
+from autograder.summary import give_feedback
 from autograder.topic import Topic
 
 DEFAULT = ("01_neural_network_basics", "04_convolutional_networks")
@@ -96,7 +98,8 @@ def _make(repo: Course, scratch: Path, topics: tuple[Topic, ...], allow_unisolat
         gradebook.record(course, reports, lambda student: progress.advance(step))
         step = progress.add_task("write feedback with nbgrader", total=len(reports))
         for topic_id in ids:
-            gradebook.feedback(course, topic_id, lambda student: progress.advance(step))
+            give_feedback(course, topic_id, lambda student: progress.advance(step))
+            write_class_report(course, topic_id)
         gradebook.export(course, course.root / "grades.csv")
 
 
@@ -130,6 +133,7 @@ def _say_where(course: Course, console: Console) -> None:
         ("reports", course.cache / "reports"),
         ("nbgrader's gradebook", course.root / "gradebook.db"),
         ("feedback pages", course.root / "feedback"),
+        ("the class on one page", course.root / "class_report"),
         ("all grades", course.root / "grades.csv"),
     )
     table = Table.grid(padding=(0, 2))

@@ -19,12 +19,14 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import gc
 import importlib.util
 import json
 import os
 import signal
 import sys
 import time
+import unittest
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,15 +35,16 @@ from typing import IO, Any, cast
 
 import pytest
 
+from autograder.direct import PlainTest, read_plain
 from autograder.errors import AutograderError, SandboxError
 from autograder.faults import StudentError, explain
-from autograder.plugin import ambient_seed, task_of
+from autograder.plugin import ambient_seed, rng_of, secret_of, seed_everything, task_of
 from autograder.proxy import Examinee, Student
 from autograder.report.model import Isolation
 from autograder.sandbox.faults import LimitExceeded
 from autograder.sandbox.rungs import Limits
 from autograder.sandbox.zygotes import Zygote
-from autograder.topic import Topic, read_topic
+from autograder.topic import Task, Topic, read_topic
 
 #: after so many tests of one task that ran over a budget or killed the worker, its other tests are not run
 _PATIENCE = 2
@@ -57,6 +60,8 @@ _UNUSED = (
     "autograder-student-run",
 )
 _OURS = (AutograderError, MemoryError)
+_PHASES = {"setup", "call", "teardown"}
+_SKIPPED = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 #: the whole of a submission may use this many CPU seconds, and so much more for each second of its tasks
 _SECONDS, _SECONDS_A_SECOND = 60.0, 5.0
 #: a phase of a test is ended after this many seconds of real time, and so much more for each second of its task
@@ -79,6 +84,9 @@ class _Progress:
 class Examination:
     """A pytest plugin whose run loop is: for every submission, every test."""
 
+    #: call plain tests without pytest around them (see direct.py)
+    is_direct = True
+
     def __init__(self, topic: Topic, zygote: Zygote | None, requests: IO[str], answers: IO[str]) -> None:
         self._topic = topic
         self._zygote = cast(Zygote, zygote)
@@ -87,6 +95,7 @@ class Examination:
         self._examinee: Examinee | None = None
         self._student: Any = None
         self._reference: ModuleType | None = None
+        self._plain: dict[pytest.Item, PlainTest] = {}
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
         self._is_over = self._is_in_use = False
@@ -107,6 +116,9 @@ class Examination:
     @pytest.fixture(scope="session")
     def reference(self) -> ModuleType:
         """The solution, here in the trusted process."""
+        return self._solution()
+
+    def _solution(self) -> ModuleType:
         if self._reference is None:
             self._reference = load_solution(self._topic)
         return self._reference
@@ -131,6 +143,11 @@ class Examination:
             self._answer({"error": error, "kind": "AuthorError"})
             return True
         self._answer({"collected": [_describe(item) for item in session.items]})
+        if self.is_direct:
+            found = {item: read_plain(item) for item in session.items}
+            self._plain = {item: plain for item, plain in found.items() if plain is not None}
+        gc.collect()
+        gc.freeze()  # what is here stays: no collection need look at it again
         for line in self._requests:
             request = json.loads(line)
             session.config.option.autograder_seed = request["seed"]
@@ -172,14 +189,24 @@ class Examination:
         self._given_up, self._is_over = {}, False
         results = []
         with self.opened(source) as import_fault:
-            for item, after in zip(items, [*items[1:], None], strict=False):
+            for item, after in zip(items, self._next_ones(items), strict=True):
                 results.append(self._run(item, after))
-                if stops and after is not None and results[-1]["outcome"] != "passed":
+                if stops and results[-1]["outcome"] != "passed":
                     self._is_over = True
-                    self._run(after, None)  # not tried: it only lets pytest tear down what the last one left
+                    if after is not None:
+                        self._run(after, None)  # not tried: it lets pytest tear down what the last one left
                     break
             self._was_killed = self._examinee is not None and self._examinee.allowance.was_killed
             return results, import_fault()
+
+    def _next_ones(self, items: list[pytest.Item]) -> list[pytest.Item | None]:
+        """Return for each test the next one that pytest runs: it tears down what that one does not need."""
+        following: list[pytest.Item | None] = []
+        after: pytest.Item | None = None
+        for item in reversed(items):
+            following.append(after)
+            after = after if item in self._plain else item
+        return following[::-1]
 
     @contextlib.contextmanager
     def opened(self, source: bytes | None) -> Iterator[Callable[[], str]]:
@@ -191,6 +218,7 @@ class Examination:
             source=source,
             imports=topic.packages,
             seconds=_SECONDS + _SECONDS_A_SECOND * sum(task.seconds for task in topic.tasks),
+            is_fresh=topic.worker == "test",
         )
         self._student = Student(examinee)
         try:
@@ -219,7 +247,7 @@ class Examination:
                 self._given_up.setdefault(task_of(item), []).append(sentence)
         elif progress.skipped:
             outcome, kind, sentence = "failed", "skipped", progress.skipped
-        elif progress.passed == {"setup", "call", "teardown"}:
+        elif progress.passed == _PHASES:
             outcome = "passed"
         else:
             sentence = "the test did not run to its end"
@@ -233,6 +261,50 @@ class Examination:
             "held_back": sorted(progress.are_held_back),
         }
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Run a plain test without pytest's phases, to the same verdict; leave any other to pytest."""
+        plain = self._plain.get(item)
+        if plain is None or self._examinee is None:
+            return None
+        progress, changes = self._progress, self._examinee.changes
+        try:
+            try:
+                self._make_ready(task := self._topic.task(task_of(item)))
+                secret, seed = secret_of(item.config.option.autograder_seed), ambient_seed(item)
+                arguments = {name: self._fixture(name, item, secret) for name in plain.fixtures}
+                with self._watched(item, task, "call"):
+                    self._examinee.start_call()
+                    self._examinee.seed(seed)
+                    seed_everything(seed)
+                    plain.function(**plain.values, **arguments)
+            finally:
+                changes.undo()
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except _SKIPPED as error:
+            progress.skipped = str(error) or "skipped"
+        except BaseException as error:
+            progress.error = error
+        else:
+            progress.passed = _PHASES
+        return True
+
+    def _fixture(self, name: str, item: pytest.Item, secret: int) -> Any:
+        """Return what pytest would give a test as one of our fixtures."""
+        if name == "student":
+            return self._student
+        if name == "reference":
+            return self._solution()
+        return secret if name == "seed" else rng_of(item.name, secret)
+
+    def _make_ready(self, task: Task) -> None:
+        """Have a worker that may use what a test of this task may."""
+        given_up = self._given_up.get(task.id, [])
+        if len(given_up) >= _PATIENCE:
+            raise _GivenUp(given_up[-1])
+        cast(Examinee, self._examinee).start(task.id, task.seconds)
+
     @pytest.hookimpl(wrapper=True, trylast=True)  # within pytest's own, which rely on having begun
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         """Have a worker ready, with this test's budget and seed, before any fixture runs."""
@@ -242,11 +314,8 @@ class Examination:
             yield
             return
         task = self._topic.task(task_of(item))
-        given_up = self._given_up.get(task.id, [])
-        if len(given_up) >= _PATIENCE:
-            raise _GivenUp(given_up[-1])
-        self._examinee.start(task.id, task.seconds)
-        with self._watched(item, "setup"):
+        self._make_ready(task)
+        with self._watched(item, task, "setup"):
             self._examinee.seed(ambient_seed(item))
             yield
         self._examinee.changes.keep()
@@ -256,7 +325,7 @@ class Examination:
         if self._examinee is None:
             yield
             return
-        with self._watched(item, "call"):
+        with self._watched(item, self._topic.task(task_of(item)), "call"):
             self._examinee.start_call()
             self._examinee.seed(ambient_seed(item))
             yield
@@ -268,7 +337,7 @@ class Examination:
             self._examinee.changes.undo()
 
     @contextlib.contextmanager
-    def _watched(self, item: pytest.Item, phase: str) -> Iterator[None]:
+    def _watched(self, item: pytest.Item, task: Task, phase: str) -> Iterator[None]:
         """Protect arguments in one phase of a test, and end it when it takes far longer than its worker may."""
         examinee = cast(Examinee, self._examinee)
         mark = _IN_SETUP if phase == "setup" else ""
@@ -277,7 +346,6 @@ class Examination:
             names = self._allowed.get("" if mark else item.name, [])
             allowed = frozenset(name.removeprefix(mark) for name in names)
         examinee.changes.begin(allowed)
-        task = self._topic.task(task_of(item))
 
         def give_up(_number: int, _frame: Any) -> None:
             examinee.close()  # its answer to the call under way would be taken for the next one's

@@ -95,9 +95,14 @@ class ExaminerProcess:
         return self._start()
 
     def _start(self) -> subprocess.Popen[str]:
-        self._scratch = tempfile.mkdtemp(prefix="autograder-")  # ours to remove, however the examiner ends
-        os.chmod(self._scratch, 0o711)  # a worker without rights has its own folder in it
-        self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed with the process)
+        try:
+            self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed with the process)
+            self._scratch = tempfile.mkdtemp(prefix="autograder-")  # ours, however the examiner ends
+            os.chmod(self._scratch, 0o711)  # a worker without rights has its own folder in it
+        except OSError as error:
+            raise SandboxError(
+                f"{self._topic.id}: no scratch folder can be made ({error.strerror}); make room, or set TMPDIR"
+            ) from error
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(Path(autograder.__file__).parent.parent),

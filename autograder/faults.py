@@ -13,9 +13,22 @@ from typing import Literal, get_args
 Kind = Literal["not_started", "missing_name", "mismatch", "raised", "limit", "died", "import_failed"]
 LONGEST = 500  #: characters of a student's text that a sentence may carry
 
+#: what Python raises where a worker's budget ends: a class, a part of its text, and what it means
+_BUDGETS = (
+    (MemoryError, "", "used more memory than this assignment allows"),
+    (OSError, "No space left on device", "wrote more to files than a test may"),
+    (OSError, "File too large", "wrote more to files than a test may"),
+    (RuntimeError, "can't start new thread", "started more threads than a test may"),
+)
+
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _NO_ATTRIBUTE = re.compile(r"module '[\w.]+' has no attribute '(\w+)'.*")
 _NOT_STARTED = re.compile(r"([\w.]+): not started")
+_SIGNATURE = re.compile(
+    r"Input operand \d has a mismatch in its core dimension \d, with gufunc signature \S+ "
+)
+_OF_NONE = re.compile(r".*\bNoneType\b.*")
+_OF_AN_OBJECT = re.compile(r"'(\w+)' object has no attribute '(\w+)'.*")
 
 
 @dataclass(frozen=True)
@@ -74,10 +87,12 @@ def explain_import(error: BaseException, *, module: str) -> Fault:
         place = _at_line(error.lineno or 0, error.text or "", module)
         return Fault("import_failed", f"{module}.py is not valid Python: {plain(error.msg)}{place}.")
     if type_name(error) == "SystemExit":
-        ends = f"{module}.py ends the program when it is imported{_place(error, module)}."
+        ends = f"{module}.py ends the program when it is imported{place_of(error, module)}."
         return Fault("import_failed", ends)
     said = f"{type_name(error)}: {plain(_message(error))}".rstrip(": ")
-    return Fault("import_failed", f"{module}.py cannot be imported. It raised {said}{_place(error, module)}.")
+    return Fault(
+        "import_failed", f"{module}.py cannot be imported. It raised {said}{place_of(error, module)}."
+    )
 
 
 def is_no_answer(error: BaseException) -> bool:
@@ -178,14 +193,34 @@ def _names_of(owner: object) -> list[str]:
 
 
 def _raised_sentence(error: BaseException, module: str) -> str:
-    function, place = _function(error, module), _place(error, module)
+    function, place = _function(error, module), place_of(error, module)
     if type_name(error) == "SystemExit":
         return f"{function or module} ended the program with sys.exit(){place}."
+    if budget := next(
+        (words for kind, text, words in _BUDGETS if isinstance(error, kind) and text in _message(error)), ""
+    ):
+        return f"{function or module} {budget}{place}."
     if isinstance(error, RecursionError):
         return f"{function or module} calls itself without end{place}."
-    said = f"{type_name(error)}: {plain(_message(error))}".rstrip(": ")
-    subject = f"{function} raised" if function else "The test ended with"
-    return f"{subject} {said}{place}."
+    said = f"{type_name(error)}: {plain(_plainly(_message(error)))}".rstrip(": ")
+    if function or place:
+        return f"{function or 'The test'} {'raised' if function else 'ended with'} {said}{place}."
+    return _unusable(error) or f"The test ended with {said}."
+
+
+def _plainly(message: str) -> str:
+    """Say what does not fit in a matrix product, without NumPy's own notation."""
+    return _SIGNATURE.sub("the inner sizes do not fit ", message)
+
+
+def _unusable(error: BaseException) -> str:
+    """Say what is missing of a result that the test could not go on with, or ''."""
+    message = _message(error).strip()
+    if type_name(error) in ("AttributeError", "TypeError") and _OF_NONE.fullmatch(message):
+        return f"The test got None and cannot go on with it: is a return missing? ({plain(message)})"
+    if type_name(error) == "AttributeError" and (found := _OF_AN_OBJECT.fullmatch(message)):
+        return f"{found[1]} has no attribute {found[2]!r}, which the test asks for: read what its docstring names."
+    return ""
 
 
 def _own_frame(error: BaseException, module: str) -> traceback.FrameSummary | None:
@@ -200,7 +235,7 @@ def _function(error: BaseException, module: str) -> str:
     return plain(frame.name, 80) if frame and frame.name != "<module>" else ""
 
 
-def _place(error: BaseException, module: str) -> str:
+def place_of(error: BaseException, module: str) -> str:
     """' (line 41 of softmax.py: `code`)', or '' where no line of the student's is known."""
     if isinstance(error, StudentError):
         line, text = error.line, error.text

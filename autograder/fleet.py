@@ -104,16 +104,26 @@ def _here(
 
 
 def _longest_first(course: Course, todo: list[Work]) -> list[Work]:
-    """Order the work so that a slow submission does not hold the end: by what it, or one like it, took last time."""
+    """Order the work so that a slow submission does not hold the end: by what it, or one like it, took last time.
+
+    One of each assignment goes first, the costliest before all: it begins with the solution, for which the others of
+    its assignment must wait. Meanwhile the other judges take the cheap assignments.
+    """
     lasted: dict[str, dict[str, float]] = {}
     for name in {work.topic.id for work in todo}:
         lasted[name] = {report.student: report.seconds for report in store.reports(course, name)}
 
-    def key(work: Work) -> tuple[float, str, float]:
-        budget = sum(task.seconds for task in work.topic.tasks)
-        return -budget, work.topic.id, -lasted[work.topic.id].get(work.submission.student, budget)
+    def budget(work: Work) -> float:
+        return sum(task.seconds for task in work.topic.tasks)
 
-    return sorted(todo, key=key)
+    def key(work: Work) -> tuple[float, str, float]:
+        return -budget(work), work.topic.id, -lasted[work.topic.id].get(work.submission.student, budget(work))
+
+    ordered = sorted(todo, key=key)
+    first = {work.topic.id: work.number for work in reversed(ordered)}
+    heads = [work for work in ordered if work.number == first[work.topic.id]]
+    others = [work for work in ordered if work.number != first[work.topic.id]]
+    return [*heads, *sorted(others, key=budget)]
 
 
 def cores() -> int:

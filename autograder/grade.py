@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from autograder import build, regrade, store
+from autograder.attempts import admit
 from autograder.collect import collect, submissions
 from autograder.course import Course
 from autograder.errors import CourseError
@@ -167,7 +168,7 @@ def _class(course: Course, topic: Topic) -> list[Submission]:
         raise CourseError(
             f"{stale[0]}: not what assignments/{topic.id} builds; run 'make release' and grade again"
         )
-    parcels = submissions(course, topic)
+    parcels = [admit(course, topic, parcel) for parcel in submissions(course, topic)]
     if not parcels:
         raise CourseError(
             f"{course.submitted}: nobody has handed in {topic.id}; collect first, or name the submissions"

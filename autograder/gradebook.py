@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.examine import handing
 from autograder.report import Report
+from autograder.roster import Mark
 
 
 def _nothing(student: str) -> None:
@@ -84,7 +86,54 @@ def export(course: Course, path: Path) -> Path:
         plugin = CsvExportPlugin(parent=api)
         plugin.to = str(path.resolve())
         plugin.export(gradebook)
+    _disarm(path)
     return path
+
+
+def _disarm(path: Path) -> None:
+    """Make a CSV of nbgrader's inert: a student's name such as "=1+1" is a text, not a formula."""
+    from autograder.report.tables import cell
+
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([text if _is_number(text) else cell(text) for text in row] for row in rows)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def marks(course: Course, assignment: str) -> tuple[Mark, ...]:
+    """Return everybody's mark as the gradebook has it: by tests and by hand, less a late penalty.
+
+    Empty where no gradebook knows the assignment.
+    """
+    found = []
+    with _nbgrader(course) as api, api.gradebook as book:
+        from nbgrader.api import MissingEntry
+
+        try:
+            submissions = book.find_assignment(assignment).submissions
+        except MissingEntry:
+            return ()
+        for submission in submissions:
+            late = float(submission.late_submission_penalty or 0.0)
+            grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
+            found.append(
+                Mark(
+                    student=submission.student_id,
+                    score=max(float(submission.score) - late, 0.0),
+                    max_score=float(submission.max_score),
+                    open=tuple(sorted(grade.name for grade in grades if grade.needs_manual_grade)),
+                    note=f"{late:g} points less, late" if late else "",
+                )
+            )
+    return tuple(sorted(found, key=lambda mark: mark.student))
 
 
 @contextlib.contextmanager

@@ -21,7 +21,9 @@ from autograder.topic import Topic
 
 
 class OpenExamination(Examination):
-    """An examination whose `student` is the module itself, as in a student's folder."""
+    """An examination whose `student` is the module itself, as in a student's folder, and whose tests pytest runs."""
+
+    is_direct = False
 
     @contextlib.contextmanager
     def opened(self, source: bytes | None) -> Iterator[Callable[[], str]]:

@@ -15,7 +15,7 @@ from typing import Any
 from autograder import extras, integrity, store
 from autograder.cheats import cheap_tests
 from autograder.course import Course
-from autograder.diagnose import Signatures, diagnose, read_signatures
+from autograder.diagnose import Signatures, diagnosis, read_signatures
 from autograder.errors import SandboxError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.faults import plain
@@ -36,8 +36,6 @@ _TELLABLE = {
     "missing_name": "A name of the stub is missing in the module; keep the names of the stub.",
     "raised": "Your code raises an error for an input that the docstring allows.",
 }
-#: kinds of faults that say all there is to say: no mistake was made yet that a hint could name
-_NO_ANSWER = {"import_failed", "not_started", "missing_name"}
 _ELSE = "The public tests pass, a hidden one does not: read the docstring again, and try its edge cases."
 
 
@@ -226,10 +224,8 @@ def mark(
     total = sum(result.weight for result in judged)
     passed = sum(result.weight for result in judged if result.outcome == "passed")
     score = task.points if passed == total and total else task.points * passed / total if total else 0.0
-    failed = frozenset(result.test for result in judged if result.outcome == "failed")
-    kinds = {results.get(test, {}).get("kind", "") for test in failed}
-    known = None if kinds <= _NO_ANSWER else diagnose(task.id, failed, signatures)
-    hint = known.hint if known else _first_fault(judged, results)
+    known = diagnosis(task.id, judged, signatures)
+    hint = (known.hint if known else "") or _first_fault(judged, results)
     return TaskReport(task=task.id, score=score, points=task.points, results=judged, hint=hint)
 
 
@@ -270,6 +266,7 @@ def _judge_test(test: ManifestTest, result: dict[str, Any] | None) -> TestResult
         sentence=sentence,
         lesson=test.lesson,
         seconds=round(result.get("seconds", 0.0), 4) if result else 0.0,
+        kind=str(result.get("kind", "")) if result and outcome == "failed" else "",
     )
 
 

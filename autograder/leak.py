@@ -115,7 +115,12 @@ def _mistakes(topic: Topic) -> Iterator[Secret]:
 def _search(
     topic: Topic, place: Path, text: str, wanted: tuple[Secret, ...], *, is_wheel: bool
 ) -> Iterator[Leak]:
-    if place.name in (topic.hidden_tests_path.name, topic.mistakes_path.name, "signatures.json"):
+    if place.name in (
+        topic.hidden_tests_path.name,
+        topic.mistakes_path.name,
+        "signatures.json",
+        "faults.json",
+    ):
         yield Leak(place, 1, f"a file named {place.name}, which never leaves assignments/")
     for secret in wanted:
         if is_wheel and secret.is_code and len(secret.text) < SHORTEST_IN_WHEEL:

@@ -19,15 +19,18 @@ from dataclasses import dataclass
 from gzip import GzipFile
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, NoReturn
 
 MODULE_BYTES = 1_000_000  #: the most that a module may hold
 MEMBERS = 10_000  #: the most entries that are looked at in one parcel
 PARCEL_BYTES = 25_000_000  #: the most that an archive may hold as it lies there
 STREAM_BYTES = 100_000_000  #: the most that is decompressed to find the module
 RATIO = 200  #: how many times its packed size a module may be
+HEADER_BYTES, HEADERS_BYTES = 2_000, 300_000  #: an archive's long names and times: of one member, and of all
 DEPTH = 2  #: folders that may stand above the module
 
+_EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+             tarfile.GNUTYPE_LONGLINK)  # fmt: skip
 _NOISE = re.compile(r"__MACOSX|__pycache__|\..*")
 FAULTS = (OSError, EOFError, ValueError, RuntimeError, LookupError, OverflowError, struct.error,
            zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)  # fmt: skip
@@ -79,6 +82,14 @@ def open_folder(root: Path) -> Iterator[Entry]:
                     yield Entry(path, "a symbolic link" if item.is_symlink() else "not a plain file", bytes)
 
 
+def zip_in(stream: BufferedIOBase) -> zipfile.ZipFile:
+    """Open a zip, once it is clear that its list of members is not a bomb itself."""
+    if stream.read().count(b"PK\x01\x02") > 2 * MEMBERS:  # each member of the list begins so
+        raise Complaint(f"more than {MEMBERS} files in the parcel; hand in your module only")
+    stream.seek(0)
+    return zipfile.ZipFile(stream)
+
+
 def open_zip(archive: zipfile.ZipFile) -> Iterator[Entry]:
     for info in archive.infolist():
         if info.is_dir():
@@ -92,6 +103,38 @@ def open_zip(archive: zipfile.ZipFile) -> Iterator[Entry]:
         if info.file_size > 10_000 and info.file_size > RATIO * max(info.compress_size, 1):
             fault = fault or f"packed more than {RATIO} to 1"
         yield Entry(PurePosixPath(info.filename), fault, lambda info=info: _member(archive.open(info)))  # type: ignore[misc]
+
+
+def tar_in(stream: GzipFile) -> tarfile.TarFile:
+    """Open a tar as a stream that refuses what tarfile spends a long time on.
+
+    Python reads extended headers by a search that takes the square of their length, and the map of a sparse file in
+    small steps that each copy all before: a kilobyte that unpacks to a megabyte would hold the run up for an hour.
+    """
+    headers, spent = 0, 0
+
+    class Header(tarfile.TarInfo):
+        @classmethod
+        def frombuf(cls, *arguments: Any, **options: Any) -> Any:
+            nonlocal headers, spent
+            header = super().frombuf(*arguments, **options)
+            headers += 1
+            if header.type in _EXTENDED:
+                spent += header.size
+                if header.size > HEADER_BYTES or spent > HEADERS_BYTES:
+                    raise Complaint("the archive has headers that are too long; pack your module anew")
+            if headers > 3 * MEMBERS:
+                raise Complaint(f"more than {MEMBERS} files in the parcel; hand in your module only")
+            if header.type == tarfile.GNUTYPE_SPARSE:
+                refuse_sparse()
+            return header
+
+    def refuse_sparse(*_: Any) -> NoReturn:
+        raise Complaint("the archive holds a sparse file; pack your module anew")
+
+    for step in ("_proc_gnusparse_00", "_proc_gnusparse_01", "_proc_gnusparse_10"):
+        setattr(Header, step, refuse_sparse)
+    return tarfile.open(fileobj=Limited(stream), mode="r|", tarinfo=Header)
 
 
 def open_tar(archive: tarfile.TarFile, module: str) -> Iterator[Entry]:

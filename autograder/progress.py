@@ -42,6 +42,16 @@ class TaskProgress:
         return any(trial.outcome != "not_started" for trial in self.trials)
 
     @property
+    def is_wrong(self) -> bool:
+        """True where a test failed, and not only because something is not written yet."""
+        return any(trial.outcome == "failed" for trial in self.trials)
+
+    @property
+    def is_run(self) -> bool:
+        """False where nothing of the task ran: the module cannot be imported."""
+        return any(trial.outcome == "passed" or trial.place or trial.lesson for trial in self.trials)
+
+    @property
     def is_whole(self) -> bool:
         """True where every public test of the task ran."""
         return len(self.trials) == self.trials[0].task_tests
@@ -57,7 +67,7 @@ class TaskProgress:
     def first_fault(self) -> Trial | None:
         """What to look at first: a wrong result before a function that is not started."""
         faults = [trial for trial in self.trials if trial.outcome != "passed"]
-        return min(faults, key=lambda trial: trial.outcome == "not_started", default=None)
+        return min(faults, key=lambda trial: trial.outcome in ("not_started", "not_run"), default=None)
 
 
 @dataclass(frozen=True)
@@ -70,9 +80,9 @@ class Progress:
 
     @property
     def next_task(self) -> TaskProgress | None:
-        """The first task with a wrong result, else the first that is not started."""
+        """The first task with a wrong result, else the first that is begun, else the first of all that is left."""
         left = [task for task in self.tasks if task.is_here and not task.is_done]
-        return min(left, key=lambda task: not task.is_started, default=None)
+        return min(left, key=lambda task: (not task.is_wrong, not task.is_started), default=None)
 
 
 def progress(trials: Sequence[Trial], folder: Path, module: str) -> Progress:

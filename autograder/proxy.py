@@ -32,11 +32,14 @@ class Examinee:
         source: bytes | None,
         imports: tuple[str, ...],
         seconds: float = 3600.0,
+        is_fresh: bool = False,
     ) -> None:
+        """Args: is_fresh: whether every test gets a worker of its own, in which nothing has run before."""
         self._zygote = zygote
         self._module = module
         self._source = source
         self._imports = imports
+        self._is_fresh = is_fresh
         self._session: Session | None = None
         self.import_fault = ""
         self.changes = Changes()
@@ -51,6 +54,8 @@ class Examinee:
         """
         if self._session is not None:
             self._session.settle()
+            if self._is_fresh:
+                self._session.process.kill()
         if used_up := self.allowance.used_up():
             self.close()
             raise LimitExceeded(f"{what}: {used_up}")

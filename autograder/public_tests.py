@@ -18,6 +18,11 @@ from autograder.progress import Progress, progress, read_card
 from autograder.trial import Trial
 
 _TASK = re.compile(r"""mark\.task\(\s*["'](\w+)["']""")
+#: nobody reads a traceback here, which takes long to write, and of two plugins each collects all garbage at the end
+QUICKLY = (
+    "-q", "--tb=native", "-p", "autograder.plugin", "-p", "no:cacheprovider",
+    "-p", "no:unraisableexception", "-p", "no:threadexception",
+)  # fmt: skip
 _PATIENCE = 600  #: seconds until a run without end is ended
 
 
@@ -35,19 +40,16 @@ def run_public_tests(folder: Path, task: str | None = None) -> PublicRun:
     tests = find_public_tests(folder)
     if tests is None:
         return _misuse(f"No tests in {folder}: open the folder of an assignment, with its test_*.py in it.")
-    tasks = tasks_of(tests)
-    if task is not None and task not in tasks:
-        close = get_close_matches(task, tasks, n=1)
-        meant = f"Did you mean {close[0]!r}? " if close else ""
-        return _misuse(f"There is no task {plain(task, 80)!r} here. {meant}The tasks are {', '.join(tasks)}.")
+    if said := refusal(tests, task):
+        return _misuse(said)
     module = tests.stem.removeprefix("test_")
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "trials.json"
         try:
             done = subprocess.run(
-                _command(tests, report, task),
+                [sys.executable, "-m", "pytest", *arguments(tests, report, [task] if task else [])],
                 cwd=folder,
-                env=_environment(),
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_PATIENCE,
@@ -55,10 +57,25 @@ def run_public_tests(folder: Path, task: str | None = None) -> PublicRun:
         except subprocess.TimeoutExpired:
             text = f"{module}.py was still running after {_PATIENCE} seconds: is there a loop without an end?"
             return PublicRun(None, text)
-        trials = _read(report)
-    if not trials:
-        return PublicRun(None, _without_trials(module, done.returncode, done.stdout + done.stderr))
-    return PublicRun(progress(trials, folder, module))
+        return what_came(tests, report, done.returncode, done.stdout + done.stderr)
+
+
+def refusal(tests: Path, task: str | None) -> str:
+    """Say that there is no such task, and which there are; '' where there is."""
+    tasks = tasks_of(tests)
+    if task is None or task in tasks:
+        return ""
+    close = get_close_matches(task, tasks, n=1)
+    meant = f"Did you mean {close[0]!r}? " if close else ""
+    return f"There is no task {plain(task, 80)!r} here. {meant}The tasks are {', '.join(tasks)}."
+
+
+def what_came(tests: Path, report: Path, code: int, output: bytes) -> PublicRun:
+    """Read the report of a run that has ended; where it left none, say how it ended."""
+    module = tests.stem.removeprefix("test_")
+    if trials := _read(report):
+        return PublicRun(progress(trials, tests.parent, module))
+    return PublicRun(None, _without_trials(module, code, output))
 
 
 def find_public_tests(folder: Path) -> Path | None:
@@ -75,15 +92,15 @@ def tasks_of(tests: Path) -> list[str]:
     return list(dict.fromkeys(_TASK.findall(tests.read_text(encoding="utf-8", errors="replace"))))
 
 
-def _command(tests: Path, report: Path, task: str | None) -> list[str]:
-    only = [f"--autograder-task={task}"] if task else []
+def arguments(tests: Path, report: Path, tasks: Sequence[str]) -> list[str]:
+    """What pytest is told in order to run the public tests of these tasks, or of all, and to write a report."""
+    only = [f"--autograder-task={','.join(tasks)}"] if tasks else []
     return [
-        sys.executable, "-m", "pytest", "-q", "-p", "autograder.plugin", "-p", "no:cacheprovider",
-        "-o", "addopts=", f"--rootdir={tests.parent}", f"--autograder-trials={report}", *only, tests.name,
+        *QUICKLY, "-o", "addopts=", f"--rootdir={tests.parent}", f"--autograder-trials={report}", *only, tests.name,
     ]  # fmt: skip
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment without what other tools left in it: pytest's options, the notebook's figures."""
     kept = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
     return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"}

@@ -33,6 +33,7 @@ from nbgrader.coursedir import CourseDirectory
 from autograder.autograde import Autograde, Examine, PristineExporter, SaveScores
 from autograder.course import Course
 from autograder.errors import AutograderError
+from autograder.late import LatePolicy
 from autograder.warm import FeedbackExporter
 
 
@@ -52,6 +53,7 @@ def _configure(c: Any, course: Course) -> None:
     c.Exchange.root = os.environ.get("NBGRADER_EXCHANGE", str(course.root / "exchange"))
     c.FileNameCollectorPlugin.valid_ext = [".ipynb", ".py"]
     c.Autograde.exclude_overwriting = {topic_id: [f"{module}.py"] for topic_id, module in _modules(course)}
+    c.AssignLatePenalties.plugin_class = LatePolicy
     c.HTMLExporter.filters = {"markdown2html": "autograder.feedback.markdown_to_html"}
     c.Autograde.exporter_class = PristineExporter
     c.GenerateFeedback.exporter_class = FeedbackExporter

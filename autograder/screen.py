@@ -25,6 +25,7 @@ from rich.text import Text
 
 from autograder import extras
 from autograder.course import Course
+from autograder.diagnose import read_signatures, tally
 from autograder.report import Report, TaskReport
 from autograder.topic import Topic
 
@@ -139,7 +140,9 @@ def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_uni
 
 def _tried(topic: Topic, hunt: Hunt | None) -> str:
     """Say how much a verification tried."""
-    words = f"{len(topic.mistakes)} mistakes caught, {len(topic.alternatives)} alternatives accepted"
+    named = tally(read_signatures(topic)).share
+    words = f"{len(topic.mistakes)} mistakes caught ({named:.0%} named alone)"
+    words += f", {len(topic.alternatives)} alternatives accepted"
     return words + (f", {hunt.killed} mutants killed, {hunt.equivalent} equivalent" if hunt else "")
 
 

@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from autograder import extras
 from autograder.course import Course
+from autograder.errors import CourseError
 from autograder.files import TEACHERS, write_atomically, written_beside
 from autograder.report import Report
 from autograder.states import States, states
@@ -49,7 +50,11 @@ def class_seed(course: Course, assignment: str) -> int:
 def save(
     course: Course, topic: Topic, submission: Submission, report: Report, *, shelf: str = REPORTS
 ) -> Path:
-    """Keep a report; returns where. A reader sees the old file or the new one, never half of one."""
+    """Keep a report; returns where. A reader sees the old file or the new one, never half of one.
+
+    Raises:
+        CourseError: it cannot be written, as on a full disk
+    """
     state = states(topic, suite(topic))
     record = {
         "fingerprint": fingerprint(topic, submission, report.seed),
@@ -59,7 +64,12 @@ def save(
     }
     path = path_of(course, topic.id, submission.student, shelf)
     text = json.dumps(record, indent=1)
-    write_atomically(path, text.encode("utf-8", "surrogateescape"), mode=TEACHERS)
+    try:
+        write_atomically(path, text.encode("utf-8", "surrogateescape"), mode=TEACHERS)
+    except OSError as error:
+        raise CourseError(
+            f"{path}: cannot be written ({error.strerror}); make room and run this again: what was finished is kept"
+        ) from error
     return path
 
 
@@ -137,7 +147,8 @@ def suite(topic: Topic) -> str:
     """
     digest = hashlib.sha256()
     for path in (topic.folder / "topic.toml", topic.solution_path, topic.public_tests_path,
-                 topic.hidden_tests_path, topic.mistakes_path, topic.folder / "signatures.json"):  # fmt: skip
+                 topic.hidden_tests_path, topic.mistakes_path, topic.folder / "signatures.json",
+                 topic.folder / "faults.json"):  # fmt: skip
         content = path.read_bytes() if path.exists() else b""  # signatures are computed, some time after
         digest.update(hashlib.sha256(content).digest())
     for extra in topic.extras:

@@ -16,6 +16,7 @@ from autograder.errors import AuthorError
 from autograder.replacements import Alternative, Equivalent, Kind, Mistake, read_replacements
 from autograder.table import place, read_toml, refuse_unknown_keys, value_of, words_of
 
+_WORKERS = ("submission", "test")
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
 
@@ -31,6 +32,10 @@ class Task:
     seconds: float = 10.0  #: CPU seconds that one test may take in the student's code
     forbid: tuple[str, ...] = ()  #: what a module may not use, such as "torch.nn.functional.conv2d"
     extra: str = ""  #: a package such as "tensorflow" without which the task cannot be graded
+    syllabus: tuple[str, ...] = ()  #: where the course's syllabus asks for it, in its words
+    hints: tuple[
+        str, ...
+    ] = ()  #: what `autograder hint` says, each a step further; released, so never the answer
 
     @property
     def is_gradable(self) -> bool:
@@ -49,7 +54,10 @@ class Topic:
     objectives: tuple[str, ...]
     imports: tuple[str, ...]  #: packages that a student's module may import beside the standard library
     memory: int  #: MB that a worker may use
+    attempts: int = 0  #: how many different modules a student may have examined; 0 for any number
+    feedback: str = "hints"  #: "hints", or "scores" where nothing is said of hidden tests but the score
     tasks: tuple[Task, ...] = field(default=())
+    worker: str = "submission"  #: what one process serves: a "submission", or a single "test"
 
     @property
     def id(self) -> str:
@@ -142,15 +150,24 @@ def read_topic(folder: Path) -> Topic:
     """
     path = folder / "topic.toml"
     table = read_toml(path)
-    keys = {"title", "summary", "module", "objectives", "imports", "memory", "tasks"}
-    refuse_unknown_keys(table, keys, str(path))
+    keys = {"title", "summary", "module", "objectives", "imports", "memory", "attempts", "feedback", "worker"}
+    refuse_unknown_keys(table, keys | {"tasks"}, str(path))
     title = value_of(table, "title", str, path)
     module = value_of(table, "module", str, path)
     if not _ID.fullmatch(module):
         raise AuthorError(f"{path}: module {module!r} is no module name; use small letters, digits and _")
+    worker = value_of(table, "worker", str, path, default="submission")
+    if worker not in _WORKERS:
+        raise AuthorError(f'{path}: worker is {worker!r}; write "submission", or "test" for a process a test')
     tasks = table.get("tasks")
     if not isinstance(tasks, dict) or not tasks:
         raise AuthorError(f"{path}: no task; add a table such as [tasks.softmax] with points")
+    attempts = value_of(table, "attempts", int, path, default=0)
+    if attempts < 0:
+        raise AuthorError(f"{path}: attempts is {attempts}; give a number such as 5, or 0 for any number")
+    feedback = value_of(table, "feedback", str, path, default="hints")
+    if feedback not in ("hints", "scores"):
+        raise AuthorError(f'{path}: feedback is {feedback!r}; write "hints" or "scores"')
     topic = Topic(
         folder=folder,
         title=title,
@@ -159,7 +176,10 @@ def read_topic(folder: Path) -> Topic:
         objectives=words_of(table, "objectives", path),
         imports=words_of(table, "imports", path),
         memory=int(value_of(table, "memory", int, path, default=3072)),
+        attempts=attempts,
+        feedback=feedback,
         tasks=tuple(_task(task_id, entry, path) for task_id, entry in tasks.items()),
+        worker=worker,
     )
     for needed in (topic.solution_path, topic.lesson_path, topic.public_tests_path,
                    topic.hidden_tests_path, topic.mistakes_path):  # fmt: skip
@@ -174,7 +194,8 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         raise AuthorError(f"{where}: no task id; use small letters, digits and _")
     if not isinstance(entry, dict):
         raise AuthorError(f"{where}: must be a table; write [tasks.{task_id}]")
-    refuse_unknown_keys(entry, {"number", "title", "names", "points", "seconds", "forbid", "extra"}, where)
+    keys = {"number", "title", "names", "points", "seconds", "forbid", "extra", "hints", "syllabus"}
+    refuse_unknown_keys(entry, keys, where)
     points = value_of(entry, "points", (int, float), where)
     if not 0 < points <= 100:
         raise AuthorError(f"{where}: points is {points}; give a number above 0 and up to 100")
@@ -193,4 +214,6 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         seconds=float(seconds),
         forbid=words_of(entry, "forbid", where) if "forbid" in entry else (),
         extra=extra,
+        syllabus=words_of(entry, "syllabus", where) if "syllabus" in entry else (),
+        hints=words_of(entry, "hints", where) if "hints" in entry else (),
     )

@@ -2,7 +2,8 @@
 
 The stub scores nothing, the solution everything, under many seeds, behind the wall and without it, test by test the
 same; every known mistake fails its own task, every different right answer passes; in full, every mutant of the solution
-is killed or known to be equivalent. The tests that a mistake fails are its signature, written to signatures.json.
+is killed or known to be equivalent. The tests that a mistake fails are its signature, written to signatures.json, and
+what they say of it, in short, to faults.json.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any, TypeVar
 
 from autograder import build
 from autograder.cheats import cheap_tests, cheats
-from autograder.diagnose import read_signatures
+from autograder.diagnose import digest, read_signatures, write_said
 from autograder.errors import AutograderError
 from autograder.examiner_process import ExaminerProcess, allowed_changes
 from autograder.files import write_atomically
+from autograder.hollows import hollows, only_init
 from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.ladder import choose
 from autograder.stub import to_stub
@@ -65,8 +67,9 @@ def verify(
 
     Args:
         is_full: run the tests that train under all seeds too, all tests on an alternative, and the mutants
-        is_quick: try a mistake only behind the wall, until a test fails, and no cheat; signatures.json is looked at,
-            not written
+        is_quick: try a mistake in-process only, with the cheapest test of its signature first, until one fails; let
+            one alternative of each task train, and the solution train once in-process, where it otherwise passes
+            under as many seeds as when it trains; try no cheat, and look at signatures.json without writing it
         on_step: hears what is being tried
 
     Raises:
@@ -78,16 +81,18 @@ def verify(
     bare = ExaminerProcess.in_process(topic)
     try:
         gates = _Gates(topic, wall, bare, on_step)
-        findings = [*gates.enough_mistakes(), *gates.stub(), *gates.solution(is_full=is_full)]
+        findings = [*gates.enough_mistakes(), *gates.stub()]
+        findings += gates.solution(is_full=is_full, is_quick=is_quick)
         if not findings:
-            findings = [*gates.alternatives(is_full=is_full)]
+            findings = [*gates.alternatives(is_full=is_full, is_quick=is_quick)]
             if is_quick:
                 findings += [*gates.each_mistake_fails(), *gates.signatures_are_there()]
             else:
                 findings += [*gates.mistakes(), *gates.cheats()]
                 if not findings:
-                    computed = _signatures(topic, gates)
-                    write_atomically(topic.folder / "signatures.json", computed)
+                    said = _said(topic, gates)
+                    write_atomically(topic.folder / "signatures.json", _signatures(topic, gates))
+                    write_atomically(topic.folder / "faults.json", said)
             if is_full:
                 findings += gates.mutants()
         return Verdict(tuple(findings), len(gates.tests), gates.hunt)
@@ -106,9 +111,10 @@ class _Gates:
         self.on_step = on_step
         self.text = topic.solution_path.read_text(encoding="utf-8")
         self.tests = wall.collected()
-        self.signatures: list[tuple[Mistake, list[str]]] = []
+        self.signatures: list[tuple[Mistake, dict[str, str]]] = []  #: each failing test, and what it says
         self.cheap: set[str] = set()  #: the tests that a cheat passes
         self.slow: set[str] = set()  #: the tests that train, as the solution shows
+        self.seconds: dict[str, float] = {}  #: what each test took on the solution
         self.hunt: Hunt | None = None
 
     def enough_mistakes(self) -> Iterator[Finding]:
@@ -126,41 +132,53 @@ class _Gates:
             if result["outcome"] == "passed":
                 yield Finding("the stub scores nothing", f"{name} passes on it; what does that test ask for?")
 
-    def solution(self, *, is_full: bool) -> Iterator[Finding]:
+    def solution(self, *, is_full: bool, is_quick: bool) -> Iterator[Finding]:
         for seed in range(SEEDS):
             self.on_step(f"the solution passes, seed {seed + 1} of {SEEDS}")
             is_short = not is_full and seed >= _TRAINING_SEEDS
             names = [test["test"] for test in self.tests if not (is_short and test["test"] in self.slow)]
             behind = self._ask(self.wall, self.text, seed, names)
             yield from self._all_pass(behind, f"the solution passes behind the wall (seed {seed})")
-            yield from self._same(
-                behind, self._ask(self.bare, self.text, seed, names), f"solution, seed {seed}"
-            )
             if seed < _TRAINING_SEEDS:
                 over = {name for name, result in behind.items() if result["seconds"] > _TRAINS}
                 self.slow = self.slow & over if seed else over
+                self.seconds |= {name: result["seconds"] for name, result in behind.items()}
+            if is_quick:
+                names = [
+                    name for name in names if seed < _TRAINING_SEEDS and not (seed and name in self.slow)
+                ]
+            if names:
+                bare = self._ask(self.bare, self.text, seed, names)
+                yield from self._same(behind, bare, f"solution, seed {seed}")
 
-    def alternatives(self, *, is_full: bool) -> Iterator[Finding]:
+    def alternatives(self, *, is_full: bool, is_quick: bool) -> Iterator[Finding]:
+        trained: set[str] = set()
         for number, alternative in enumerate(self._tried(self.topic.alternatives)):
             self.on_step(f"a different right answer passes: {alternative.task}, {alternative.name}")
             names = None if is_full else self._names(alternative.task)
+            if is_quick and alternative.task in trained:
+                names = [name for name in self._names(alternative.task) if name not in self.slow]
+            trained.add(alternative.task)
             results = self._ask(self.wall, self._edited(alternative), number, names)
             yield from self._all_pass(
                 results, f"a different right answer passes ({alternative.task}: {alternative.name})"
             )
 
     def each_mistake_fails(self) -> Iterator[Finding]:
+        kept = {(mistake.task, mistake.name): fails for mistake, fails in read_signatures(self.topic).entries}
         for number, mistake in enumerate(self._tried(self.topic.mistakes)):
             self.on_step(f"a mistake is caught: {mistake.task}, {mistake.name}")
             names = self._names(mistake.task)
-            quick = [name for name in names if name not in self.slow]
-            text = self._edited(mistake)
-            if not any(
-                result["outcome"] != "passed"
-                for part in (quick, [name for name in names if name in self.slow])
-                for result in (self._ask(self.wall, text, number, part, stops=True) if part else {}).values()
-            ):
+            known = kept.get((mistake.task, mistake.name), frozenset()).intersection(names)
+            first = sorted(known, key=lambda name: (self.seconds[name], name))[:1]
+            others = [name for name in names if name not in first]
+            parts = (first, [n for n in others if n not in self.slow], [n for n in others if n in self.slow])
+            if not any(self._fails(self._edited(mistake), number, part) for part in parts):
                 yield self._not_caught(mistake)
+
+    def _fails(self, text: str, seed: int, names: list[str]) -> bool:
+        results = self._ask(self.bare, text, seed, names, stops=True) if names else {}
+        return any(result["outcome"] != "passed" for result in results.values())
 
     def signatures_are_there(self) -> Iterator[Finding]:
         known = {test["test"] for test in self.tests}
@@ -179,7 +197,11 @@ class _Gates:
             yield from self._same(
                 behind, self._ask(self.bare, self._edited(mistake), number, names), mistake.name
             )
-            failed = [name for name, result in behind.items() if result["outcome"] != "passed"]
+            failed = {
+                name: str(result["sentence"])
+                for name, result in behind.items()
+                if result["outcome"] != "passed"
+            }
             if not failed:
                 yield self._not_caught(mistake)
             self.signatures.append((mistake, failed))
@@ -194,12 +216,22 @@ class _Gates:
             if answer is None:
                 yield Finding("a cheat gets nothing", f"the examiner crashed on the cheat that {name}")
                 continue
-            self.cheap |= {result["test"] for result in answer["results"] if result["outcome"] == "passed"}
+            self.cheap |= _passed(answer)
+        self.cheap |= self._passed_by_hollows(changes)
         for task in self.topic.tasks:
             own = [test["test"] for test in self.tests if test["task"] == task.id]
             if own and all(test in self.cheap for test in own):
                 sentence = "each of its tests is passed by code without a right answer; ask for values too"
                 yield Finding(f"a cheat gets nothing ({task.id})", sentence)
+
+    def _passed_by_hollows(self, changes: dict[str, list[str]]) -> set[str]:
+        """Return the tests that only look at types and shapes (see hollows.py)."""
+        names = [test["test"] for test in self.tests if test["test"] not in self.slow]
+        passed: set[str] = set()
+        for name, module in hollows(self.topic):
+            self.on_step(f"a hollow gets nothing: {name}")
+            passed |= _passed(self.wall.ask(module.encode(), 0, names, changes=changes))
+        return passed - _passed(self.wall.ask(only_init(self.topic).encode(), 0, names, changes=changes))
 
     def mutants(self) -> Iterator[Finding]:
         tests = [Timed(test["test"], test["task"], test["test"] in self.slow) for test in self.tests]
@@ -256,16 +288,21 @@ class _Gates:
                 yield Finding(gate, f"{name} {result['outcome']}: {result['sentence']}")
 
     def _same(self, behind: Results, bare: Results, what: str) -> Iterator[Finding]:
-        for name in behind:
+        for name in bare:
             if behind[name]["outcome"] != bare[name]["outcome"]:
                 sentence = f"{name} {behind[name]['outcome']} behind the wall ({behind[name]['sentence']}), "
                 sentence += f"{bare[name]['outcome']} in-process ({bare[name]['sentence']})"
                 yield Finding(f"both modes agree ({what})", sentence)
 
 
+def _passed(answer: dict[str, Any] | None) -> set[str]:
+    results = answer["results"] if answer else []
+    return {result["test"] for result in results if result["outcome"] == "passed"}
+
+
 def _signatures(topic: Topic, gates: _Gates) -> bytes:
     """Return signatures.json; what it said of tasks that cannot be graded here, it says again."""
-    fails = {(mistake.task, mistake.name): failed for mistake, failed in gates.signatures}
+    fails = {(mistake.task, mistake.name): list(failed) for mistake, failed in gates.signatures}
     untried = {task.id for task in topic.tasks if not task.is_gradable}
     for mistake, failed in read_signatures(topic).entries:
         if mistake.task in untried:
@@ -279,3 +316,21 @@ def _signatures(topic: Topic, gates: _Gates) -> bytes:
     cheap = gates.cheap | ((cheap_tests(topic) - collected) if untried else set())
     kept = {"signatures": entries, "cheap": sorted(cheap)}
     return (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _said(topic: Topic, gates: _Gates) -> bytes:
+    """Return faults.json; what it said of tasks that cannot be graded here, it says again."""
+    kept = read_signatures(topic).said
+    untried = {task.id for task in topic.tasks if not task.is_gradable}
+    heard = {
+        (mistake.task, mistake.name): {test: digest(sentence) for test, sentence in failed.items()}
+        for mistake, failed in gates.signatures
+    }
+    keys = [(mistake.task, mistake.name) for mistake in topic.mistakes]
+    return write_said(
+        {
+            key: heard.get(key) or kept[key]
+            for key in keys
+            if key in heard or (key[0] in untried and key in kept)
+        }
+    )

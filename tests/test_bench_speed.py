@@ -5,30 +5,37 @@ import re
 import pytest
 from factory import make_course
 
+from autograder import bench_parts, bench_ways
 from autograder import bench_speed as speed
 
 
 @pytest.mark.slow
 def test_every_way_is_measured_and_written_down(tmp_path, monkeypatch):
     course = make_course(tmp_path, manifest=("memory = 1024", "memory = 3072"))
-    monkeypatch.setattr(speed, "_MANY", 3)
-    monkeypatch.setattr(speed, "_FEW", 1)
+    monkeypatch.setattr(bench_ways, "MANY", 3)
+    monkeypatch.setattr(bench_ways, "FEW", 1)
+
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "benchmarks.md").write_text(f"old numbers\n{speed._BY_HAND}what they mean\n")
 
     page = speed.bench_all(course, ["01_tiny"], [4], rounds=1).read_text()
 
-    ways = [*speed.ways(course.topic("01_tiny")), speed._BARE]
+    ways = [*bench_ways.ways(course.topic("01_tiny")), bench_ways.BARE]
     assert len(ways) == 6
     for name in ways:
         (row,) = [line for line in page.splitlines() if line.startswith(f"| {name} |")]
         assert all(float(number) >= 0 for number in re.findall(r"\d+\.\d+", row))
-    (grown,) = [line for line in page.splitlines() if line.startswith("| 4 |")]
-    assert grown.endswith("| nothing |")
+    classes = [line for line in page.splitlines() if line.startswith("| 4 |")]
+    assert classes
+    assert "old numbers" not in page
+    assert page.endswith("what they mean\n")
+    assert all(grown.endswith("| nothing |") for grown in classes)
 
 
 def test_a_class_is_right_and_no_two_are_the_same(tmp_path):
     topic = make_course(tmp_path).topic("01_tiny")
 
-    parcels = speed.class_of(topic, 5)
+    parcels = bench_parts.class_of(topic, 5)
 
     assert len({parcel.source for parcel in parcels}) == 5
     assert all(parcel.source.startswith(topic.solution_path.read_bytes()) for parcel in parcels)

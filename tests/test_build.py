@@ -184,6 +184,7 @@ def test_a_seventh_file_is_refused(tmp_path):
     (topic.folder / "__pycache__").mkdir()
     (topic.folder / ".ipynb_checkpoints").mkdir()
     (topic.folder / "signatures.json").write_text("{}")
+    (topic.folder / "faults.json").write_text("[]")
     render(topic)
     (topic.folder / "notes.txt").write_text("")
 

@@ -184,7 +184,7 @@ def test_what_a_failing_test_printed_is_shown_for_debugging(folder):
 
     checked = check("double")
 
-    assert "    It printed:\n      <b>x is 2\n    pytest -k double" in repr(checked)
+    assert "    It printed:\n      <b>x is 2\n    pytest -k test_twice_two" in repr(checked)
     assert "<b>x is 2" in Texts(checked._repr_html_()).text
 
 

@@ -277,3 +277,73 @@ def test_a_parcel_is_left_as_it_was(tmp_path, topic):
     collect(parcel, topic)
 
     assert (parcel.read_bytes(), sorted(tmp_path.iterdir())) == before
+
+
+def extended(body: bytes) -> bytes:
+    """A .tar.gz whose module has an extended header of these bytes, as no tar program writes it."""
+    parts = []
+    for name, kind, data in (("x", tarfile.XHDTYPE, body), ("tiny.py", tarfile.REGTYPE, CODE)):
+        info = member(name, kind)
+        info.size = len(data)
+        parts += [info.tobuf(tarfile.USTAR_FORMAT), data + bytes(-len(data) % 512)]
+    return gzip.compress(b"".join([*parts, bytes(1024)]))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"0" * 1_000_000, "headers that are too long"),
+        (b"".join(b"%d %s=%s\n" % (len(key) + len(value) + 5, key, value) for key, value in (
+            (b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"))), "a sparse file"),
+        (b"20 GNU.sparse.map=1\n", "a sparse file"),
+    ],
+)  # fmt: skip
+def test_headers_that_take_an_hour_to_read_are_refused(tmp_path, topic, body, words):
+    (tmp_path / "ada.tar.gz").write_bytes(extended(body))
+
+    assert words in collect(tmp_path / "ada.tar.gz", topic).complaints[0]
+
+
+def test_a_long_name_in_any_script_is_no_such_header(tmp_path, topic):
+    folder = "\N{LATIN SMALL LETTER E WITH ACUTE}" * 90
+    parcel = tar_of(tmp_path / "ada.tar.gz", [(member(f"{folder}/tiny.py"), CODE)])
+
+    assert collect(parcel, topic).source == CODE
+
+
+def test_folders_without_end_in_an_archive_are_refused(tmp_path, topic, monkeypatch):
+    monkeypatch.setattr(room, "MEMBERS", 3)
+    parcel = tar_of(tmp_path / "ada.tar.gz", [(member(f"d{n}", tarfile.DIRTYPE), b"") for n in range(10)])
+    packed = zip_of(tmp_path / "bob.zip", {f"d{n}/": b"" for n in range(10)})
+
+    assert "more than 3 files" in collect(parcel, topic).complaints[0]
+    assert "more than 3 files" in collect(packed, topic).complaints[0]
+
+
+def test_the_same_name_twice_in_a_zip_is_one_file_or_none(tmp_path, topic):
+    with zipfile.ZipFile(tmp_path / "ada.zip", "w") as archive:
+        archive.writestr("tiny.py", CODE)
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("tiny.py", CODE + b"# another\n")
+
+    found = collect(tmp_path / "ada.zip", topic)
+
+    assert found.source is None
+    assert "2 different files are named tiny.py" in found.complaints[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TINY.PY",
+        "Tiny.py",
+        "tiny\N{ZERO WIDTH SPACE}.py",
+        "\N{FULLWIDTH LATIN SMALL LETTER T}iny.py",
+        "tiny.py ",
+        "tiny.py.",
+    ],
+)
+def test_a_name_that_only_looks_like_the_modules_is_not_taken(tmp_path, topic, name):
+    found = collect(zip_of(tmp_path / "ada.zip", {name: b"evil", "x/tiny.py": CODE}), topic)
+
+    assert found.source == CODE

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from factory import make_course
+from factory import make_course, make_topic
 from rich.console import Console
 
 from autograder import demo as room
@@ -42,6 +42,17 @@ def test_the_class_is_the_same_each_time(repo):
     assert cohort(topic) == cohort(topic)
     assert len(cohort(topic)) >= 12
     assert len({student.name for student in cohort(topic)}) == len(cohort(topic))
+
+
+def test_most_of_the_class_leave_open_what_takes_long(tmp_path):
+    topic = make_topic(tmp_path / ID, manifest=('names = ["Halver"]', 'names = ["Halver"]\nseconds = 90'))
+
+    solved = [
+        student.name for student in cohort(topic) if any(b"x / 2" in file for file in student.files.values())
+    ]
+
+    assert solved == ["amara", "farah", "goran", "hana"]
+    assert cohort(topic)[8].story == "lost the notebook; left 1.2 open"
 
 
 def test_a_folder_that_is_no_demo_is_left_alone(repo, tmp_path):

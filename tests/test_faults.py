@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from types import ModuleType
 
+import numpy
 import pytest
 
 from autograder.faults import (
@@ -112,9 +113,35 @@ def test_an_exception_whose_text_fails_is_named_all_the_same(student):
 
 
 def test_what_the_test_itself_ends_with_is_said_so():
-    said = explain(raised(lambda: None.shape), module="basics").sentence
+    said = explain(raised(lambda: 1 / 0), module="basics").sentence
 
-    assert said == "The test ended with AttributeError: 'NoneType' object has no attribute 'shape'."
+    assert said == "The test ended with ZeroDivisionError: division by zero."
+
+
+@pytest.mark.parametrize(
+    "use", [lambda: None.shape, lambda: None + 1, lambda: next(iter(None)), lambda: len(None)]
+)
+def test_a_result_of_none_that_the_test_goes_on_with_is_asked_for(use):
+    said = explain(raised(use), module="basics").sentence
+
+    assert said.startswith("The test got None and cannot go on with it: is a return missing? (")
+
+
+def test_a_product_that_does_not_fit_is_said_without_numpys_notation(student):
+    said = explain(raised(lambda: numpy.ones((2, 3)) @ numpy.ones((2, 3))), module="basics").sentence
+
+    assert said.endswith("ValueError: matmul: the inner sizes do not fit (size 2 is different from 3).")
+
+
+def test_an_attribute_that_the_students_object_lacks_is_named():
+    class Perceptron:
+        pass
+
+    said = explain(raised(lambda: Perceptron().converged), module="basics").sentence
+
+    assert said == (
+        "Perceptron has no attribute 'converged', which the test asks for: read what its docstring names."
+    )
 
 
 def test_a_missing_name_is_said_with_one_that_is_close(tmp_path):

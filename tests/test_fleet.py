@@ -10,9 +10,10 @@ import time
 
 import psutil
 import pytest
-from factory import SOLUTION, make_course
+from factory import SOLUTION, make_course, make_topic
 
-from autograder import store
+from autograder import fleet, store
+from autograder.crew import Work
 from autograder.errors import SandboxError
 from autograder.fleet import examine_all
 from autograder.judge import Judge
@@ -39,6 +40,16 @@ def a_class(count):
 
 def children():
     return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def test_the_costliest_assignment_begins_and_the_cheap_one_fills_the_wait_for_its_solution(course):
+    cheap = course.topic("01_tiny")
+    dear = make_topic(course.assignments / "04_dear", manifest=("seconds = 2", "seconds = 90"))
+    todo = [Work(number, a_class(4)[number], [cheap, dear][number // 2], 7) for number in range(4)]
+
+    ordered = [(work.topic.id, work.number) for work in fleet._longest_first(course, todo)]
+
+    assert ordered == [("04_dear", 2), ("01_tiny", 0), ("01_tiny", 1), ("04_dear", 3)]
 
 
 def test_reports_come_in_order_and_are_the_same_for_any_number_of_judges(course):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder import build, release
+from autograder import build, release, syllabus
 from autograder.course import Course
 from autograder.leak import leaks
 
@@ -21,6 +21,10 @@ def test_source_is_fresh():
     assert names(build.stale(COURSE)) == [], "source/ is stale: run `make build` and commit what it changes"
 
 
+def test_the_page_of_the_course_is_fresh():
+    assert names(syllabus.stale(COURSE)) == [], "docs/course.md is stale: run `make build` and commit it"
+
+
 @pytest.mark.slow
 def test_release_is_fresh():
     pytest.importorskip("nbgrader")
@@ -31,7 +35,11 @@ def test_release_is_fresh():
 
 
 @pytest.mark.parametrize("topic_id", COURSE.topic_ids())
-def test_nothing_secret_is_committed_where_students_look(topic_id):
-    folders = [COURSE.source / topic_id, COURSE.release / topic_id]
+def test_nothing_secret_is_committed_where_students_look(topic_id, tmp_path):
+    topic = COURSE.topic(topic_id)
+    chapter = tmp_path / "course.md"  # its own part of docs/course.md
+    chapter.write_text(syllabus.render((topic,)))
 
-    assert [str(leak) for leak in leaks(COURSE.topic(topic_id), folders)] == []
+    found = leaks(topic, [COURSE.source / topic_id, COURSE.release / topic_id, chapter])
+
+    assert [str(leak) for leak in found] == []

@@ -1,15 +1,10 @@
 """One class through nbgrader's own commands, from release to feedback, without any stand-in."""
 
 import csv
-import json
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -219,44 +214,3 @@ def test_an_unknown_assignment_is_one_sentence(course):
 
     assert "no assignment '01_tinny'; did you mean 01_tiny?" in said
     assert "Traceback" not in said
-
-
-def test_the_formgraders_button_grades(course):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root", f"--port={port}",
-               "--IdentityProvider.token=t", "--ServerApp.disable_check_xsrf=True"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    (course.submitted / "bjorn" / ID / "timestamp.txt").write_text("garbage")
-    shutil.rmtree(course.root / "autograded/bjorn")
-    with open(course.root / "server.log", "w") as log:
-        server = subprocess.Popen(command, cwd=course.root, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for(port)
-        graded = ask(port, f"submission/{ID}/bjorn/autograde", b"")
-        listed = {row["student"]: row for row in ask(port, f"submissions/{ID}")}
-    finally:
-        server.terminate()
-        server.wait(30)
-
-    assert graded["success"], graded
-    assert listed["bjorn"]["autograded"]
-    assert listed["amara"]["code_score"] == 90.0
-
-
-def wait_for(port):
-    for _ in range(60):
-        try:
-            ask(port, "status")
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError("the server does not answer")
-
-
-def ask(port, path, data=None):
-    with urllib.request.urlopen(
-        f"http://127.0.0.1:{port}/formgrader/api/{path}?token=t", data, timeout=60
-    ) as answer:
-        return json.load(answer)

@@ -75,6 +75,18 @@ def test_a_worker_that_dies_costs_only_its_own_tests(judge: Judge) -> None:
     assert "ended the process" in report.tasks[1].hint
 
 
+def test_every_test_may_have_a_worker_of_its_own(tmp_path: Path) -> None:
+    course = make_course(tmp_path, manifest=("memory = 1024", 'memory = 1024\nworker = "test"'))
+    source = SOLUTION.replace(
+        "return x * FACTOR", "calls.append(x)\n    return x * FACTOR if len(calls) < 2 else 0"
+    )
+
+    with Judge(course.topic("01_tiny"), seed=11) as judge:
+        report = examine(judge, source + "calls = []\n")
+
+    assert report.score == 90.0
+
+
 def test_an_import_that_is_not_offered_is_a_complaint(judge: Judge) -> None:
     report = examine(
         judge,

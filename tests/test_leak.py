@@ -147,7 +147,7 @@ def test_a_wheel_with_an_assignment_in_it_is_found_and_the_engine_s_own_code_is_
         assert found(topic, wheel), path.name
 
 
-@pytest.mark.parametrize("name", ["test_tiny_hidden.py", "mistakes.toml", "signatures.json"])
+@pytest.mark.parametrize("name", ["test_tiny_hidden.py", "mistakes.toml", "signatures.json", "faults.json"])
 def test_a_secret_file_is_found_by_its_name_alone(topic, tmp_path, name):
     folder = tmp_path / "release"
     folder.mkdir()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -17,6 +19,8 @@ from autograder.leak import leaks
 
 COURSE = Course(Path(__file__).parent.parent)
 TOPIC = "01_neural_network_basics"
+EXPLORED = f"{TOPIC}/test_neural_network_basics.py::test_three_neurons_look_at_two_samples"  # as VS Code asks for one
+KEYS = "  h hint   n next task   a all tasks   Enter again   q quit\n"
 
 pytestmark = pytest.mark.slow
 
@@ -69,11 +73,37 @@ def test_a_student_needs_the_wheel_and_a_release_folder(wheel: Path, tmp_path: P
     shutil.copytree(COURSE.release / TOPIC, folder)
 
     stub = run([str(binaries / "pytest")], folder)
+    one = run([str(binaries / "python"), "-X", "importtime", "-m", "pytest", "-k", "linear_forward"], folder)
+    listed = run([str(binaries / "pytest"), "--collect-only", "-q"], folder.parent)
+    above = run(
+        [str(binaries / "python"), "-m", "pytest", f"--rootdir={folder.parent}", EXPLORED], folder.parent
+    )
+    hint = run([str(binaries / "autograder"), "hint", "linear_forward"], folder)
+    stub_parcel = run([str(binaries / "autograder"), "submit"], folder)
     shutil.copy(COURSE.topic(TOPIC).solution_path, folder)
     solved = run([str(binaries / "autograder"), "check"], folder)
+    status = run([str(binaries / "autograder"), "status"], folder.parent)
+    parcel = run([str(binaries / "autograder"), "submit"], folder)
+    watching = subprocess.Popen(
+        [str(binaries / "autograder"), "watch"], cwd=folder, stdout=subprocess.PIPE, text=True
+    )
+    assert watching.stdout is not None
+    watched = "".join(iter(watching.stdout.readline, KEYS))
+    watching.send_signal(signal.SIGINT)
     installed = run([str(binaries / "pip"), "list"]).stdout
 
     assert "not started" in stub.stdout
     assert "Traceback" not in stub.stdout + stub.stderr
+    assert "2 not started" in one.stdout
+    assert not re.search(r"\| +(torch|nbgrader|rich|click|IPython)$", one.stderr, re.MULTILINE)
+    assert EXPLORED in listed.stdout.splitlines()
+    assert "1 not started" in above.stdout
+    assert "hint 1 of 3" in hint.stdout
+    assert "Not written yet: mcculloch_pitts, Perceptron" in stub_parcel.stdout
     assert solved.returncode == 0, solved.stdout
+    assert "100%  all public tests pass" in status.stdout
+    assert "Every function and class that the tasks ask for is there." in parcel.stdout
+    assert zipfile.is_zipfile(tmp_path / f"{TOPIC}.zip")
+    assert "8 of 8 tasks pass their public tests" in watched
+    assert watching.wait(60) == 0
     assert not {"torch", "nbgrader", "jupytext", "msgpack"} & set(installed.split())

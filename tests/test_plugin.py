@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -12,6 +13,7 @@ import pytest
 
 import autograder.expect
 import autograder.faults
+import autograder.patience
 import autograder.plugin  # noqa: F401 - and two copies of ours would not know each other's classes
 
 pytest_plugins = ["pytester"]
@@ -126,12 +128,16 @@ def test_a_wrong_value_is_one_sentence_with_the_lesson_and_the_place(folder):
 
     lines = result.outlines
     start = next(i for i, line in enumerate(lines) if "FAILURES" in line)
-    assert lines[start + 2 : start + 5] == [
+    assert lines[start + 2 : start + 7] == [
         "relu: wrong value at [0]. Got -1, expected 0 (largest difference 1): why?",
         "Think: What is left of a negative number?",
+        '  > expect.close(student.relu(np.array([-1.0, 2.0])), [0, 2], "relu", hint="why?")',
         "The test: test_steps.py:9",
+        "Run it alone: pytest -k test_negatives_become_zero",
     ]
-    result.stdout.fnmatch_lines(["*ReLU*1 of 2 tests*5 of 20 points", "    pytest -k relu"])
+    result.stdout.fnmatch_lines(
+        ["*ReLU*1 of 2 tests*5 of 20 points", "    pytest -k test_negatives_become_zero"]
+    )
     result.stdout.no_fnmatch_line("*short test summary*")
     result.stdout.no_fnmatch_line("*expect.py*")
 
@@ -166,10 +172,126 @@ def test_a_narrow_terminal_without_such_letters_is_written_to_as_well(folder, py
     assert "  1.1 ReLU     not started  0 of 20 points" in shown("45").splitlines()
 
 
-def test_tb_long_shows_everything(folder):
-    result = folder(RIGHT.replace("np.maximum(x, 0)", "x"), "--tb=long")
+def test_a_traceback_that_is_asked_for_shows_no_frame_of_ours(folder):
+    source = RIGHT.replace("np.maximum(x, 0)", "x")
+    for style in ("short", "long", "native"):
+        result = folder(source, f"--tb={style}")
+        result.stdout.fnmatch_lines(["*test_steps.py*", "*Mismatch: relu: wrong value*"])
+        result.stdout.no_fnmatch_line("*expect.py*")
 
-    result.stdout.fnmatch_lines(["*expect.py*", "*Mismatch*"])
+    folder(source, "--tb=long", "--full-trace").stdout.fnmatch_lines(["*expect.py*"])
+
+
+def test_frames_of_ours_between_the_test_and_the_student_are_left_out(folder):
+    tests = TESTS.replace(
+        'expect.close(student.relu(np.array([-1.0, 2.0])), [0, 2], "relu", hint="why?")',
+        "x = np.array([1.0, 2.0])\n    expect.gradient(lambda x: student.relu(x), x, x, x, 'relu')",
+    )
+    result = folder(
+        RIGHT.replace("np.maximum(x, 0)", "x @ np.ones(7)"), "-k", "negatives", "--tb=short", tests=tests
+    )
+
+    result.stdout.fnmatch_lines(
+        ["test_steps.py:10: in test_neg*", "test_steps.py:10: in <lambda>", "steps.py:6: in relu"]
+    )
+    result.stdout.no_fnmatch_line("*expect.py*")
+
+
+def test_the_sizes_in_the_line_that_failed_are_said(folder):
+    source = RIGHT.replace(
+        "return np.maximum(x, 0)", "w = np.ones((7, 2))\n    n = 3\n    return x @ w.reshape(7, 2) * n"
+    )
+
+    result = folder(source, "-k", "negatives")
+
+    result.stdout.fnmatch_lines(["There x is (2,), w is (7, 2), n is 3."])
+
+
+def test_of_each_task_the_first_failing_test_is_shown_in_full(folder):
+    result = folder(RIGHT.replace("np.maximum(x, 0)", "None"))
+
+    shown = [line for line in result.outlines if line.startswith("  > ")]
+    assert shown == ['  > expect.close(student.relu(np.array([-1.0, 2.0])), [0, 2], "relu", hint="why?")']
+    result.stdout.fnmatch_lines(["Run it alone: pytest -k test_positives_stay"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "while True:\n        pass",
+        "import time\n    time.sleep(9)",
+        "while True:\n        try:\n            1 / 0\n        except Exception:\n            pass",
+    ],
+)
+def test_a_loop_without_an_end_is_ended_and_its_line_is_named(folder, monkeypatch, body):
+    monkeypatch.setattr("autograder.patience._TIMES", 0.02)
+    monkeypatch.setattr("autograder.patience._SLEEPS", 2)
+    monkeypatch.setattr("autograder.student_run._LEAST", 0.2)
+
+    result = folder(RIGHT.replace("return np.maximum(x, 0)", body))
+
+    result.stdout.fnmatch_lines([
+        "test_steps.py Fx. *",
+        "relu was still running after 0 seconds (line * of steps.py: *: is there a loop without an end[?]",
+        "*1.2 Softmax*1 of 1 test*",
+    ])  # fmt: skip
+
+
+def test_a_loop_is_ended_where_interrupts_are_ignored_too(folder, monkeypatch):
+    monkeypatch.setattr("autograder.student_run._LEAST", 0.2)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for `pytest &` in a script
+    try:
+        result = folder(RIGHT.replace("return np.maximum(x, 0)", "while True:\n        pass"))
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    result.stdout.fnmatch_lines(["relu was still running after 0 seconds*"])
+
+
+def test_a_debugger_has_all_the_time_it_needs(folder, pytester, monkeypatch):
+    monkeypatch.setattr("autograder.patience._TIMES", 0.02)
+    monkeypatch.setattr("autograder.patience._SLEEPS", 1)
+    monkeypatch.setattr("autograder.student_run._LEAST", 0.1)
+    slow = RIGHT.replace("return np.m", "import time\n    time.sleep(0.6)\n    return np.m")
+
+    assert folder(slow).ret == 1
+    assert folder(slow, "--pdb").ret == 0
+
+
+def test_k_finds_the_tests_of_a_function(folder, pytester):
+    card = CARD.replace('title = "Softmax"', 'title = "Softmax"\nnames = ["softmax", "log_softmax"]')
+    pytester.path.joinpath("topic.toml").write_text(card.replace("tasks.softmax", "tasks.shares"))
+
+    result = folder(RIGHT, "-k", "softmax", tests=TESTS.replace('task("softmax")', 'task("shares")'))
+
+    result.assert_outcomes(passed=1, deselected=2)
+
+
+def test_k_without_a_test_is_answered_by_the_tasks(folder):
+    result = folder(RIGHT, "-k", "sofmax")
+
+    result.stdout.fnmatch_lines(
+        ["No test fits -k sofmax. Did you mean softmax? The tasks are relu, softmax."]
+    )
+
+
+def test_the_tests_come_in_their_own_order_from_several_processes(folder, pytester, monkeypatch):
+    pytest.importorskip("xdist")
+    monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
+    pytester.path.joinpath("steps.py").write_text(RIGHT.replace("np.maximum(x, 0)", "None"))
+
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "autograder.plugin", "-p", "xdist", "-n", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "Think: What is left of a negative number?" in run.stdout
+    assert "  Next: 1.1 ReLU\n    relu: wrong type. Got None, expected a NumPy array" in run.stdout
+    assert "    Nothing happens" not in run.stdout.split("Next:")[1]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from factory import make_course
 from autograder import answers, autograde, examine, gradebook, registrar, store
 from autograder.course import Course
 from autograder.errors import CourseError, SandboxError
+from autograder.feedback import markdown_to_html
 from autograder.release import release
 from autograder.report import Report, TaskReport, TestResult
 
@@ -384,6 +385,28 @@ def test_the_page_runs_nothing_that_a_student_wrote(course):
     assert 'href="javascript' not in body
 
 
+@pytest.mark.parametrize(
+    ("written", "shown", "absent"),
+    [
+        ("![mine](attachment:gone.png)", "[picture gone.png is missing: mine]", "<img"),
+        ('![x](attachment:a"onerror="alert(1))', "is missing: x]", '"onerror'),
+        (r"$\href{javascript:alert(1)}{x}$", r"$\text{javascript:alert(1)}{x}$", "href{"),
+        (r"$\hrefs + \stylex$", r"$\hrefs + \stylex$", "text"),
+        ("![x](<attachment:my own.png>)", 'src="data:image/png;base64,AAAA"', "missing"),
+        ("[x](data:text/html,<script>)", 'href="#harmful-link"', "data:text"),
+        ("![x](http://example.org/a.png)", "http://example.org/a.png", "<script"),
+    ],
+)
+def test_an_answer_is_shown_whatever_it_holds(written, shown, absent):
+    pictures = {"my own.png": {"image/png": "AAAA"}}
+    cell = {"cell_type": "markdown", "metadata": {"nbgrader": {"solution": True}}, "attachments": pictures}
+
+    page = markdown_to_html({"cell": cell}, written)
+
+    assert shown in page
+    assert absent not in page
+
+
 def test_a_parcel_is_left_as_it_was_and_only_plain_known_files_are_copied(course):
     folder = hand_in(
         course, timestamp_txt="2026-01-02 03:04:05 UTC", submission_secret_txt="abc", conftest_txt="x"
@@ -612,3 +635,28 @@ def test_all_grades_are_exported(course):
 
     row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
     assert (row["student_id"], float(row["score"])) == ("ada", ODD + 30.0)
+
+
+def test_a_long_sentence_is_broken_where_the_page_would_cut_it_off(course):
+    from nbformat.v4 import new_code_cell
+
+    from autograder.feedback import WIDTH, write_outputs
+
+    cell = new_code_cell(metadata={"nbgrader": {"points": 60}})
+    task = replace(report_of().tasks[0], hint="Twice, not thrice; " * 20)
+
+    write_outputs(cell, course.topic(ID), task)
+
+    lines = cell.outputs[0].text.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert " ".join(" ".join(lines).split()).endswith(("Twice, not thrice; " * 20).strip())
+
+
+def test_a_students_name_is_no_formula_in_the_export(course):
+    hand_in(course, "=1+1")
+    gradebook.record(course, [report_of("=1+1")])
+
+    lines = gradebook.export(course, course.root / "grades.csv").read_text().splitlines()
+
+    row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+    assert (row["student_id"], float(row["score"])) == ("'=1+1", ODD + 30.0)

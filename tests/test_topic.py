@@ -60,6 +60,10 @@ def test_no_mistakes_at_all_is_an_empty_list(tmp_path):
             {"manifest": ("memory = 1024", "memory = true")},
             r"topic\.toml: 'memory' is True, of the wrong type",
         ),
+        (
+            {"manifest": ("memory", 'worker = "task"\nmemory')},
+            r"topic\.toml: worker is 'task'; write \"submission\", or \"test\"",
+        ),
         ({"manifest": ("memory", "memroy")}, r"topic\.toml: unknown key 'memroy'; the keys are"),
         ({"manifest": ('"tiny"', '"Tiny-1"')}, r"topic\.toml: module 'Tiny-1' is no module name"),
         ({"manifest": ('["numpy"]', '"numpy"')}, r"topic\.toml: 'imports' must be a list of texts"),

@@ -100,10 +100,13 @@ class TestGates:
             "test_the_factor_is_two passed behind the wall (), failed in-process" in line for line in findings
         )
 
-    def test_a_mistake_that_is_not_caught_is_found(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("is_quick", [False, True])
+    def test_a_mistake_that_is_not_caught_is_found(self, tmp_path: Path, is_quick: bool) -> None:
         mistakes = ENOUGH.replace('replace = "pass"', 'replace = "self.count = 1"')
 
-        assert found(tmp_path, mistakes=mistakes) == [
+        findings = found(tmp_path, is_quick=is_quick, mistakes=mistakes)
+
+        assert [finding for finding in findings if not finding.startswith("signatures.json")] == [
             "a mistake is caught (halve: never counted the calls): every test passes; add one that fails"
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -430,6 +431,26 @@ def test_after_a_death_the_next_test_gets_a_fresh_worker(
 
     assert student.live() == 7
     assert student.count == 0
+
+
+def test_a_worker_shares_our_core_until_it_takes_long(open_module: Open, examinees: list[Examinee]) -> None:
+    everywhere = os.sched_getaffinity(0)
+    student = open_module("import time\ndef wait(seconds): time.sleep(seconds)")
+    worker = examinees[0].session().process
+
+    student.wait(0)
+    shared = os.sched_getaffinity(0), os.sched_getaffinity(worker.pid)
+    student.wait(0.7)
+    apart = os.sched_getaffinity(0), os.sched_getaffinity(worker.pid)
+    examinees[0].start("task", 1.0)
+    again = os.sched_getaffinity(0)
+    examinees[0].close()
+
+    assert shared[0] == shared[1]
+    assert len(shared[0]) == 1
+    assert apart == (everywhere, everywhere)
+    assert len(again) == 1
+    assert os.sched_getaffinity(0) == everywhere
 
 
 def test_a_handle_of_a_worker_that_died_is_lost_with_a_sentence(

@@ -51,6 +51,11 @@ class FakeProcess:
     def cpu_seconds(self) -> float:
         return 0.0
 
+    def share_core(self) -> None:
+        """It has no core of its own."""
+
+    leave_core = share_core
+
     def is_asleep(self) -> bool:
         return True
 

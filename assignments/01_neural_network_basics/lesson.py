@@ -28,32 +28,13 @@
 # %autoreload 2
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Circle, Ellipse, FancyBboxPatch
 
 import neural_network_basics as nn
 from autograder import attempt, check
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, STEEL, use_style
 
-# %% [markdown]
-# Some colours that the figures share: blue and orange for two classes, and a map between them.
-
-# %%
-BLUE, ORANGE, INK, GREY, GREEN = "#2c6fbb", "#e07b28", "#2d3340", "#b9bfca", "#3c9d6b"
-BETWEEN = LinearSegmentedColormap.from_list("between", [BLUE, "#f7f7f5", ORANGE])
-plt.rcParams.update(
-    {
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 11,
-        "axes.titlelocation": "left",
-        "axes.labelcolor": INK,
-        "axes.edgecolor": "#8a90a0",
-        "font.size": 9.5,
-        "legend.frameon": False,
-    }
-)
+use_style()
 
 # %% [markdown]
 # ## From a living neuron to an artificial one
@@ -218,7 +199,7 @@ with attempt():
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
     for ax, neuron, n_updates, gate in zip(axes, neurons, counts, gates, strict=True):
         draw_boundary(ax, neuron.w, neuron.b, color=INK, lw=2)
-        ax.scatter(*corners.T, c=gates[gate], cmap=BETWEEN, vmin=-1, vmax=1, s=190, ec=INK, zorder=3)
+        ax.scatter(*corners.T, c=gates[gate], cmap="between", vmin=-1, vmax=1, s=190, ec=INK, zorder=3)
         if not np.any(neuron.w):
             ax.text(0.5, 0.5, "w = (0, 0):\nback where it began", ha="center", va="center", color=INK)
         verdict = (
@@ -449,7 +430,7 @@ with attempt():
     }
     networks |= {f"std = {std}": made_up(std) for std in (0.02, 0.2)}
     curves = {f: {name: spread(params, f) for name, params in networks.items()} for f in (nn.tanh, nn.relu)}
-    styles = [(BLUE, "-"), (ORANGE, "-"), ("#8a90a0", ":"), (INK, ":")]
+    styles = [(BLUE, "-"), (ORANGE, "-"), (STEEL, ":"), (INK, ":")]
     figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.7), sharey=True)
     for ax, (activation, by_name) in zip(axes, curves.items(), strict=True):
         for (name, curve), (colour, line) in zip(by_name.items(), styles, strict=True):
@@ -504,7 +485,7 @@ with attempt():
     fires = (hidden @ W2.T >= -b2).reshape(401, 401)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4))
     left.imshow(
-        fires, extent=(-0.6, 1.6, -0.6, 1.6), origin="lower", cmap=BETWEEN, vmin=-0.6, vmax=1.6, alpha=0.75
+        fires, extent=(-0.6, 1.6, -0.6, 1.6), origin="lower", cmap="between", vmin=-0.6, vmax=1.6, alpha=0.75
     )
     for k in range(len(b1)):
         draw_boundary(left, W1[k], b1[k], color=INK, lw=1.6)
@@ -512,7 +493,7 @@ with attempt():
             near = np.array([0.5, 0.5]) - (W1[k] @ [0.5, 0.5] + b1[k]) * W1[k] / (W1[k] @ W1[k])
             tip = near + 0.22 * W1[k] / np.hypot(*W1[k])
             left.annotate("", tip, near, arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.4})
-    left.scatter(*corners.T, c=[0, 1, 1, 0], cmap=BETWEEN, s=170, ec=INK, lw=1.5, zorder=3)
+    left.scatter(*corners.T, c=[0, 1, 1, 0], cmap="between", s=170, ec=INK, lw=1.5, zorder=3)
     left.set(title="in the plane of the inputs", xlabel="$x_1$", ylabel="$x_2$", xticks=[0, 1], yticks=[0, 1])
     left.set(xlim=(-0.6, 1.6), ylim=(-0.6, 1.6))
     codes = (corners @ W1.T >= -b1).astype(int)
@@ -627,10 +608,10 @@ with attempt():
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), sharey=True)
     for ax, (n_hidden, (p, right)) in zip(axes, surfaces.items(), strict=True):
         shade = ax.contourf(
-            grid_x, grid_y, p.reshape(grid_x.shape), np.linspace(0, 1, 21), cmap=BETWEEN, alpha=0.85
+            grid_x, grid_y, p.reshape(grid_x.shape), np.linspace(0, 1, 21), cmap="between", alpha=0.85
         )
         ax.contour(grid_x, grid_y, p.reshape(grid_x.shape), [0.5], colors=INK, linewidths=1.6)
-        ax.scatter(*moons.T, c=moon, cmap=BETWEEN, s=13, ec="white", lw=0.4)
+        ax.scatter(*moons.T, c=moon, cmap="between", s=13, ec="white", lw=0.4)
         ax.set(title=f"{n_hidden} hidden units: {right:.1%} right", xlabel="$x_1$")
     axes[0].set_ylabel("$x_2$")
     figure.colorbar(shade, ax=axes, label="probability of the orange moon", ticks=[0, 0.5, 1])
@@ -650,7 +631,7 @@ with attempt():
     figure, ax = plt.subplots(figsize=(6.5, 3.4))
     ax.semilogx(widths, seen, "o-", color=BLUE, lw=2, label="1200 pictures used for the fit")
     ax.semilogx(widths, unseen, "o-", color=ORANGE, lw=2, label="597 new pictures")
-    ax.axhline(0.1, color="#8a90a0", ls=":")
+    ax.axhline(0.1, color=STEEL, ls=":")
     ax.text(5, 0.115, "guessing", color="#6a7080")
     ax.set(title="random hidden units read digits", xlabel="hidden units", ylabel="accuracy", ylim=(0, 1.03))
     ax.legend(loc="center right")

@@ -11,6 +11,7 @@ from autograder import expect, probe
 
 ENTRYWISE = ["sigmoid", "tanh", "relu", "leaky_relu", "gelu"]
 ALONG_AN_AXIS = ["logsumexp", "softmax", "log_softmax"]
+PRECISE = ["sigmoid", "tanh", "relu", "leaky_relu", "logsumexp", "softmax", "log_softmax"]  # not gelu
 
 
 def _xor_inputs():
@@ -104,6 +105,19 @@ def test_fit_learns_real_numbers_far_from_the_origin(student, rng):
     _expect_state(neuron, w, b, converged, "Perceptron.fit")
     sides = [1 if side >= 0 else -1 for side in X @ w + b]
     expect.close(neuron.predict(X), sides, "Perceptron.predict (training samples)")
+
+
+@pytest.mark.task("perceptron")
+def test_weights_keep_their_sixteen_digits(student, rng):
+    """Weights are float64: a sum of many small steps must not be rounded to seven digits."""
+    X, y = rng.normal(size=(30, 3)), rng.choice([-1.0, 1.0], size=30)
+    w = _learn(X, y, 0.1, 40)[0]
+    neuron = student.Perceptron(3, lr=0.1)
+
+    neuron.fit(X, y, 40)
+
+    expect.dtype(neuron.w, np.float64, "Perceptron.fit (w)")
+    expect.close(neuron.w, w, "Perceptron.fit (w)", rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.task("perceptron")
@@ -296,7 +310,7 @@ def test_perceptrons_do_not_share_what_they_learn_nor_change_their_samples(stude
 
 def _extremes():
     """Numbers that overflow or underflow when somebody takes their exp."""
-    return np.array([[-1000.0, -745.0, -100.0, -30.0, -2.0], [1000.0, 710.0, 100.0, 30.0, 0.5]])
+    return np.array([[-1000.0, -745.0, -100.0, -30.0, -16.0, -2.0], [1000.0, 710.0, 100.0, 30.0, 15.5, 0.5]])
 
 
 def _rows_far_apart():
@@ -324,6 +338,21 @@ def test_entrywise_values(student, reference, rng, name):
     out = getattr(student, name)(x)
 
     expect.close(out, getattr(reference, name)(x), name, **_tolerance(name))
+
+
+@pytest.mark.task("activations")
+@pytest.mark.parametrize("name", PRECISE)
+def test_numbers_keep_their_sixteen_digits(student, reference, rng, name):
+    """Numbers are float64 from beginning to end: nothing on the way is rounded to float32."""
+    x = 3.0 * rng.normal(size=(3, 8))
+    dout = rng.normal(size=getattr(reference, name)(x).shape)
+
+    out = getattr(student, name)(x)
+    dx = getattr(student, f"{name}_backward")(dout, x)
+
+    precise = {"rtol": 1e-10, "atol": 1e-11}
+    expect.close(out, getattr(reference, name)(x), name, **precise)
+    expect.close(dx, getattr(reference, f"{name}_backward")(dout, x), f"{name}_backward", **precise)
 
 
 @pytest.mark.task("activations", weight=2)
@@ -471,7 +500,9 @@ def test_the_positive_side_is_a_line_of_slope_one(student, rng, name):
     """To the right of zero nothing happens, neither to x nor to a gradient."""
     x, dout = rng.uniform(0.1, 3.0, size=(2, 5)), rng.normal(size=(2, 5))
 
-    expect.close(getattr(student, name)(x), x, f"{name} of positive numbers")
+    out = getattr(student, name)(x)
+    expect.close(out, x, f"{name} of positive numbers")
+    expect.no_alias(out, x, f"{name} of positive numbers")
     expect.close(getattr(student, f"{name}_backward")(dout, x), dout, f"{name}_backward at positive numbers")
 
 
@@ -611,6 +642,7 @@ def test_a_backward_pass_needs_no_forward_pass_before_it(student, reference, rng
     for name in ENTRYWISE + ALONG_AN_AXIS:
         dout = rng.normal(size=getattr(reference, name)(x).shape)
         getattr(student, name)(elsewhere)
+        getattr(student, f"{name}_backward")(dout, elsewhere)
 
         dx = getattr(student, f"{name}_backward")(dout, x)
 
@@ -682,7 +714,7 @@ def test_a_square_weight_hides_no_transposition(student, rng):
 @pytest.mark.task("linear_forward")
 def test_further_axes_are_flattened_in_c_order(student, rng):
     """A sample of any shape becomes one row of numbers, the last axis fastest."""
-    for shape in ((2, 3, 4), (3, 2, 2, 5)):
+    for shape in ((2, 3, 4), (3, 2, 2, 5), (2, 1, 4), (3, 4, 1)):
         x = rng.normal(size=shape)
         W, b = rng.normal(size=(6, x[0].size)), rng.normal(size=6)
 
@@ -819,6 +851,26 @@ def test_one_sample_gets_the_answer_that_it_gets_in_a_batch(student, rng):
         logits = student.mlp_forward(x[n : n + 1], params, _tanh)
 
         expect.close(logits, want[n : n + 1], "mlp_forward of one sample")
+
+
+@probe
+def cache_before_and_after_another_call(student, x, other, params, activation):
+    _, cache = student.mlp_forward(x, params, activation, return_cache=True)
+    before = {key: cache[key].copy() for key in ("a0", "z1", "a1", "z2")}
+    student.mlp_forward(other, params, activation, return_cache=True)
+    return before, {key: cache[key] for key in before}
+
+
+@pytest.mark.task("mlp_forward")
+def test_a_cache_is_not_overwritten_by_the_next_call(student, rng):
+    """Every call makes a dict and arrays of its own: two caches can be kept side by side."""
+    x, other, params = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), _random_params(rng, [3, 5, 2])
+
+    before, after = cache_before_and_after_another_call(student, x, other, params, _tanh)
+
+    expect.close(before["z2"], _network(x, params, _tanh)["z2"], "mlp_forward (cache['z2'])")
+    for key, values in before.items():
+        expect.close(after[key], values, f"mlp_forward (cache[{key!r}], after another call)")
 
 
 @pytest.mark.task("mlp_forward")
@@ -1165,6 +1217,28 @@ def test_large_logits_are_certain_not_nan(student):
 
     expect.close(student.predict_proba(X, params), np.array([[1.0, 0, 0], [0, 0, 1.0]]), "predict_proba")
     expect.equal(student.predict(X, params), np.array([0, 2]), "predict")
+
+
+@pytest.mark.task("predict")
+def test_a_row_of_small_logits_beside_a_row_of_large_ones(student):
+    """Each row has its own softmax: logits near -1000 share out among themselves, whatever the others are."""
+    logits = np.array([[1000.0, 999.0, 998.0], [-1000.0, -998.0, -999.0], [0.5, 0.0, -0.5]])
+
+    p = student.predict_proba(logits, [(np.eye(3), np.zeros(3))])
+
+    expect.close(p, _shares(logits), "predict_proba")
+
+
+@pytest.mark.task("predict")
+def test_the_smallest_lead_decides(student, rng):
+    """The most probable class is it by however little; among equals it is the one with the smallest number."""
+    X = 1e-5 * rng.normal(size=(30, 4))
+
+    classes = student.predict(X, [(np.eye(4), np.zeros(4))])
+
+    expect.equal(classes, X.argmax(axis=1), "predict of logits that hardly differ")
+    ties = student.predict(np.zeros((30, 4)), [(np.eye(4), np.zeros(4))])
+    expect.equal(ties, np.zeros(30, dtype=int), "predict of logits that are all equal")
 
 
 @pytest.mark.task("predict")

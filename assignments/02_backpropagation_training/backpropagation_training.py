@@ -870,7 +870,8 @@ def train(model, X, y, epochs, batch_size, opt, rng, callbacks=(), X_val=None, y
 
     At the end of an epoch, record it in the history and then call callback(epoch, model, history) for every
     callback, in their order; epoch is 1 for the first epoch. If one of them returns True, training ends
-    after this epoch (whether callbacks further back in the list are still called is free).
+    after this epoch (whether callbacks further back in the list are still called is free). It ends for no other
+    reason, and nothing but opt.step moves the parameters: they are left as the last step left them.
 
     Args:
         model: any object with `params` and `loss(X, y) -> (loss, grads)`, and, if X_val is given,
@@ -924,14 +925,15 @@ def gradient_descent(f, df, x0, lr, steps):
     """Walk downhill from x0 and return every point on the way.
 
     A step goes from x to x - lr * df(x). If f is not finite at a new point (the walk has blown up), the walk
-    ends there and this point is left out, so every point that is returned has a finite value.
+    ends there and this point is left out, so every point that is returned has a finite value. It ends for no
+    other reason: at the bottom, too, all steps are made, though they lead nowhere.
 
     Args:
         f: the function that is to become small, from an array (D,) to a number
         df: its gradient, from an array (D,) to an array (D,)
         x0: the start, (D,) float64, where f is finite; it stays as it is
         lr: the learning rate, a positive number
-        steps: the largest number of steps, an integer from 0
+        steps: the number of steps (if the walk does not blow up), an integer from 0
 
     Returns:
         (K + 1, D) float64, where K is the number of steps made: row 0 is x0, row k the point after k steps

@@ -29,34 +29,14 @@
 # %autoreload 2
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import FancyBboxPatch
 from sklearn.datasets import load_digits, make_moons
 
 import backpropagation_training as bp
 from autograder import attempt, check
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, use_style
 
-# %% [markdown]
-# Some colours that the figures share.
-
-# %%
-BLUE, ORANGE, INK, GREY, GREEN, RED = "#2c6fbb", "#e07b28", "#2d3340", "#b9bfca", "#3c9d6b", "#b5364b"
-BETWEEN = LinearSegmentedColormap.from_list("between", [BLUE, "#f7f7f5", ORANGE])
-HEIGHT = LinearSegmentedColormap.from_list("height", ["#ffffff", "#dfe8f2", "#9db8d6"])
-plt.rcParams.update(
-    {
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 11,
-        "axes.titlelocation": "left",
-        "axes.labelcolor": INK,
-        "axes.edgecolor": "#8a90a0",
-        "font.size": 9.5,
-        "legend.frameon": False,
-    }
-)
+use_style()
 
 # %% [markdown]
 # ## 2.1 How wrong is an answer?
@@ -467,7 +447,7 @@ with attempt():
     for place, (name, path) in zip([(0, 0), (0, 1), (1, 0), (1, 1)], paths.items(), strict=True):
         ax = figure.add_subplot(grid[place])
         height = valley(np.stack([u, v]))[0]
-        ax.contourf(u, v, np.sqrt(height), levels=14, cmap=HEIGHT)
+        ax.contourf(u, v, np.sqrt(height), levels=14, cmap="height")
         ax.plot(*path.T, "-o", color=racers[name][1], ms=2.6, lw=1.3)
         ax.plot(0, 0, "*", color=RED, ms=12, mec="white", zorder=5)
         ax.set(title=name, xlim=(-10.2, 3.4), ylim=(-2.3, 2.3))
@@ -542,7 +522,7 @@ with attempt():
     )
     figure, axes = plt.subplots(1, 4, figsize=(12, 2.9), sharey=True)
     for ax, (epoch, (margin, loss)) in zip(axes, shots.items(), strict=True):
-        ax.contourf(across, up, np.tanh(margin / 3), levels=np.linspace(-1, 1, 21), cmap=BETWEEN, alpha=0.8)
+        ax.contourf(across, up, np.tanh(margin / 3), levels=np.linspace(-1, 1, 21), cmap="between", alpha=0.8)
         ax.contour(across, up, margin, [0.0], colors=INK, linewidths=1.8)
         ax.scatter(*moons.T, c=np.where(moon, ORANGE, BLUE), s=9, ec="white", lw=0.3)
         ax.set(title=f"epoch {epoch}: loss {loss:.3f}", xlabel="$x_1$")
@@ -605,7 +585,7 @@ with attempt():
         right_share = np.mean(model.predict(pictures[rest]) == digit[rest])
         weights = np.array(model.params[0])
         for ax, unit in zip(part.subplots(1, 12), weights, strict=True):
-            ax.imshow(unit.reshape(8, 8), cmap=BETWEEN, vmin=-0.8, vmax=0.8)
+            ax.imshow(unit.reshape(8, 8), cmap="between", vmin=-0.8, vmax=0.8)
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
         near_zero = np.mean(np.abs(weights) < 0.01)
@@ -647,7 +627,7 @@ with attempt():
     figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.2), width_ratios=[1, 1, 1, 1.35])
     for ax, factor, colour in zip(axes, (0.25, 0.97, 1.03), (GREEN, BLUE, RED), strict=False):
         points = bp.gradient_descent(bowl, slope, np.array([-1.0, 2.5]), factor * limit, 40)
-        ax.contourf(u, v, np.sqrt(height), levels=14, cmap=HEIGHT)
+        ax.contourf(u, v, np.sqrt(height), levels=14, cmap="height")
         ax.plot(*points.T, "-o", color=colour, ms=2.6, lw=1.2)
         ax.plot(0, 0, "*", color=INK, ms=10, mec="white", zorder=5)
         ax.set(

@@ -254,7 +254,7 @@ def test_moving_a_row_of_logits_changes_nothing(student, rng):
 @pytest.mark.parametrize("name", ENTRYWISE_LOSSES)
 def test_shapes_that_would_broadcast_are_refused(student, rng, name):
     """NumPy would stretch one array along the other and take a mean over entries that nobody asked for."""
-    for first, second in (((6,), (6, 1)), ((4, 3), (3,)), ((5,), (1,)), ((1, 4), (3, 4))):
+    for first, second in (((6,), (6, 1)), ((4, 3), (3,)), ((5,), (1,)), ((1, 4), (3, 4)), ((1, 5), (5, 1))):
         with expect.refused(REFUSALS, f"{name} of shapes {first} and {second}"):
             getattr(student, name)(rng.normal(size=first), rng.uniform(size=second))
 
@@ -1037,6 +1037,27 @@ def test_the_gradient_is_an_array_of_floats(student):
     expect.close(a.grad, np.array([[2.0, 2.0, 2.0]]), "Tensor.grad", dtype=np.float64)
     expect.close(b.grad, 6.0, "Tensor.grad of a single number", dtype=np.float64)
     expect.dtype(a.data, np.float64, "Tensor.data of integers")
+    single = student.Tensor(np.ones((2, 3), dtype=np.float32))
+    expect.dtype(single.data, np.float64, "Tensor.data of float32 numbers")
+
+
+@pytest.mark.task("autograd")
+def test_powers_of_zero_and_large_exponentials(student):
+    """Zero has powers, and their slopes, like any other number; exp(20) is large, not strange."""
+    x = np.array([0.0, -2.0, 3.0])
+    for exponent, slope in ((2, 2.0 * x), (3, 3.0 * x**2), (1, np.ones(3))):
+        a = student.Tensor(x.copy(), requires_grad=True)
+
+        out = a**exponent
+        out.backward(np.ones(3))
+
+        expect.close(out.data, x**exponent, f"Tensor: a ** {exponent}")
+        expect.close(a.grad, slope, f"Tensor.backward of a ** {exponent}")
+    large = student.Tensor(np.array([20.0, 30.0]), requires_grad=True)
+    risen = large.exp()
+    risen.backward(np.array([1.0, 2.0]))
+    expect.close(risen.data, np.exp([20.0, 30.0]), "Tensor.exp of large numbers")
+    expect.close(large.grad, np.exp([20.0, 30.0]) * np.array([1.0, 2.0]), "Tensor.backward of exp")
 
 
 @pytest.mark.task("autograd")
@@ -1326,6 +1347,27 @@ def test_loss_changes_nothing(student, rng):
     )
 
 
+@probe
+def gradients_of_two_batches(student, X, y, other, labels):
+    model = student.MLP([3, 4, 2], l2=0.1, rng=np.random.default_rng(8))
+    grads = model.loss(X, y)[1]
+    before = [np.array(g) for g in grads]
+    model.loss(other, labels)
+    return before, [np.array(g) for g in grads]
+
+
+@pytest.mark.task("mlp")
+def test_gradients_are_not_overwritten_by_the_next_batch(student, rng):
+    """The gradients of two batches can be kept side by side, and added: every call makes new arrays."""
+    (X, other), y = rng.normal(size=(2, 5, 3)), np.array([0, 1, 1, 0, 1])
+
+    before, after = gradients_of_two_batches(student, X, y, other, 1 - y)
+
+    expect.is_true(any(np.any(g != 0) for g in before), "MLP.loss: all gradients are zero")
+    for k, (now, was) in enumerate(zip(after, before, strict=True)):
+        expect.close(now, was, f"MLP.loss (gradient {k} of a batch, after the next batch)", rtol=0, atol=0)
+
+
 @pytest.mark.task("mlp")
 def test_weights_start_with_the_variance_of_he(student, rng):
     """Mean 0 and variance 2 / fan_in, in every layer; biases start at 0."""
@@ -1460,9 +1502,12 @@ def walk(student, name, settings, params, gradients, later_lr):
 
 
 def _some_params(rng, steps):
-    """Two parameters of different shapes, and gradients of different sizes for some steps."""
-    params = [rng.normal(size=(2, 3)), rng.normal(size=4)]
-    gradients = [[rng.normal(size=(2, 3)), 10.0 * rng.normal(size=4)] for _ in range(steps)]
+    """Parameters of different shapes, and gradients of different sizes for some steps."""
+    shapes = ((2, 3), (4,), (2, 2, 3), (4,))
+    params = [rng.normal(size=shape) for shape in shapes]
+    gradients = [
+        [10.0 ** (k % 2) * rng.normal(size=shape) for k, shape in enumerate(shapes)] for _ in range(steps)
+    ]
     return params, gradients
 
 
@@ -1539,6 +1584,19 @@ def test_without_a_gradient_nothing_moves(student, name):
 
 
 @pytest.mark.task("optimizers")
+@pytest.mark.parametrize("rule", ["SGD, momentum", "SGD, nesterov", "RMSprop", "Adam"])
+def test_the_past_counts_where_the_gradient_is_zero(student, rng, rule):
+    """Velocities and averages go on, and fade, while the gradient is zero; so does the count of steps."""
+    name, settings = OPTIMIZERS[rule]
+    params, grad = [rng.normal(size=3)], rng.normal(size=3)
+    gradients = [[g] for g in (grad, np.zeros(3), np.zeros(3), 2.0 * grad)]
+
+    got = walk(student, name, settings, params, gradients, None)
+
+    _check_path(got["path"], _wanted_path(name, settings, params, gradients), f"{rule}, gradients of zero")
+
+
+@pytest.mark.task("optimizers")
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
 def test_the_first_step_is_as_long_as_the_learning_rate(student, rng, name):
     """-lr * sign(g), for large gradients and for small ones."""
@@ -1599,9 +1657,9 @@ def test_the_learning_rate_may_change_on_the_way(student, rng, rule):
     first = _wanted_path(name, settings, params, gradients)[:2]
     _check_path(got["path"][:2], first, rule)
     s = {**DEFAULTS[name], **settings, "lr": 0.004}
-    points, pasts = first[1], [[grads[k] for grads in gradients[:2]] for k in range(2)]
+    points, pasts = first[1], [[grads[k] for grads in gradients[:2]] for k in range(len(params))]
     for number in (2, 3):
-        for k in range(2):
+        for k in range(len(params)):
             pasts[k].append(gradients[number][k])
         points = [_next_point(name, s, p, past) for p, past in zip(points, pasts, strict=True)]
         _check_path([got["path"][number]], [points], f"{rule}, with a new lr")
@@ -1688,6 +1746,7 @@ def spied_run(student, X, y, epochs, batch_size, seed, n_callbacks, stop_after, 
         "log": log,
         "batches": batches,
         "history": {k: list(v) for k, v in history.items()},
+        "moved": float(model.params[0][0]),
         "X": X,
         "y": y,
     }
@@ -1763,6 +1822,15 @@ def test_one_loss_and_one_step_a_batch(student):
     expect.is_true(
         all(fresh for _, _, fresh in steps), "train: opt.step did not get the gradients of its batch"
     )
+
+
+@pytest.mark.task("train")
+def test_the_model_is_left_as_the_last_step_left_it(student):
+    """Six steps of one each: train moves the parameters by opt.step alone, also where the loss gets worse."""
+    run = _spied(student, 10, 2, 4, n_val=3)
+
+    expect.equal(len(run["history"]["loss"]), 2, "train (epochs, while the loss gets worse)")
+    expect.close(run["moved"], 6.0, "train (a parameter that every step raises by one)")
 
 
 @pytest.mark.task("train", weight=2)
@@ -1992,6 +2060,14 @@ def test_no_steps_and_one_step(student):
 
 
 @pytest.mark.task("gradient_descent")
+def test_a_walk_at_the_bottom_goes_on_standing_there(student):
+    """Where the gradient is zero a step leads nowhere, and it is a step all the same."""
+    points = student.gradient_descent(lambda x: x @ x, lambda x: 2.0 * x, np.zeros(2), 0.1, 4)
+
+    expect.close(points, np.zeros((5, 2)), "gradient_descent from the bottom")
+
+
+@pytest.mark.task("gradient_descent")
 def test_the_start_stays_where_it_is(student, rng):
     """x0 belongs to the caller."""
     x0 = rng.normal(size=3)
@@ -2035,6 +2111,16 @@ def test_the_largest_curvature_limits_the_step(student, rng, curvatures):
 
     expect.close(limit, 2.0 / max(curvatures), "max_stable_lr", rtol=2e-6)
     expect.unchanged(A, before, "max_stable_lr (A)")
+
+
+@pytest.mark.task("gradient_descent")
+def test_curvatures_that_hardly_differ(student):
+    """The steepest direction may be none of the axes nor their sum, and another may be nearly as steep."""
+    apart = np.array([[2.0, -1.0], [-1.0, 2.0]])  # curvature 3 along (1, -1), 1 along (1, 1)
+    near = np.diag([1.96, 2.0, 1.9])
+
+    expect.close(student.max_stable_lr(apart), 2.0 / 3.0, "max_stable_lr", rtol=2e-6)
+    expect.close(student.max_stable_lr(near), 1.0, "max_stable_lr of curvatures 1.9, 1.96 and 2", rtol=2e-6)
 
 
 @pytest.mark.task("gradient_descent")

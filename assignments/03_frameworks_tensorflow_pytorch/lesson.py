@@ -42,29 +42,16 @@ from torch.nn import functional as F
 import frameworks
 from autograder import attempt, check
 from autograder.data import digits
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, use_style
+
+torch.set_num_threads(1)
+use_style()
 
 # %% [markdown]
-# Some colours that the figures share, and the data: 1,797 handwritten digits. SimpleNet wants 784 inputs, so the
-# 8x8 images are stretched to 28x28.
+# The data: 1,797 handwritten digits. SimpleNet wants 784 inputs, so the 8x8 images are stretched to 28x28.
+
 
 # %%
-BLUE, ORANGE, INK, GREY, GREEN = "#2c6fbb", "#e07b28", "#2d3340", "#b9bfca", "#3c9d6b"
-torch.set_num_threads(1)
-plt.rcParams.update(
-    {
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 11,
-        "axes.titlelocation": "left",
-        "axes.labelcolor": INK,
-        "font.size": 9.5,
-        "legend.frameon": False,
-    }
-)
-
-
 def stretched(images):
     """(N, 1, 8, 8) -> (N, 784)"""
     large = F.interpolate(torch.from_numpy(images), size=(28, 28), mode="bilinear", align_corners=False)

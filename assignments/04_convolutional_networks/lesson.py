@@ -39,33 +39,9 @@ from torch.nn import functional as F
 import convolutional_networks as cnn
 from autograder import attempt, check
 from autograder.data import SHAPES10, shapes10
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, show, use_style
 
-# %% [markdown]
-# Some colours that the figures share, and one helper that shows an image.
-
-# %%
-BLUE, ORANGE, INK, GREY, GREEN = "#2c6fbb", "#e07b28", "#2d3340", "#b9bfca", "#3c9d6b"
-plt.rcParams.update(
-    {
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 10.5,
-        "axes.titlelocation": "left",
-        "axes.labelcolor": INK,
-        "axes.edgecolor": "#8a90a0",
-        "font.size": 9.5,
-        "legend.frameon": False,
-    }
-)
-
-
-def show(axes, image, title="", **options):
-    """Draw an image without ticks; images in colour come as (3, H, W)."""
-    axes.imshow(image.transpose(1, 2, 0) if image.ndim == 3 else image, **options)
-    axes.set(title=title, xticks=[], yticks=[])
-
+use_style()
 
 # %% [markdown]
 # ## What makes images different

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.modules.module as all_modules
-import torch.optim.optimizer as optimizers
 from torch import nn
 from torch.nn import functional as F
 
-from autograder import expect, probe
+from autograder import expect, probe, spies
 from autograder.data import digits, shapes10
 from autograder.vision import import_torchvision
 
@@ -616,7 +615,7 @@ def test_a_flat_image_stays_flat(student):
 
 @probe
 def maps_and_what_is_left(student, x, by_name, training, broken):
-    """Ask for the maps of a layer that a ReLU in place follows; report what stays on the model."""
+    """Ask for the maps of a layer that a ReLU in place follows; report what stays on the model, and how it ran."""
     torch.manual_seed(1)
     first = nn.Conv2d(2, 3, 3)
     model = nn.Sequential(
@@ -626,6 +625,8 @@ def maps_and_what_is_left(student, x, by_name, training, broken):
         )
     )
     model.train(training)
+    runs = []
+    first.register_forward_hook(lambda module, inputs, output: runs.append(module.training))
     with torch.no_grad():
         want = F.conv2d(x, first.weight, first.bias)
     failed = False
@@ -641,7 +642,7 @@ def maps_and_what_is_left(student, x, by_name, training, broken):
     gradients = sum(parameter.grad is not None for parameter in model.parameters())
     asks = maps.requires_grad if isinstance(maps, torch.Tensor) else None
     learn = all(parameter.requires_grad for parameter in model.parameters())
-    return maps, want, hooks, modes, gradients, asks, failed, learn
+    return maps, want, hooks, modes, gradients, asks, failed, learn, runs
 
 
 @pytest.mark.task("filters")
@@ -650,7 +651,7 @@ def test_maps_are_those_of_the_layer_before_a_relu_in_place(student, rng, by_nam
     """The layer may be a name or the module itself; a later layer that works in place must not show."""
     x = torch.from_numpy(rng.normal(size=(2, 2, 5, 6)).astype(np.float32))
 
-    maps, want, _, _, _, asks, _, _ = maps_and_what_is_left(student, x, by_name, False, False)
+    maps, want, _, _, _, asks, *_ = maps_and_what_is_left(student, x, by_name, False, False)
 
     expect.close(maps, want, "feature_maps", rtol=1e-4, atol=1e-5)
     expect.equal(asks, False, "feature_maps: requires_grad")
@@ -663,13 +664,26 @@ def test_a_model_is_left_as_it_was_found(student, rng, training, broken):
     """No hook, no gradient, no change of mode, also when the forward pass fails (here: a channel too few)."""
     x = torch.from_numpy(rng.normal(size=(2, 2, 5, 6)).astype(np.float32))
 
-    _, _, left, modes, gradients, _, failed, learn = maps_and_what_is_left(student, x, True, training, broken)
+    *_, left, modes, gradients, _, failed, learn, _ = maps_and_what_is_left(
+        student, x, True, training, broken
+    )
 
     expect.equal(failed, broken, "feature_maps: whether it raised an error")
-    expect.equal(left, 0, "feature_maps: hooks left on the model")
+    expect.equal(left, 1, "feature_maps: hooks on the model, one of which was there before")
     expect.equal(modes, [training] * len(modes), "feature_maps: mode of the model and its layers")
     expect.equal(gradients, 0, "feature_maps: parameters with a gradient")
     expect.equal(learn, True, "feature_maps: parameters may still learn")
+
+
+@pytest.mark.task("filters")
+@pytest.mark.parametrize("training", [True, False])
+def test_a_look_runs_the_model_once_in_its_own_mode(student, rng, training):
+    """One forward pass, in the mode in which the model is: each one in training moves a batch norm's statistics."""
+    x = torch.from_numpy(rng.normal(size=(2, 2, 5, 6)).astype(np.float32))
+
+    *_, runs = maps_and_what_is_left(student, x, True, training, False)
+
+    expect.equal(runs, [training], "feature_maps: training mode of the layer in each run of the model")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -700,9 +714,7 @@ def scores_with_numbers_by_shape(student, name, arguments, x, double, blocks):
             model, x = model.double(), x.double()
         model.train()
         training = [model(x), model(x)] if double else []
-        model.eval()
-        for key, value in model.named_buffers():
-            value.fill_(1 if key.endswith("var") else 0)
+        model.eval()  # with the running statistics that these two passes have left
         return training, model(x)
 
 
@@ -1114,42 +1126,23 @@ def test_scores_are_raw_and_come_from_the_features(student, rng):
 @probe
 def watched_training(student, x, y):
     """Train for two epochs and look at each backward pass: left-over gradients, images seen, the model's mode."""
-    known, left_over, images, modes, is_first = [], [], [], [], [True]
-    original = torch.Tensor.backward
+    images, modes, learned = [], [], []
 
     def look(module, inputs):
         if isinstance(module, student.SmallCNN) and torch.is_grad_enabled():
             modes.append(module.training)
             images.append(len(inputs[0]) if module.training else 0)
 
-    def backward(self, *args, **kwargs):
-        if is_first[0]:  # of this step: a second loss may add its gradient to that of the first
-            left_over.append(any(p.grad is not None and bool(p.grad.any()) for p in known))
-        is_first[0] = False
-        learned.extend(modes[-1:])
-        return original(self, *args, **kwargs)
-
-    def note(optimizer, args, kwargs):
-        is_first[0] = True
-        if not known:
-            known.extend(p for group in optimizer.param_groups for p in group["params"])
-
-    learned = []
-    hooks = [
-        optimizers.register_optimizer_step_pre_hook(note),
-        all_modules.register_module_forward_pre_hook(look),
-    ]
-    torch.Tensor.backward = backward
+    hook = all_modules.register_module_forward_pre_hook(look)
     try:
-        model = student.train_small_cnn(x, y, epochs=2, seed=3)
+        with spies.watched(lambda: learned.extend(modes[-1:])) as notes:
+            model = student.train_small_cnn(x, y, epochs=2, seed=3)
     finally:
-        torch.Tensor.backward = original
-        for hook in hooks:
-            hook.remove()
+        hook.remove()
     before = list(student.train_small_cnn(x, y, epochs=1, seed=3).parameters())
     after = list(model.parameters())
     unmoved = sum(torch.equal(one, other) for one, other in zip(before, after, strict=True))
-    return left_over, unmoved, len(after), sum(images), learned
+    return notes.left_over, notes.squashed, unmoved, len(after), sum(images), learned
 
 
 @pytest.mark.task("small_cnn")
@@ -1157,10 +1150,13 @@ def test_each_epoch_goes_through_all_images_in_training_mode(student, seed):
     """Each step starts from a clean gradient, each epoch sees every image, and no parameter is forgotten."""
     x, y = digits("train", seed)
 
-    left_over, unmoved, count, images, modes = watched_training(student, x[:310], y[:310])
+    left_over, squashed, unmoved, count, images, modes = watched_training(student, x[:310], y[:310])
 
     expect.is_true(
         not any(left_over), "train_small_cnn: a backward pass began with the gradient of the last one."
+    )
+    expect.is_true(
+        not any(squashed), "train_small_cnn: cross-entropy does the softmax itself; give it raw scores."
     )
     expect.is_true(
         all(modes), "train_small_cnn: the model was in eval mode while it learned; call model.train()."
@@ -1216,7 +1212,9 @@ def labels_in_both_modes(student, x):
         single = [student.predict_labels(model, x[i : i + 1]) for i in range(3)]
         found.append((labels, single, model.training))
     touched = int(model[1].num_batches_tracked) + sum(p.grad is not None for p in model.parameters())
-    return want, found, touched, any(recorded)
+    records = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    return want, found, touched, any(recorded), records
 
 
 @pytest.mark.task("small_cnn")
@@ -1224,7 +1222,7 @@ def test_labels_do_not_depend_on_mode_or_company(student, rng):
     """Predict in eval mode and without gradients, and put the model back into the mode it came in."""
     images = rng.uniform(size=(23, 1, 8, 8)).astype(np.float32)
 
-    want, found, touched, recorded = labels_in_both_modes(student, images)
+    want, found, touched, recorded, records = labels_in_both_modes(student, images)
 
     for (labels, single, mode), training in zip(found, (True, False), strict=True):
         expect.dtype(labels, np.int64, "predict_labels")
@@ -1233,4 +1231,5 @@ def test_labels_do_not_depend_on_mode_or_company(student, rng):
             expect.equal(row, np.array([label]), "predict_labels of a single image")
         expect.equal(mode, training, "predict_labels: model.training afterwards")
     expect.is_true(not recorded, "predict_labels: the scores record gradients; use torch.no_grad().")
+    expect.is_true(records, "predict_labels: afterwards nothing records gradients any more.")
     expect.equal(touched, 0, "predict_labels: batch norms that counted, and gradients that appeared")

@@ -37,38 +37,18 @@ from torch.nn import functional as F
 import advanced_cnn_techniques as act
 from autograder import attempt, check
 from autograder.data import SHAPES10, shapes7_weights, shapes10, shapes10_boxes
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, show, use_style
 from autograder.vision import import_torchvision
 
 torchvision = import_torchvision()
 v2 = importlib.import_module("torchvision.transforms.v2")
+use_style()
 
 # %% [markdown]
-# Some colours that the figures share, and two helpers that draw.
+# One helper that draws.
+
 
 # %%
-BLUE, ORANGE, INK, GREY, GREEN = "#2c6fbb", "#e07b28", "#2d3340", "#b9bfca", "#3c9d6b"
-plt.rcParams.update(
-    {
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 10.5,
-        "axes.titlelocation": "left",
-        "axes.labelcolor": INK,
-        "axes.edgecolor": "#8a90a0",
-        "font.size": 9.5,
-        "legend.frameon": False,
-    }
-)
-
-
-def show(axes, image, title="", **options):
-    """Draw an image without ticks; images in colour come as (3, H, W)."""
-    axes.imshow(image.transpose(1, 2, 0) if image.ndim == 3 else image, **options)
-    axes.set(title=title, xticks=[], yticks=[])
-
-
 def outline(axes, box, colour, **options):
     """Draw a box x1, y1, x2, y2. Pixel k of an image is drawn from k - 0.5 to k + 0.5."""
     x1, y1, x2, y2 = np.asarray(box, dtype=float)

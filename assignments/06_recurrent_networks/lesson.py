@@ -34,36 +34,15 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.colors import LinearSegmentedColormap
 from torch import nn
 
 import recurrent_networks as rn
 from autograder import attempt, check
 from autograder.data import co2, sentiment, sunspots
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, use_style
 
 torch.set_num_threads(1)
-
-# %% [markdown]
-# Some colours that the figures share.
-
-# %%
-BLUE, ORANGE, INK, GREY, GREEN, RED = "#2c6fbb", "#e07b28", "#2d3340", "#b9bfca", "#3c9d6b", "#b5364b"
-BETWEEN = LinearSegmentedColormap.from_list("between", [BLUE, "#f7f7f5", ORANGE])
-DEPTH = LinearSegmentedColormap.from_list("depth", ["#ffffff", "#dfe8f2", "#9db8d6", BLUE, INK])
-plt.rcParams.update(
-    {
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 11,
-        "axes.titlelocation": "left",
-        "axes.labelcolor": INK,
-        "axes.edgecolor": "#8a90a0",
-        "font.size": 9.5,
-        "legend.frameon": False,
-    }
-)
+use_style()
 
 # %% [markdown]
 # ## 6.1 A loop with a memory
@@ -96,7 +75,9 @@ with attempt():
     }
     figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.1), width_ratios=[1, 1, 1, 1.25])
     for ax, (factor, states) in zip(axes, echoes.items(), strict=False):
-        shown = ax.imshow(states.T, cmap=BETWEEN, vmin=-0.6, vmax=0.6, aspect="auto", interpolation="nearest")
+        shown = ax.imshow(
+            states.T, cmap="between", vmin=-0.6, vmax=0.6, aspect="auto", interpolation="nearest"
+        )
         ax.set(title=f"factor {factor:g}", xlabel="step", yticks=range(0, UNITS, 5))
     axes[0].set_ylabel("unit")
     figure.colorbar(shown, ax=axes[2], label="state")
@@ -340,7 +321,7 @@ with attempt():
     walks = [("clipped at 0.3", BLUE, *descend(clip=True)), ("plain", RED, *descend(clip=False))]
     figure, axes = plt.subplots(1, 3, figsize=(12.5, 3.6), width_ratios=[1.15, 1.15, 1])
     for ax, (title, colour, path, lengths) in zip((axes[1], axes[0]), walks, strict=True):
-        shown = ax.contourf(w, b, height, levels=24, cmap=DEPTH)
+        shown = ax.contourf(w, b, height, levels=24, cmap="depth")
         ax.plot(*path.T, "-o", color=ORANGE, ms=3, lw=1.3)
         ax.plot(*path[0], "*", color=RED, ms=13, mec="white")
         if path[-1, 1] > 0.6:
@@ -542,8 +523,8 @@ with attempt():
     order = np.argsort(np.mean(kept, axis=0))
     figure, axes = plt.subplots(1, 2, figsize=(12.5, 4.2), sharey=True)
     for ax, values, title, colours, low, label in (
-        (axes[0], kept, "forget gates", DEPTH, 0, "open"),
-        (axes[1], cells, "cells", BETWEEN, -3, "cell"),
+        (axes[0], kept, "forget gates", "depth", 0, "open"),
+        (axes[1], cells, "cells", "between", -3, "cell"),
     ):
         shown = ax.imshow(
             np.array(values)[:, order].T, cmap=colours, vmin=low, vmax=1 if low == 0 else 3, aspect="auto"

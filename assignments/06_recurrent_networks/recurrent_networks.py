@@ -552,8 +552,8 @@ def train_classifier(model, sequences, labels, epochs=6, seed=0):
 def predict_classes(model, sequences):
     """Return the class with the highest score for each sentence.
 
-    The sentences are scored in eval mode and without gradients; afterwards the model is in the mode in which
-    it came.
+    The sentences are scored in eval mode and without recording gradients (afterwards they are recorded as
+    before); at the end the model is in the mode in which it came.
 
     Args:
         model: a SequenceClassifier, or another module with the same forward

@@ -9,7 +9,7 @@ import torch
 import torch.optim.optimizer as optimizers
 from torch import nn
 
-from autograder import expect, probe
+from autograder import expect, probe, spies
 from autograder.data import sentiment, waves
 
 SIZES = [(2, 5, 3, 4), (1, 4, 3, 2), (4, 1, 2, 3), (3, 3, 3, 3), (5, 2, 1, 1)]  # N, T, D, H
@@ -612,7 +612,7 @@ def norms_of_linear_memories(student, keep, mix, offset, T):
             state, outputs = torch.zeros(len(x), len(keep), dtype=keep.dtype), []
             for t in range(x.shape[1]):
                 state = state @ self.keep.T + x[:, t] @ self.mix.T + offset
-                outputs.append(state)
+                outputs.append(torch.cat([2.0 * state, state], dim=1))
             return torch.stack(outputs, dim=1), state
 
     model = Linear()
@@ -634,7 +634,7 @@ def test_norms_of_a_network_that_is_linear(student, rng, T):
 
     norms, _, is_as_before = norms_of_linear_memories(student, _tensor(keep), _tensor(mix), 0.3, T)
 
-    wanted, above = [], np.ones(4)
+    wanted, above = [], np.full(4, 3.0)  # each entry of the state is handed out twice: doubled, and as it is
     for _ in range(T):
         wanted.insert(0, float(np.linalg.norm(above @ mix)))
         above = above @ keep
@@ -799,13 +799,13 @@ def encoded(student, known, min_freq, texts):
 @pytest.mark.task("text", weight=2)
 def test_unseen_words_teach_the_vocabulary_nothing(student):
     """A test text may hold words that training never saw: each is 1, every time, and the vocabulary stays."""
-    texts = ["", "Bad GOOD", "the dreadful dreadful film!", "<pad> <unk>", "rare good"]
+    texts = ["", "Bad GOOD", "the dreadful dreadful film!", "<pad> <unk>", "rare good", "bad, " * 300]
 
     ids, again, size, itos = encoded(student, ["good bad the", "bad bad the film", "rare film"], 2, texts)
 
     # bad 3, film 2, the 2
     expect.equal(itos, ["<pad>", "<unk>", "bad", "film", "the"], "Vocab(2).fit(...).itos")
-    expect.equal(ids, [[], [2, 1], [4, 1, 1, 3, 1], [1, 1], [1, 1]], "encode")
+    expect.equal(ids, [[], [2, 1], [4, 1, 1, 3, 1], [1, 1], [1, 1], [2] * 300], "encode")
     expect.equal(again, ids, "encode, a second time")
     expect.equal(size, 5, "len(vocab) after encode")
 
@@ -962,7 +962,7 @@ def test_a_sentence_is_read_for_itself(student, rng, lengths):
 def influences(student, configurations, ids, changed_first, changed_last, swapped):
     """How much scores move when a token changes; where there are two directions, also with one of them silent."""
     found = []
-    lengths = torch.tensor([ids.shape[1]])
+    lengths = torch.full((len(ids),), ids.shape[1])
     for cell, layers, both in configurations:
         row = []
         for silent in ("", "forward", "backward") if both else ("",):
@@ -993,9 +993,10 @@ def influences(student, configurations, ids, changed_first, changed_last, swappe
 @pytest.mark.task("sequence_classifier", weight=2)
 def test_every_token_has_a_say_and_so_has_the_order(student, rng):
     """The first word, the last word, two words changed over: in each direction that the network reads."""
-    ids = torch.from_numpy(rng.permutation(np.arange(1, 20))[:5][np.newaxis])
+    # twelve sentences: in one alone a maximum over the tokens may not hear of a change
+    ids = torch.from_numpy(np.stack([rng.permutation(np.arange(1, 20))[:5] for _ in range(12)]))
     first, last, swapped = ids.clone(), ids.clone(), ids[:, [0, 2, 1, 3, 4]]
-    first[0, 0], last[0, -1] = int(ids[0, 0]) % 19 + 1, int(ids[0, -1]) % 19 + 1
+    first[:, 0], last[:, -1] = ids[:, 0] % 19 + 1, ids[:, -1] % 19 + 1
 
     found = influences(student, CONFIGURATIONS, ids, first, last, swapped)
 
@@ -1068,7 +1069,9 @@ def a_trained_reader(student, sequences, labels, unseen, size, seed):
     predicted = student.predict_classes(model, unseen)
     idle = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
     tables = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
-    return list(losses), predicted, training, idle, bool(tables[0][0].any())
+    padding = bool(tables[0][0].any())
+    going_on = student.train_classifier(model, sequences, labels, epochs=1, seed=seed + 1)
+    return list(losses), predicted, training, idle, padding, list(going_on)
 
 
 @pytest.fixture(scope="module")
@@ -1103,7 +1106,7 @@ def test_unseen_opinions_are_understood(reading):
 @pytest.mark.task("sequence_classifier")
 def test_training_moves_everything_and_reports_its_losses(reading):
     """One mean loss an epoch, from knowing nothing (about log 2) downward; eval mode at the end."""
-    (losses, _, training, idle, padding), _, _ = reading
+    (losses, _, training, idle, padding, going_on), _, _ = reading
 
     expect.is_true(
         all(isinstance(loss, float) for loss in losses), "train_classifier: the losses are no floats."
@@ -1119,6 +1122,10 @@ def test_training_moves_everything_and_reports_its_losses(reading):
     expect.equal(training, False, "train_classifier: model.training afterwards")
     expect.is_true(not idle, f"train_classifier: {', '.join(idle)} never changed.")
     expect.is_true(not padding, "train_classifier: the embedding of the padding is no longer zero.")
+    expect.is_true(
+        len(going_on) == 1 and going_on[0] < losses[0] / 2,
+        "train_classifier: a model that was trained before begins from new parameters.",
+    )
 
 
 @probe
@@ -1190,10 +1197,18 @@ def watched_steps(student, sequences, labels, slope):
     head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     head.register_forward_hook(lambda module, given, out: out * slope)
     parameters = list(model.parameters())
-    before, after, at_step = [], [], []
+    before, after, at_step, turned, whole = [], [], [], [], []
+
+    def flat():
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        return torch.cat([grad.detach().double().flatten() for grad in grads])
 
     def length():
-        return sum(float((p.grad.double() ** 2).sum()) for p in parameters if p.grad is not None) ** 0.5
+        return float(flat().norm())
+
+    def stepping(*given):
+        at_step.append(length())
+        turned.append(float(nn.functional.cosine_similarity(flat(), whole[-1], dim=0)) if whole else 1.0)
 
     original = torch.Tensor.backward
 
@@ -1201,16 +1216,18 @@ def watched_steps(student, sequences, labels, slope):
         before.append(length())
         answer = original(self, *args, **kwargs)
         after.append(length())
+        whole.append(flat())
         return answer
 
-    hook = optimizers.register_optimizer_step_pre_hook(lambda *given: at_step.append(length()))
+    hook = optimizers.register_optimizer_step_pre_hook(stepping)
     torch.Tensor.backward = backward
     try:
-        student.train_classifier(model, sequences, labels, epochs=1, seed=2)
+        with spies.watched() as notes:
+            student.train_classifier(model, sequences, labels, epochs=1, seed=2)
     finally:
         torch.Tensor.backward = original
         hook.remove()
-    return before, after, at_step
+    return before, after, at_step, turned, notes.squashed
 
 
 @pytest.mark.task("sequence_classifier", weight=2)
@@ -1218,10 +1235,16 @@ def test_gradients_are_cleared_and_clipped_in_time(student, rng):
     """Clear, go back, clip, step: gradients a million times too long must not reach the step."""
     sequences = [rng.integers(1, 12, size=rng.integers(1, 7)).tolist() for _ in range(400)]
 
-    before, after, at_step = watched_steps(student, sequences, rng.integers(0, 2, size=400), 1e6)
+    labels = rng.integers(0, 2, size=400)
+
+    before, after, at_step, turned, squashed = watched_steps(student, sequences, labels, 1e6)
 
     expect.is_true(
         not any(before), "train_classifier: a backward pass began with the gradient of the last one."
+    )
+    expect.is_true(
+        not all(squashed) or not squashed,
+        "train_classifier: cross-entropy does the softmax itself; give it raw scores.",
     )
     if at_step and after:
         longest = max(after)
@@ -1230,6 +1253,10 @@ def test_gradients_are_cleared_and_clipped_in_time(student, rng):
             max(at_step) < 0.02 * longest,
             f"train_classifier: the gradient was not clipped before the step. Got a length of {max(at_step):.3g} "
             f"there, after {longest:.3g} in the backward pass.",
+        )
+        expect.is_true(
+            min(turned) > 0.999,
+            "train_classifier: clipping turned the gradient. Shorten all gradients by one factor, as in 6.5.",
         )
 
 
@@ -1282,7 +1309,9 @@ def classes_in_both_modes(student, sequences, scores):
         together = student.predict_classes(model, sequences)
         single = [student.predict_classes(model, [sequence]) for sequence in sequences[:3]]
         found.append((together, single, model.training))
-    return found, any(model.recorded)
+    records = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    return found, any(model.recorded), records
 
 
 @pytest.mark.task("sequence_classifier")
@@ -1293,7 +1322,7 @@ def test_classes_do_not_depend_on_mode_or_company(student, rng):
     truth = scores.numpy()[[sequence[-1] for sequence in sequences]].argmax(axis=1)
     kept = [list(sequence) for sequence in sequences]
 
-    found, with_gradients = classes_in_both_modes(student, sequences, scores)
+    found, with_gradients, records = classes_in_both_modes(student, sequences, scores)
 
     for (together, single, mode), training in zip(found, (True, False), strict=True):
         expect.dtype(together, np.int64, "predict_classes")
@@ -1302,6 +1331,7 @@ def test_classes_do_not_depend_on_mode_or_company(student, rng):
             expect.equal(label, np.array([want]), "predict_classes of a single sentence")
         expect.equal(mode, training, "predict_classes: model.training afterwards")
     expect.is_true(not with_gradients, "predict_classes: it keeps a graph for gradients.")
+    expect.is_true(records, "predict_classes: afterwards nothing keeps a graph for gradients any more.")
     expect.equal(sequences, kept, "predict_classes (sequences)")
 
 
@@ -1505,35 +1535,43 @@ def test_the_seed_decides_and_units_do_not(student, seed):
 
 
 @probe
+def forecasts_of_rare_events(student, series, X):
+    """Forecasts for noise in which most values are 0 and a few are large."""
+    return student.train_forecaster(series, X.shape[1], epochs=20, seed=2).predict(X)
+
+
+@pytest.mark.task("forecasting")
+def test_the_squared_error_aims_at_the_mean(student, rng):
+    """Where nothing can be forecast, squared errors are least at the mean, absolute ones at the median: here at 0."""
+    series = rng.permutation(np.repeat([0.0, 10.0], [255, 45]))
+    X = np.lib.stride_tricks.sliding_window_view(series, 3)[:-1].copy()
+
+    forecast = forecasts_of_rare_events(student, series, X)
+
+    # the mean is 1.5; a network that has learned nothing yet begins within 0.8 of it
+    expect.between(
+        float(np.mean(forecast)), 0.7, 2.7, "train_forecaster on values of 0 and 10 (mean forecast)"
+    )
+
+
+@probe
 def windows_of_a_training(student, train, window, epochs, scaled):
     """Numbers of the windows that forward was given, and whether a backward pass found gradients left over."""
-    visited, left_over, known, is_first = [], [], [], [True]
-    forward, original = student.LSTMForecaster.forward, torch.Tensor.backward
+    visited, forward = [], student.LSTMForecaster.forward
 
     def watching(self, x):
-        known[:] = list(self.parameters())
         if torch.is_grad_enabled():
             rows = x.detach().numpy().reshape(len(x), -1)
             visited.extend(int(abs(scaled - row).max(axis=1).argmin()) for row in rows)
         return forward(self, x)
 
-    def backward(self, *args, **kwargs):
-        if is_first[0]:  # of this step: a second loss may add its gradient to that of the first
-            left_over.append(any(p.grad is not None and bool(p.grad.any()) for p in known))
-        is_first[0] = False
-        return original(self, *args, **kwargs)
-
-    def stepped(optimizer, args, kwargs):
-        is_first[0] = True
-
-    hook = optimizers.register_optimizer_step_post_hook(stepped)
-    student.LSTMForecaster.forward, torch.Tensor.backward = watching, backward
+    student.LSTMForecaster.forward = watching
     try:
-        student.train_forecaster(train, window, epochs=epochs, seed=1)
+        with spies.watched() as notes:
+            student.train_forecaster(train, window, epochs=epochs, seed=1)
     finally:
-        student.LSTMForecaster.forward, torch.Tensor.backward = forward, original
-        hook.remove()
-    return visited, left_over
+        student.LSTMForecaster.forward = forward
+    return visited, notes.left_over
 
 
 @pytest.mark.task("forecasting", weight=2)

@@ -7,22 +7,32 @@
     sentiment(n, seed)       drawn: sentences about films whose label hangs on the order of the words
     waves(n, seed)           drawn: a series of numbers that can be forecast, but not perfectly
     sunspots(), co2()        real: two series that statsmodels carries
+    cifar10(split), mnist(split), fashion_mnist(split)    real images, from the files that their authors publish
+    imdb(split)              real reviews of films, from the files that their authors publish
 
-Nothing is downloaded, and importing this package needs NumPy alone.
+Nothing is downloaded unless you say so (`cifar10(download=True)`), and importing this package needs NumPy alone.
 """
 
 from __future__ import annotations
 
 from autograder.data.digits import digits
+from autograder.data.photos import CIFAR10_CLASSES, FASHION_CLASSES, cifar10, fashion_mnist, mnist
+from autograder.data.reviews import imdb
 from autograder.data.sentiment import sentiment
 from autograder.data.series import co2, sunspots, waves
 from autograder.data.shapes import SHAPES10, shapes10, shapes10_boxes
 from autograder.data.weights import shapes7_weights
 
 __all__ = [
+    "CIFAR10_CLASSES",
+    "FASHION_CLASSES",
     "SHAPES10",
+    "cifar10",
     "co2",
     "digits",
+    "fashion_mnist",
+    "imdb",
+    "mnist",
     "sentiment",
     "shapes7_weights",
     "shapes10",

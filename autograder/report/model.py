@@ -24,6 +24,7 @@ class TestResult:
     sentence: str  #: what went wrong, in words; empty where it passed
     lesson: str  #: the test's docstring: what to think about
     seconds: float
+    kind: str = ""  #: how it failed, such as "mismatch", "limit", "died" (see faults.py)
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,15 @@ from autograder.sandbox.wire import MAX_BODY, MAX_DEPTH, Frame, WireError
 
 _PLAIN = (bool, float, str, bytes, type(None))
 _NUMERIC = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "c8", "c16"}
+#: the name of each of these dtypes, as `dtype.str[1:]` says it, but at once
+_NAMES = {np.dtype("<" + name): name for name in sorted(_NUMERIC)}
 _TORCH = {
     "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16,
     "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8, "bool": 1,
 }  # fmt: skip
+_NOT_NUMPYS = {"bfloat16"}
 _MAX_DIMENSIONS = 32
+_IN_ORDER = [list(range(count)) for count in range(_MAX_DIMENSIONS + 1)]  #: axes of an array in C order
 #: what one frame may hold: nodes of its tree, and keys whose hashes a sender could choose to be all the same
 _MAX_NODES, _MAX_KEYS = 400_000, 2_000
 _MAX_DIGITS = 1_200  #: hexadecimal digits of an integer
@@ -138,16 +142,20 @@ class Codec:
 
     def encode_array(self, array: np.ndarray[Any, Any]) -> Any:
         """Encode an array: ["a", dtype, shape, order of axes in memory, dense, writable]."""
+        name, shape = _NAMES.get(array.dtype), array.shape
+        if name and array.flags.c_contiguous and array.size and 1 not in shape:  # most are, and quickly said
+            self.buffers.append(array.reshape(-1).view(np.uint8).data)
+            return ["a", name, list(shape), _IN_ORDER[len(shape)], True, array.flags.writeable]
         kind = array.dtype.str[1:]
         if kind not in _NUMERIC and array.dtype.kind not in "US":
             return self.encode_other(array)
-        order, dense = _layout(array.shape, array.strides, array.itemsize)
+        order, dense = _layout(shape, array.strides, array.itemsize)
         rows = array.transpose(order)
         if array.dtype.byteorder == ">":
             rows = rows.astype(array.dtype.newbyteorder("<"))
         flat = np.require(rows, requirements=["C"]).reshape(-1)
         self.buffers.append(flat.view(np.uint8).data if flat.size else memoryview(b""))
-        return ["a", kind, list(array.shape), order, dense, bool(array.flags.writeable)]
+        return ["a", kind, list(shape), order, dense, array.flags.writeable]
 
     def encode_tensor(self, tensor: Any) -> Any:
         """Encode a tensor: ["T", dtype, shape, order of axes in memory, dense, device, is a Parameter]."""
@@ -157,21 +165,19 @@ class Codec:
         if name not in _TORCH or tensor.layout is not torch.strided:
             return self.encode_other(tensor)
         shape = list(tensor.shape)
+        is_parameter = type(tensor) is torch.nn.Parameter
+        if (name not in _NOT_NUMPYS and tensor.is_cpu and tensor.is_contiguous() and 1 not in shape
+                and tensor.numel() and not tensor.is_neg() and not tensor.is_conj()):  # fmt: skip
+            flat = tensor.detach().numpy().reshape(-1)  # most are so, and quickly said
+            self.buffers.append(flat.view(np.uint8).data)
+            return ["T", name, shape, _IN_ORDER[len(shape)], True, "cpu", is_parameter]
         order, dense = _layout(
             tuple(shape), tuple(s * tensor.element_size() for s in tensor.stride()), tensor.element_size()
         )
         is_meta = tensor.device.type == "meta"
         if not is_meta:
             self.buffers.append(tensor_bytes(tensor.permute(order)).data)
-        return [
-            "T",
-            name,
-            shape,
-            order,
-            dense,
-            "meta" if is_meta else "cpu",
-            type(tensor) is torch.nn.Parameter,
-        ]
+        return ["T", name, shape, order, dense, "meta" if is_meta else "cpu", is_parameter]
 
     def _encode_generator(self, generator: np.random.Generator) -> Any:
         state = generator.bit_generator.state
@@ -287,14 +293,20 @@ class Codec:
     def _decode_array(self, items: list[Any]) -> Any:
         name, shape, order, dense, writable = items
         dtype = _dtype(name)
-        data = self._take(size_of(shape, order) * dtype.itemsize, 1 if dense else 2)
+        size = size_of(shape, order)
+        data = self._take(size * dtype.itemsize, 1 if dense else 2)
+        if size and dense and dtype.kind in "fiuc" and order == _IN_ORDER[len(shape)]:
+            plain = np.ndarray(shape, dtype, data).copy()
+            if not writable:
+                plain.flags.writeable = False
+            return self.note_in(plain)
         array = np.frombuffer(data, dtype)
         if dtype.kind == "b":
             array = np.frombuffer(data, np.uint8) != 0  # a byte of 2 would be neither True nor False
         if dtype.kind == "U" and array.size and array.view(np.uint32).max() > 0x10FFFF:
             raise WireError("text that is no text")
         rows = _spread(array.reshape([shape[axis] for axis in order]), dense)
-        out = rows.transpose(np.argsort(order)) if order else rows
+        out = rows.transpose(_inverse(order)) if order else rows
         out.flags.writeable = bool(writable)
         return self.note_in(out)
 
@@ -307,6 +319,9 @@ class Codec:
         size = size_of(shape, order)
         if device == "meta":
             tensor = torch.empty(shape, dtype=dtype, device="meta")
+        elif device == "cpu" and size and dense and name != "bool" and order == _IN_ORDER[len(shape)]:
+            data = self._take(size * _TORCH[name], 2)
+            tensor = torch.frombuffer(bytearray(data), dtype=dtype).view(shape)
         elif device == "cpu":
             rows = np.frombuffer(self._take(size * _TORCH[name], 2 if dense else 3), np.uint8)
             if name == "bool":
@@ -390,11 +405,16 @@ def size_of(shape: Any, order: Any) -> int:
     """Return the number of entries of an array that a header describes, if there can be such an array."""
     if type(shape) is not list or type(order) is not list or len(shape) > _MAX_DIMENSIONS:
         raise WireError("an impossible shape")
-    if not all(type(length) is int and 0 <= length < 1 << 40 for length in shape):
-        raise WireError("an impossible shape")
-    if not all(type(axis) is int for axis in order) or sorted(order) != list(range(len(shape))):
+    size = 1
+    for length in shape:
+        if type(length) is not int or not 0 <= length < 1 << 40:
+            raise WireError("an impossible shape")
+        size *= length
+    for axis in order:
+        if type(axis) is not int:
+            raise WireError("an impossible layout")
+    if order != _IN_ORDER[len(shape)] and sorted(order) != _IN_ORDER[len(shape)]:
         raise WireError("an impossible layout")
-    size = math.prod(shape)
     if size > MAX_BODY:
         raise WireError("an impossible shape")
     return size

@@ -199,6 +199,7 @@ class Session:
         self._calls_left = _MAX_CALLS
         self._what = ""
         self._budget = 30.0
+        self._ends_all = False  # the budget is what is left of the whole submission's
         self._ticks = self._idle_ticks = 0
         self._cpu_at_start = 0.0
         self._cpu_before = 0.0
@@ -208,8 +209,10 @@ class Session:
     def start_budget(self, what: str, seconds: float) -> None:
         """Give the worker `seconds` of CPU time from now on, for a test of `what`."""
         self.settle()
+        self.process.share_core()
         self._what, self._ticks = f"{what}: " if what else "", 0
         self._budget = min(seconds, max(self.allowance.seconds, 0.1))
+        self._ends_all = self._budget < seconds
         self._bytes_left, self._calls_left = MOST_BYTES_A_TEST, _MAX_CALLS
         for number in set(self._callbacks) - self._lasting:
             del self._callbacks[number]
@@ -235,6 +238,7 @@ class Session:
 
         Time is counted in ticks at which this process was awake itself: a machine that stood still costs no mark.
         """
+        self.process.leave_core()
         if self.process.has_filled_its_scratch(_SCRATCH_MB, _SCRATCH_FILES):
             self._end(LimitExceeded(f"{self._what}your code wrote more than {_SCRATCH_MB} MB of files"))
         cpu = self.process.cpu_seconds()
@@ -417,6 +421,9 @@ class Session:
         cpu = self.process.cpu_seconds() - self._cpu_at_start
         if cpu < 0.5 * self._budget:
             return f"{self._what}your code waited for too long without computing; remove sleeps, input() and locks"
+        if self._ends_all:
+            whole = f"the {self.allowance.total:g} s of CPU time of the whole submission"
+            return f"{self._what}your code has used up {whole}"
         used = f"your code used more than {self._budget:g} s of CPU time"
         return f"{self._what}{used}; look for an endless or very slow loop"
 

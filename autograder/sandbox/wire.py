@@ -12,8 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -39,8 +38,7 @@ class Late(Exception):
     """The deadline passed before the frame was whole."""
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One received frame: a header tree, and the buffers that it speaks of."""
 
     tree: Any
@@ -57,10 +55,10 @@ def send(sock: socket.socket, tree: Any, buffers: Sequence[memoryview], deadline
         ValueError: larger than a frame may be
     """
     header = msgpack.packb(tree)
-    size = sum(len(buffer) for buffer in buffers)
+    size = sum(map(len, buffers))
     if len(header) > MAX_HEADER or size > MAX_BODY:
         raise ValueError(f"a value of {len(header) + size} bytes is too large to pass")
-    parts = [memoryview(_PREFIX.pack(len(header), size) + header), *(part for part in buffers if len(part))]
+    parts = [memoryview(_PREFIX.pack(len(header), size) + header), *filter(len, buffers)]
     while parts:
         _arm(sock, deadline)
         try:
@@ -69,6 +67,8 @@ def send(sock: socket.socket, tree: Any, buffers: Sequence[memoryview], deadline
             raise Late from None
         except OSError:
             raise Closed from None
+        if sent == _PREFIX.size + len(header) + size:  # nearly always
+            break
         while parts and sent >= len(parts[0]):
             sent -= len(parts.pop(0))
         if sent:
@@ -101,14 +101,20 @@ class Receiver:
             Late, Closed, WireError
         """
         clock = _Clock(deadline, extend)
-        header_size, body_size = _PREFIX.unpack(self._read(_PREFIX.size, clock))
+        self._fill(_PREFIX.size, clock)
+        header_size, body_size = _PREFIX.unpack_from(self._arrived)
         if header_size > MAX_HEADER or body_size > MAX_BODY or header_size + body_size > max_bytes:
             raise WireError(f"a frame of {header_size + body_size} bytes")
-        header = self._read(header_size, clock)
-        body = self._read(body_size, clock)
+        start = _PREFIX.size + header_size
+        end = start + body_size
+        if len(self._arrived) < end:
+            self._fill(start, clock)
+            self._fill(end, clock)
+        frame, self._arrived = self._arrived, self._arrived[end:]
+        whole = memoryview(frame).toreadonly()
         try:
             tree = msgpack.unpackb(
-                header,
+                whole[_PREFIX.size : start],
                 strict_map_key=True,
                 max_ext_len=0,
                 max_map_len=0,
@@ -117,9 +123,10 @@ class Receiver:
             )
         except Exception as error:  # msgpack raises a dozen kinds, all of which mean the same
             raise WireError(f"a malformed header ({type(error).__name__})") from None
-        return Frame(tree, memoryview(body).toreadonly(), header_size)
+        return Frame(tree, whole[start:end], header_size)
 
-    def _read(self, size: int, clock: _Clock) -> bytearray:
+    def _fill(self, size: int, clock: _Clock) -> None:
+        """Have so many bytes of this frame, at least."""
         data = self._arrived  # grows with what arrives: a lying length allocates nothing
         while len(data) < size:
             _arm(self._sock, clock.deadline)
@@ -136,9 +143,6 @@ class Receiver:
             data += chunk
             if len(data) < size and clock.give_up():  # a slow drip of bytes is late too
                 raise Late
-        self._arrived = data[size:]
-        del data[size:]
-        return data
 
 
 class _Clock:

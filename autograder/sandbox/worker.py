@@ -21,7 +21,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -148,6 +148,7 @@ class Worker:
         self.counter = 0
         self.torch_state = b""
         self.callbacks: dict[int, Callable[..., Any]] = {}
+        self.probes: dict[str, CodeType] = {}  # by their source: one is asked for again and again
 
     def serve(self) -> None:
         """Answer requests until the judge hangs up."""
@@ -240,7 +241,9 @@ class Worker:
         namespace: dict[str, Any] = {"__name__": "probe"}
         for alias, path in modules.items():
             namespace[alias] = importlib.import_module(path)
-        exec(compile(source, "<probe>", "exec"), namespace)
+        if source not in self.probes:
+            self.probes[source] = compile(source, "<probe>", "exec")
+        exec(self.probes[source], namespace)
         return namespace[name](self.objects[_MODULE], *args, **kwargs)
 
     def do_backward(self, target: int, _name: str, args: Any, _kwargs: Any) -> Any:
@@ -333,7 +336,7 @@ class Worker:
         if torch is None:
             return nullcontext()
         if seed is not None:
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # nothing here has a GPU (see plugin.seed_everything)
             self.torch_state = torch.get_rng_state().numpy().tobytes()
         if torch_state is not None:
             self.torch_state = torch_state

@@ -17,6 +17,7 @@ from types import TracebackType
 
 from autograder.errors import SandboxError
 from autograder.report.model import Isolation
+from autograder.sandbox import core
 from autograder.sandbox.rungs import Limits, launch
 from autograder.sandbox.view import view_for
 
@@ -36,6 +37,7 @@ class WorkerProcess:
         self.pid_inside = pid_inside
         self.pid = _pid_here(pidfd) if pidfd is not None else pid_inside
         self.is_alive = True
+        self._shares_our_core = False
         self.scratch = scratch  #: its folder on the host, on the rungs where it has one
 
     def cpu_seconds(self) -> float:
@@ -44,6 +46,18 @@ class WorkerProcess:
             return time.clock_gettime(~self.pid << 3 | _CPU_CLOCK)
         except (OSError, AttributeError):  # it has ended; or not a Linux
             return 0.0
+
+    def share_core(self) -> None:
+        """Have it run on this thread's core from now on, for an exchange of many short messages (see core.py)."""
+        if self.is_alive and not self._shares_our_core:
+            self._shares_our_core = True
+            core.share_core(self.pid)
+
+    def leave_core(self) -> None:
+        """Have it, and this thread, run anywhere: a long computation should not wait for one core."""
+        if self._shares_our_core:
+            self._shares_our_core = False
+            core.leave_core(self.pid if self.is_alive else None)
 
     def is_asleep(self) -> bool:
         """Say whether it waits for something, rather than for a CPU."""
@@ -62,6 +76,7 @@ class WorkerProcess:
         if not self.is_alive:
             return
         self.is_alive = False
+        self.leave_core()
         self.sock.close()
         with contextlib.suppress(OSError):
             if self.pidfd is None:

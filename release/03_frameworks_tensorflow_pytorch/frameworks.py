@@ -32,7 +32,7 @@ def pairwise_sq_dist(a, b):
         d[i, j] = sum over k of (a[i, k] - b[j, k])^2
 
     Speed is part of the task: at 400 x 400 rows it must be at least 30 times as fast as two nested loops that
-    compute one distance each.
+    compute one distance each. Gradients flow through it, so compute with tensors from beginning to end.
 
     Args:
         a: (N, D) float tensor
@@ -167,7 +167,7 @@ def evaluate(model, loader, loss_fn, device="cpu"):
 
     The model is in eval mode while it computes, and no gradient is recorded. Afterwards it is in the mode in
     which it came, and its parameters, their `.grad` and its buffers (such as batch norm's running statistics)
-    are as they were.
+    are as they were. Whether torch records gradients is as it was, too: a caller's `torch.no_grad()` still holds.
 
     Args:
         model, loader, loss_fn, device: as for train_epoch
@@ -221,7 +221,8 @@ class DataLoader:
             samples is equally likely
         drop_last: whether to leave out the last batch of an epoch if it is smaller than batch_size
         generator: a torch.Generator from which all random draws come, and from nothing else; None stands for
-            torch's global generator. Without shuffle nothing is drawn
+            torch's global generator. An order follows from the state in which the generator is when the epoch
+            begins, and moves it on. Without shuffle nothing is drawn
         collate_fn: makes a batch of a list of samples; None stands for (x, y), the samples' tensors stacked
             along a new first axis: x (B, ...) and y (B,), with their dtypes kept
 
@@ -348,7 +349,7 @@ def prepare(model, make_optimizer, device):
 
     Returns:
         (model, optimizer): the same model, every parameter and buffer on the device, and an optimiser of all its
-        parameters
+        parameters, also of those with requires_grad = False
     """
     raise NotImplementedError("prepare: not started")
 
@@ -405,7 +406,7 @@ def build_keras_mlp(n_in, n_hidden, n_out):
     n_hidden -> n_out that gives logits: no softmax. All dense layers have biases.
 
     It is compiled for training with `fit` on integer labels: Adam with a learning rate of 0.001, the sparse
-    categorical cross-entropy *of logits*, and the metric "accuracy".
+    categorical cross-entropy *of logits*, and the metric "accuracy"; all other settings are Keras' defaults.
 
     Args:
         n_in, n_hidden, n_out: sizes, ints

@@ -282,7 +282,7 @@ def mlp_forward(x, params, activation, return_cache=False):
         return_cache: whether to return the cache as well
 
     Returns:
-        logits (N, C) float64, or the pair (logits, cache) if return_cache is true. The cache is a dict of
+        logits (N, C) float64, or the pair (logits, cache) if return_cache is true. The cache is a new dict of
         arrays: "a0" is the input, each z the value *before* the activation and each a the value after it,
         up to the logits. Two layers make the keys "a0", "z1", "a1", "z2", three make "a0", "z1", "a1", "z2",
         "a2", "z3". (Further keys are allowed; an entry may be x or the logits itself, or a copy.)

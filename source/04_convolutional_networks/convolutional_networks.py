@@ -515,7 +515,8 @@ def predict_labels(model, x):
     """Return the class with the highest score for each image.
 
     The model predicts in eval mode, so that an image's label does not depend on the other images, and without
-    recording anything for gradients; it is left in the mode in which it came.
+    recording anything for gradients (afterwards they are recorded as before); it is left in the mode in which
+    it came.
 
     Args:
         model: a model such as SmallCNN that gives scores (N, num_classes)

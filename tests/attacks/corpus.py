@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attacks.attack import FAMILIES, Attack, each
 from attacks.frames import FRAMES, WIRE
+from attacks.others import OTHERS
 from attacks.torches import TORCHES
 
 __all__ = ["ATTACKS", "FAMILIES", "Attack", "as_table"]
@@ -435,6 +436,7 @@ ATTACKS: tuple[Attack, ...] = (
     *ELSEWHERE,
     *METADATA,
     *TORCHES,
+    *OTHERS,
 )
 
 

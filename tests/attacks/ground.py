@@ -17,6 +17,9 @@ COURSE = Path(__file__).parents[2]
 #: the tasks that are kept of an assignment, and the CPU seconds that a test of each may use
 GROUNDS = {
     "01_neural_network_basics": (("activations", "mlp_forward", "init_params", "predict"), 0.4),
+    "02_backpropagation_training": (("losses", "numerical_gradient", "train"), 0.4),
+    "05_advanced_cnn_techniques": (("freezing", "batch_norm", "boxes"), 0.8),
+    "06_recurrent_networks": (("gru_step", "gradients_through_time", "text"), 0.8),
     "04_convolutional_networks": (("conv2d_forward", "filters", "architectures", "small_cnn"), 0.8),
 }
 _TESTS = 2  #: kept of each task, of the public file and of the hidden one; and all of these besides
@@ -68,7 +71,7 @@ def make_ground(root: Path, topic_id: str) -> Topic:
     manifest.write_text(re.sub(r"(?m)^seconds = .*$", f"seconds = {seconds}", head + "".join(kept)))
     (folder / "mistakes.toml").write_text("")  # hints are no part of an attack
     topic = read_topic(folder)
-    if topic.needs_torch:
+    if "small_cnn" in tasks:
         with topic.public_tests_path.open("a", encoding="utf-8") as tests:
             tests.write(_GRADIENT)
     for path in (topic.public_tests_path, topic.hidden_tests_path):

@@ -64,6 +64,11 @@ class _Process(SimpleNamespace):
     def cpu_seconds(self) -> float:
         return 1e9  # whatever is late is given up at once
 
+    def share_core(self) -> None:
+        """It has no core of its own."""
+
+    leave_core = share_core
+
     def is_asleep(self) -> bool:
         return True
 

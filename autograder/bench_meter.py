@@ -1,0 +1,70 @@
+"""Meter: the seconds, and the most memory, of what happens within a block, in this process and all below it."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+_EVERY = 0.5  #: s between two looks at the memory
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one submission cost, in one turn of one way."""
+
+    cpu: float  #: s
+    wall: float  #: s
+    memory: float = (
+        0.0  #: MB that all processes below this one held at once, at most; shared pages count once
+    )
+
+
+@contextmanager
+def meter(count: int) -> Iterator[list[Cost]]:
+    """Append the cost of each of `count` submissions that are examined within."""
+    cost: list[Cost] = []
+    watch = _Watch()
+    cpu, wall = _cpu(), time.perf_counter()
+    watch.start()
+    try:
+        yield cost
+    finally:
+        watch.is_over.set()
+        watch.join()
+    used = _cpu() - cpu - watch.cpu
+    cost.append(Cost(used / count, (time.perf_counter() - wall) / count, watch.most / 2**20))
+
+
+class _Watch(threading.Thread):
+    """Looks at the memory of the processes below this one, and knows what the looking costs."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.is_over = threading.Event()
+        self.most = self.cpu = 0.0
+
+    def run(self) -> None:
+        import psutil
+
+        me = psutil.Process()
+        while not self.is_over.wait(_EVERY):
+            self.most = max(self.most, sum(map(_held, me.children(recursive=True))))
+        self.cpu = time.thread_time()
+
+
+def _held(process: object) -> float:
+    """Return the bytes of a process, of what it shares its share; 0 once it has ended."""
+    with suppress(OSError), open(f"/proc/{getattr(process, 'pid', 0)}/smaps_rollup") as file:
+        for line in file:
+            if line.startswith("Pss:"):
+                return float(line.split()[1]) * 1024
+    return 0.0
+
+
+def _cpu() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)

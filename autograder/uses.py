@@ -1,0 +1,208 @@
+"""Uses: the full names of what a module's text takes from libraries, under whatever name it goes there.
+
+`F.conv2d` after `from torch.nn import functional as F`, `getattr(F, "conv2d")`, `conv = F.conv2d`,
+`import_module("torch.nn.functional").conv2d` and `vars(F)["conv2d"]` are one: torch.nn.functional.conv2d. A text that
+means to hide a name can; what is computed only when it runs is "?" here.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_ROUNDS = 5  #: how often a name may be handed on to another name
+_COMPUTED = "?"
+_NOTHING: frozenset[str] = frozenset()
+_TYPE_TESTS = {"isinstance", "issubclass"}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A name of a library's, and the line that says it."""
+
+    name: str
+    line: int
+
+
+class Names:
+    """What each name of a module stands for, as far as its text tells: {"F": {"torch.nn.functional"}}."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._meant: dict[str, frozenset[str]] = {}
+        self._attributes: dict[str, frozenset[str]] = {}
+        self._stars: list[str] = []
+        nodes = list(ast.walk(tree))
+        self._defined = {
+            node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        self._defined |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        self._defined |= {
+            node.name
+            for node in nodes
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        }
+        self._parameters = {
+            node.name: [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+            for node in nodes
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        }
+        for node in nodes:
+            self._learn_import(node)
+        for _ in range(_ROUNDS):
+            for node in nodes:
+                self._learn(node)
+
+    def uses(self, nodes: Iterable[ast.AST]) -> Iterator[Use]:
+        """Give each use within some nodes, the longest name that stands there; no types that are only named."""
+        for node in nodes:
+            for name in self.meant(node):
+                yield Use(name, int(getattr(node, "lineno", 0)))
+            yield from self.uses(self._parts(node))
+
+    def _parts(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Give the parts of a node in which further names may stand."""
+        is_named = bool(self.meant(node))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _TYPE_TESTS:
+            yield from node.args[:1]
+            return
+        for key, child in ast.iter_fields(node):
+            if key in ("annotation", "returns") or (is_named and key in ("value", "func")):
+                continue
+            yield from (
+                item for item in (child if isinstance(child, list) else [child]) if isinstance(item, ast.AST)
+            )
+
+    # --- what is meant ---------------------------------------------------------------------------------------------
+
+    def meant(self, node: ast.AST) -> frozenset[str]:
+        """Return the full names that an expression may stand for."""
+        match node:
+            case ast.Name(id=name):
+                stars = () if name in self._defined or name in self._meant else self._stars
+                return self._meant.get(name, _NOTHING) | {f"{star}.{name}" for star in stars}
+            case ast.Attribute(value=owner, attr=attribute):
+                owners = self.meant(owner)
+                if attribute == "__dict__":
+                    return owners
+                return _within(owners, attribute) or self._attributes.get(attribute, _NOTHING)
+            case ast.NamedExpr(value=value):
+                return self.meant(value)
+            case ast.IfExp(body=body, orelse=orelse):
+                return self.meant(body) | self.meant(orelse)
+            case ast.Subscript(value=ast.Attribute(attr="modules"), slice=key):
+                return frozenset({text_of(key) or _COMPUTED})
+            case ast.Subscript(value=owner, slice=key) if _is_a_table(owner):
+                return _within(self.meant(owner), text_of(key))
+            case ast.Call(func=ast.Name(id="vars"), args=[owner]):
+                return self.meant(owner)
+            case ast.Call(func=ast.Name(id="getattr"), args=[owner, key, *_]):
+                return _within(self.meant(owner), text_of(key))
+            case ast.Call(
+                func=ast.Attribute(value=owner, attr="__getattribute__" | "__getattr__"), args=[key]
+            ):
+                return _within(self.meant(owner), text_of(key))
+            case ast.Call(func=ast.Call(func=function, args=[key]), args=[owner]) if (
+                _called(function) == "attrgetter"
+            ):
+                return _within(self.meant(owner), text_of(key))
+            case ast.Call(func=function, args=[key, *_]) if _called(function) == "import_module":
+                return frozenset({text_of(key) or _COMPUTED})
+            case ast.Call(func=function, args=[key, *_], keywords=keywords) if (
+                _called(function) == "__import__"
+            ):
+                name = text_of(key) or _COMPUTED
+                return frozenset({name if keywords or len(node.args) > 3 else name.partition(".")[0]})
+        return _NOTHING
+
+    # --- what is learnt --------------------------------------------------------------------------------------------
+
+    def _learn_import(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                self._add(alias.asname or top, {alias.name if alias.asname else top})
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                if alias.name == "*":
+                    self._stars.append(node.module)
+                else:
+                    self._add(alias.asname or alias.name, {f"{node.module}.{alias.name}"})
+
+    def _learn(self, node: ast.AST) -> None:
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    self._bind(target, value)
+            case (
+                ast.AnnAssign(target=target, value=ast.expr() as value)
+                | ast.NamedExpr(target=target, value=value)
+            ):
+                self._bind(target, value)
+            case ast.For(target=target, iter=ast.Tuple(elts=items) | ast.List(elts=items)):
+                for item in items:
+                    self._bind(target, item)
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in self._parameters:
+                for parameter, value in zip(self._parameters[name], args, strict=False):
+                    self._add(parameter, self.meant(value))
+                for keyword in keywords:
+                    self._add(keyword.arg or "", self.meant(keyword.value))
+            case ast.arguments():
+                positional = [*node.posonlyargs, *node.args][-len(node.defaults) :] if node.defaults else []
+                for argument, default in zip(positional, node.defaults, strict=True):
+                    self._add(argument.arg, self.meant(default))
+                for argument, value_or_none in zip(node.kwonlyargs, node.kw_defaults, strict=True):
+                    if value_or_none is not None:
+                        self._add(argument.arg, self.meant(value_or_none))
+
+    def _bind(self, target: ast.expr, value: ast.expr) -> None:
+        match target, value:
+            case ast.Name(id=name), _:
+                self._add(name, self.meant(value))
+            case ast.Attribute(attr=attribute), _:
+                self._attributes[attribute] = self._attributes.get(attribute, _NOTHING) | self.meant(value)
+            case (
+                (ast.Tuple(elts=targets) | ast.List(elts=targets)),
+                (ast.Tuple(elts=values) | ast.List(elts=values)),
+            ):
+                for one, other in zip(targets, values, strict=False):
+                    self._bind(one, other)
+
+    def _add(self, name: str, meant: Iterable[str]) -> None:
+        if known := frozenset(meant):
+            self._meant[name] = self._meant.get(name, _NOTHING) | known
+
+
+def text_of(node: ast.AST) -> str | None:
+    """Return a text that stands in parts: "conv" + "2d"; None for one that is computed."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            parts = [text_of(left), text_of(right)]
+        case ast.JoinedStr(values=values):
+            parts = [text_of(value) for value in values]
+        case ast.Call(
+            func=ast.Attribute(value=glue, attr="join"), args=[ast.List(elts=items) | ast.Tuple(elts=items)]
+        ):
+            texts = [text_of(item) for item in items]
+            between = text_of(glue)
+            return None if between is None or None in texts else between.join(map(str, texts))
+        case _:
+            return None
+    return None if None in parts else "".join(map(str, parts))
+
+
+def _within(owners: frozenset[str], name: str | None) -> frozenset[str]:
+    return frozenset(f"{owner}.{name or _COMPUTED}" for owner in owners)
+
+
+def _is_a_table(node: ast.AST) -> bool:
+    """`vars(F)` or `F.__dict__`."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "vars"
+    return isinstance(node, ast.Attribute) and node.attr == "__dict__"
+
+
+def _called(function: ast.expr) -> str:
+    return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")

@@ -1,0 +1,152 @@
+"""`autograder submit`: what it finds is what the grader finds, and what it packs is what the grader takes."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from factory import SOLUTION, make_course
+
+import autograder
+from autograder.build import build
+from autograder.collect import collect
+from autograder.desk import submit_command
+from autograder.errors import SubmissionError
+from autograder.submit import examine, pack
+
+ID = "01_tiny"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """What a student has of the tiny topic, solved, with one of two questions answered."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(autograder.__file__).parents[1]))
+    monkeypatch.setenv("NO_COLOR", "1")
+    course = make_course(tmp_path / "course")
+    build(course)
+    home = tmp_path / "home" / ID
+    home.parent.mkdir()
+    (course.source / ID).rename(home)
+    (home / "tiny.py").write_text(SOLUTION)
+    notebook = json.loads((home / f"{ID}.ipynb").read_text())
+    answers = [cell for cell in notebook["cells"] if cell["metadata"].get("nbgrader", {}).get("solution")]
+    answers[0]["source"] = "Because it grows."
+    (home / f"{ID}.ipynb").write_text(json.dumps(notebook))
+    return home
+
+
+def found(folder: Path) -> dict[str, str]:
+    """Sentence -> level."""
+    return {finding.sentence: finding.level for finding in examine(folder)}
+
+
+def test_a_good_parcel_is_said_so(folder):
+    assert found(folder) == {
+        "tiny.py: valid Python, 1 kB.": "fine",
+        "Every function and class that the tasks ask for is there.": "fine",
+        "01_tiny.ipynb: the written question 'why_halve' has no answer yet.": "look",
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "level", "sentence"),
+    [
+        ("return x / 2", "return (", "stop", "tiny.py is not valid Python (line "),
+        ("FACTOR = 2", "FACTOR = 1 / 0", "stop", "tiny.py cannot be imported. It raised ZeroDivisionError"),
+        (
+            "FACTOR = 2",
+            "import sys; sys.exit()",
+            "stop",
+            "tiny.py ends the program when it is imported (line ",
+        ),
+        ("FACTOR = 2", "import os; os._exit(0)", "look", "FACTOR is gone from tiny.py"),
+        (
+            "FACTOR = 2",
+            "FACTOR = 2\nif False:\n    import pandas",
+            "look",
+            "imports pandas, which is not there when",
+        ),
+        ("def double", "def doubled", "look", "double is gone from tiny.py: its tests will fail."),
+        (
+            "return x / 2",
+            'raise NotImplementedError("Halver.halve: not started")',
+            "look",
+            "Not written yet: Halver.",
+        ),
+        ("FACTOR = 2", f"FACTOR = 2\nDATA = '{'x' * 1_000_001}'", "stop", "tiny.py is larger than 1000 kB"),
+    ],
+)
+def test_what_is_wrong_with_the_module_is_a_sentence(folder, old, new, level, sentence):
+    (folder / "tiny.py").write_text(SOLUTION.replace(old, new))
+
+    levels = {finding.level for finding in examine(folder) if sentence in finding.sentence}
+
+    assert levels == {level}
+
+
+def test_a_missing_module_stops_it(folder, capsys):
+    (folder / "tiny.py").rename(folder / "tiny (1).py")
+
+    assert submit_command(folder) == 1
+    assert "STOP  tiny.py is missing" in capsys.readouterr().out
+    assert not (folder.parent / f"{ID}.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "01_tiny.ipynb is no notebook any more"),
+        ('{"cells": []}', "01_tiny.ipynb holds none of the cells for written answers"),
+        (None, "01_tiny.ipynb is missing: your written answers stand in it."),
+    ],
+)
+def test_what_is_wrong_with_the_notebook_is_worth_a_look(folder, text, sentence):
+    (folder / f"{ID}.ipynb").unlink()
+    if text is not None:
+        (folder / f"{ID}.ipynb").write_text(text)
+
+    assert {level for said, level in found(folder).items() if sentence in said} == {"look"}
+
+
+def test_the_zip_gives_the_grader_the_very_module(folder, capsys, monkeypatch):
+    monkeypatch.setattr("autograder.submit.has_exchange", lambda folder: False)
+    topic = make_course(folder.parent / "again").topic(ID)
+
+    assert submit_command(folder) == 0
+
+    parcel = folder.parent / f"{ID}.zip"
+    assert f"Packed: {parcel}" in capsys.readouterr().out
+    assert zipfile.ZipFile(parcel).namelist() == [f"{ID}/tiny.py", f"{ID}/{ID}.ipynb"]
+    taken, lying = collect(parcel, topic), collect(folder, topic)
+    assert taken.source == lying.source == SOLUTION.encode()
+    assert taken.complaints == lying.complaints == ()
+
+
+def test_a_folder_under_another_name_is_still_that_assignment(folder):
+    moved = folder.rename(folder.with_name("my homework"))
+
+    assert pack(moved).name == f"{ID}.zip"
+
+
+def test_a_dry_run_hands_nothing_in(folder):
+    assert submit_command(folder, is_dry=True) == 0
+
+    assert not (folder.parent / f"{ID}.zip").exists()
+
+
+def test_outside_of_an_assignment_it_is_misuse(tmp_path):
+    with pytest.raises(SubmissionError, match="no assignment here; go into the folder of one"):
+        examine(tmp_path)
+
+
+def test_what_the_exchange_refuses_is_said_and_packed(folder, capsys, monkeypatch):
+    monkeypatch.setattr("autograder.submit.has_exchange", lambda folder: True)
+    monkeypatch.setattr("autograder.submit.to_exchange", lambda folder: "no course id")
+
+    assert submit_command(folder) == 0
+
+    said = capsys.readouterr().out
+    assert "nbgrader's exchange did not take it: no course id" in said
+    assert (folder.parent / f"{ID}.zip").is_file()
