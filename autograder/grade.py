@@ -22,6 +22,8 @@ from autograder.screen import printable, progress_bar, report_tables
 from autograder.submission import Submission
 from autograder.topic import Topic
 
+INTERRUPTED = 130  #: the exit code after Ctrl-C, as a shell has it
+
 
 def grade(
     course: Course,
@@ -50,7 +52,7 @@ def grade(
         cluster: the address of a Dask scheduler whose workers examine
 
     Returns:
-        the exit code: 0, or 1 where a report is broken and a person has to look, or where nobody agreed
+        the exit code: 0; 1 where a report is broken and a person has to look, or where nobody agreed; 130 after Ctrl-C
 
     Raises:
         CourseError: there is nothing to grade, or the result has nowhere to go
@@ -72,26 +74,33 @@ def grade(
             print(
                 f"{unfit} of {len(parcels)} submissions have no report that still fits: all of them is examined"
             )
-    with progress_bar(is_quiet=is_quiet) as progress:
-        step = progress.add_task("examine", total=len(parcels))
+    done: list[Report] = []
+    try:
+        with progress_bar(is_quiet=is_quiet) as progress:
+            step = progress.add_task("examine", total=len(parcels))
 
-        def show(report: Report) -> None:
-            progress.advance(step)
-            if report.status == "broken":
-                progress.console.print(f"{escape(printable(report.student))}: a person has to look at it")
+            def show(report: Report) -> None:
+                done.append(report)
+                progress.advance(step)
+                if report.status == "broken":
+                    progress.console.print(f"{escape(printable(report.student))}: {_why_broken(report)}")
 
-        reports = examine_all(
-            course,
-            parcels,
-            jobs=jobs,
-            seed=seed,
-            is_kept=not paths,
-            allow_unisolated=allow_unisolated,
-            on_report=show,
-            again=frozenset(tasks),
-            shelf=shelf,
-            cluster=cluster,
-        )
+            reports = examine_all(
+                course,
+                parcels,
+                jobs=jobs,
+                seed=seed,
+                is_kept=not paths,
+                allow_unisolated=allow_unisolated,
+                on_report=show,
+                again=frozenset(tasks),
+                shelf=shelf,
+                cluster=cluster,
+            )
+    except KeyboardInterrupt:
+        kept = "" if paths else " and kept; run it again to go on"
+        print(f"Stopped: {len(done)} of {len(parcels)} are examined{kept}.", file=sys.stderr)
+        return INTERRUPTED
     if json_path is not None:
         text = json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False) + "\n"
         write_atomically(json_path, text.encode("utf-8", "replace"))
@@ -103,8 +112,8 @@ def grade(
         regrade.accept(course, topic, parcels, reports, shelf)
     elif not is_quiet:
         Console().print(report_tables(topic, reports))
-    if not paths:
-        _record(course, reports, is_quiet=is_quiet)
+    if not paths and not _record(course, reports, is_quiet=is_quiet):
+        return INTERRUPTED
     broken = sum(report.status == "broken" for report in reports)
     if is_quiet:
         print(f"{topic.id}: {len(reports)} examined, {broken} broken")
@@ -122,12 +131,34 @@ def _agrees() -> bool:
     return False
 
 
-def _record(course: Course, reports: list[Report], *, is_quiet: bool) -> None:
+def _record(course: Course, reports: list[Report], *, is_quiet: bool) -> bool:
+    """Let nbgrader record; False where Ctrl-C stopped it."""
     from autograder import gradebook  # it imports nbgrader, which takes a second
 
-    with progress_bar(is_quiet=is_quiet) as progress:
-        step = progress.add_task("record with nbgrader", total=len(reports))
-        gradebook.record(course, reports, lambda _student: progress.advance(step))
+    done: list[str] = []
+    try:
+        with progress_bar(is_quiet=is_quiet) as progress:
+            step = progress.add_task("record with nbgrader", total=len(reports))
+
+            def show(student: str) -> None:
+                done.append(student)
+                progress.advance(step)
+
+            gradebook.record(course, reports, show)
+    except KeyboardInterrupt:
+        print(
+            f"Stopped: all are examined and kept, {len(done)} of {len(reports)} are recorded; run it again to go on.",
+            file=sys.stderr,
+        )
+        return False
+    return True
+
+
+def _why_broken(report: Report) -> str:
+    """Say which task a person has to look at, and why."""
+    task = next(task for task in report.tasks if task.status == "broken")
+    why = next((result.sentence for result in task.results if result.outcome == "broken"), "")
+    return f"a person has to look at {task.task} ({escape(printable(why)[:160])})"
 
 
 def _class(course: Course, topic: Topic) -> list[Submission]:

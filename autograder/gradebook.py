@@ -184,6 +184,12 @@ def _require(api: Any, assignment: str) -> None:
 
 
 def _reason(result: dict[str, Any]) -> str:
-    """What nbgrader's API says of a failure: the last line of a traceback, without the exception's name."""
+    """What nbgrader's API says of a failure: the last line of a traceback, without the exception's name.
+
+    Raises:
+        KeyboardInterrupt: that was the failure; nbgrader takes Ctrl-C for one student's fault, and goes on
+    """
     last = str(result["error"]).strip().splitlines()[-1]
+    if last.startswith("KeyboardInterrupt"):
+        raise KeyboardInterrupt
     return last.partition(": ")[2] or last

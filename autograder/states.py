@@ -8,6 +8,7 @@ tasks. Comments and the order of the tests belong to nobody.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import json
 import tomllib
@@ -66,11 +67,12 @@ def _hints(topic: Topic) -> Iterator[tuple[str, str]]:
     """Give what each task's hints follow from: its known mistakes, and the tests that each of them fails."""
     for mistake in tomllib.loads(topic.mistakes_path.read_text(encoding="utf-8")).get("mistake", ()):
         yield mistake["task"], json.dumps([mistake["name"], mistake["hint"]])
-    try:
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # not computed yet: there are no hints
         kept = json.loads((topic.folder / "signatures.json").read_text(encoding="utf-8"))
         yield from [(signature["task"], json.dumps(signature)) for signature in kept["signatures"]]
-    except (OSError, ValueError, TypeError, KeyError):
-        return  # not computed yet: there are no hints
+    with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+        said = json.loads((topic.folder / "faults.json").read_text(encoding="utf-8"))
+        yield from [(entry[0], json.dumps(entry)) for entry in said]
 
 
 class _File:
