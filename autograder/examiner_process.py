@@ -96,10 +96,6 @@ class ExaminerProcess:
 
     def _start(self) -> subprocess.Popen[str]:
         try:
-            self._scratch = tempfile.mkdtemp(
-                prefix="autograder-"
-            )  # ours to remove, however the examiner ends
-            os.chmod(self._scratch, 0o711)  # a worker without rights has its own folder in it
             self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed with the process)
             self._scratch = tempfile.mkdtemp(
                 prefix="autograder-"
