@@ -1,4 +1,4 @@
-"""The settings of nbgrader for this course. What is set, and why, stands in autograder/registrar.py.
+"""The settings of nbgrader for this course. What is set, and why, stands in autograder/recording/registrar.py.
 
 Add your own below the call, for example:
 
@@ -13,7 +13,7 @@ Add your own below the call, for example:
 from pathlib import Path
 
 try:
-    from autograder.registrar import configure
+    from autograder.recording.registrar import configure
 except ImportError as error:  # without it nbgrader would run students' code unprotected: stop
     raise SystemExit(
         f"{__file__}: cannot import autograder ({error}); run 'make setup', use .venv/bin"

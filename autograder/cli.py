@@ -12,8 +12,21 @@ from autograder.course import Course, find_course
 from autograder.errors import AutograderError
 
 
+_WHO = {
+    "For students, in an assignment's folder": ("check", "watch", "hint", "status", "submit"),
+    "For teachers, in the course's folder": ("grade", "report", "feedback", "export", "demo", "doctor"),
+    "For authors": ("new", "build", "release", "verify", "bench"),
+}
+
+
 class _Verbs(click.Group):
-    """A group that turns our own errors into one sentence and exit code 2."""
+    """A group that lists its verbs by who types them, and turns our own errors into one sentence and exit code 2."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        for who, verbs in _WHO.items():
+            known = [(verb, self.commands[verb]) for verb in verbs]
+            with formatter.section(who):
+                formatter.write_dl([(verb, command.get_short_help_str(limit=64)) for verb, command in known])
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -43,16 +56,16 @@ def main() -> None:
 @main.command()
 @click.argument("task", required=False)
 def check(task: str | None) -> None:
-    """Student: run the public tests of TASK (or of all tasks) on the module in this folder."""
-    from autograder.check import check_command
+    """Run the public tests of TASK (or of all tasks) on the module in this folder."""
+    from autograder.student.check import check_command
 
     sys.exit(check_command(task, Path.cwd()))
 
 
 @main.command()
 def status() -> None:
-    """Student: how far every assignment in this folder is, and what comes next."""
-    from autograder.check import status_command
+    """Say how far every assignment in this folder is, and what comes next."""
+    from autograder.student.check import status_command
 
     sys.exit(status_command(Path.cwd()))
 
@@ -61,7 +74,7 @@ def status() -> None:
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 def build(ids: tuple[str, ...]) -> None:
     """Compile assignments/ into source/: stubs, notebooks, public tests."""
-    from autograder.build import build
+    from autograder.authoring.build import build
 
     _say_paths(build(_course(), ids), "source/ is fresh")
 
@@ -70,7 +83,7 @@ def build(ids: tuple[str, ...]) -> None:
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 def release(ids: tuple[str, ...]) -> None:
     """Make release/ from source/ with nbgrader, and search it for leaks."""
-    from autograder.release import release
+    from autograder.authoring.release import release
 
     _say_paths(release(_course(), ids), "release/ is fresh")
 
@@ -94,7 +107,7 @@ def verify(ids: tuple[str, ...], full: bool, allow_unisolated: bool) -> None:
 @click.argument("topic_id", metavar="ID")
 def new(topic_id: str) -> None:
     """Write the six files of a new assignment, which already passes `verify`."""
-    from autograder.new import new
+    from autograder.authoring.new import new
 
     _say_paths(new(_course(), topic_id), "nothing written")
 
@@ -167,7 +180,7 @@ def bench(context: click.Context, ids: tuple[str, ...], classes: str, turns: int
     """Measure what a submission costs, here and with what others use; write docs/benchmarks.md."""
     if context.invoked_subcommand:
         return
-    from autograder.bench_speed import bench_all
+    from autograder.bench.speed import bench_all
 
     try:
         sizes = [int(size) for size in classes.split(",") if size]
@@ -201,7 +214,7 @@ def demo(ids: tuple[str, ...]) -> None:
 @click.option("--write", type=click.Path(path_type=Path), help="Write the table to this file too.")
 def attacks(write: Path | None) -> None:
     """Try twenty cheats on stock pytest, on stock nbgrader and here: who falls to what (a quarter of an hour)."""
-    from autograder.bench_attacks import bench_attacks
+    from autograder.bench.attacks import bench_attacks
 
     sys.exit(bench_attacks(_course(), write))
 
@@ -213,7 +226,7 @@ def attacks(write: Path | None) -> None:
 )
 def report(topic_id: str, folder: Path | None) -> None:
     """Write the class report of ID from the kept reports: a page, JSON and CSV. The teacher's, not to be published."""
-    from autograder.class_report import write_class_report
+    from autograder.report.class_report import write_class_report
 
     _say_paths(write_class_report(_course(), topic_id, folder), "nothing written")
 
@@ -222,8 +235,8 @@ def report(topic_id: str, folder: Path | None) -> None:
 @click.argument("topic_id", metavar="ID")
 def feedback(topic_id: str) -> None:
     """Make nbgrader's feedback pages of ID, and a short page and Markdown with the same words beside each."""
+    from autograder.recording.summary import give_feedback
     from autograder.screen import progress_bar
-    from autograder.summary import give_feedback
 
     with progress_bar() as progress:
         step = progress.add_task("write feedback", total=None)
@@ -254,7 +267,7 @@ def export(
     topic_id: str, form: str, roster: Path | None, column: str, out: Path | None, allow_unisolated: bool
 ) -> None:
     """Take the marks of ID to Canvas, Moodle or Gradescope, or its tests to Gradescope or GitHub Classroom."""
-    from autograder.export import export
+    from autograder.platforms.export import export
 
     sentences, code = export(
         _course(), topic_id, form, roster=roster, column=column, out=out, allow_unisolated=allow_unisolated
@@ -266,16 +279,16 @@ def export(
 @main.command()
 @click.argument("task", required=False)
 def hint(task: str | None) -> None:
-    """Student: a hint on TASK, or on what comes next; each call goes further, none gives the answer."""
-    from autograder.desk import hint_command
+    """Give a hint on TASK, or on what comes next; each call goes further, none gives the answer."""
+    from autograder.student.desk import hint_command
 
     sys.exit(hint_command(task, Path.cwd()))
 
 
 @main.command()
 def watch() -> None:
-    """Student: run the tests of what you change, each time you save; one key for a hint, the next task, the end."""
-    from autograder.watch import watch
+    """Run the tests of what you change, each time you save; one key for a hint, the next task, the end."""
+    from autograder.student.watch import watch
 
     sys.exit(watch(Path.cwd()))
 
@@ -283,8 +296,8 @@ def watch() -> None:
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Look only; hand nothing in.")
 def submit(dry_run: bool) -> None:
-    """Student: look at this folder as the grader will, and hand it in: by nbgrader's exchange, or as a zip."""
-    from autograder.desk import submit_command
+    """Look at this folder as the grader will, and hand it in: by nbgrader's exchange, or as a zip."""
+    from autograder.student.desk import submit_command
 
     sys.exit(submit_command(Path.cwd(), is_dry=dry_run))
 

@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from autograder.build import render
+from autograder.authoring.build import render
+from autograder.authoring.stub import BEGIN, END, to_stub
 from autograder.errors import AuthorError
 from autograder.replacements import Mistake
-from autograder.stub import BEGIN, END, to_stub
 from autograder.topic import Topic
 
 SLOW = 60.0  #: CPU seconds of a test from which on most of the class leaves its task open

@@ -10,16 +10,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from autograder import gradebook, store
-from autograder.class_report import write_class_report
+from autograder.authoring.release import release
 from autograder.cohort import Student, cohort
-from autograder.collect import submissions
 from autograder.course import Course
 from autograder.errors import CourseError
-from autograder.fleet import examine_all
-from autograder.release import release
+from autograder.grading import store
+from autograder.grading.collect import submissions
+from autograder.grading.fleet import examine_all
+from autograder.recording import gradebook
+from autograder.recording.summary import give_feedback
+from autograder.report.class_report import write_class_report
 from autograder.screen import progress_bar, report_tables
-from autograder.summary import give_feedback
 from autograder.topic import Topic
 
 DEFAULT = ("01_neural_network_basics", "04_convolutional_networks")

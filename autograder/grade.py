@@ -10,16 +10,17 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from autograder import build, regrade, store
-from autograder.attempts import admit
-from autograder.collect import collect, submissions
+from autograder.authoring import build
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.files import write_atomically
-from autograder.fleet import examine_all
+from autograder.grading import regrade, store
+from autograder.grading.attempts import admit
+from autograder.grading.collect import collect, submissions
+from autograder.grading.fleet import examine_all
+from autograder.grading.submission import Submission
 from autograder.report import Report
 from autograder.screen import printable, progress_bar, report_tables
-from autograder.submission import Submission
 from autograder.topic import Topic
 
 INTERRUPTED = 130  #: the exit code after Ctrl-C, as a shell has it
@@ -133,7 +134,7 @@ def _agrees() -> bool:
 
 def _record(course: Course, reports: list[Report], *, is_quiet: bool) -> bool:
     """Let nbgrader record; False where Ctrl-C stopped it."""
-    from autograder import gradebook  # it imports nbgrader, which takes a second
+    from autograder.recording import gradebook  # it imports nbgrader, which takes a second
 
     done: list[str] = []
     try:

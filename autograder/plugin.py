@@ -1,4 +1,4 @@
-"""The pytest plugin of a student's folder: fixtures, the marker `task`, seeds. Reports: student_run.py.
+"""The pytest plugin of a student's folder: fixtures, the marker `task`, seeds. Reports: student/run.py.
 
 Pytest loads it in every run wherever the package is installed, so it imports nothing costly and does nothing
 to tests without the marker. The judge replaces the fixture `student` by its proxy: of two plugins with
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autograder.student_run import StudentRun
-from autograder.student_selection import Selection
-from autograder.student_selection import task_of as task_of  # the judge asks it of us
+from autograder.student.run import StudentRun
+from autograder.student.selection import Selection
+from autograder.student.selection import task_of as task_of  # the judge asks it of us
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -82,7 +82,7 @@ def rng(request: pytest.FixtureRequest, seed: int) -> np.random.Generator:
 @pytest.fixture(scope="module")
 def student(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The module that the test file examines: softmax.py for test_softmax.py."""
-    from autograder.student_module import imported, module_path
+    from autograder.student.module import imported, module_path
 
     with imported(module_path(request.path), patience=20.0) as module:  # TensorFlow alone takes six
         yield module

@@ -25,12 +25,12 @@ from rich.text import Text
 
 from autograder import extras
 from autograder.course import Course
-from autograder.diagnose import read_signatures, tally
+from autograder.grading.diagnose import read_signatures, tally
 from autograder.report import Report, TaskReport
 from autograder.topic import Topic
 
 if TYPE_CHECKING:
-    from autograder.survivors import Hunt
+    from autograder.authoring.survivors import Hunt
 
 
 def progress_bar(*, is_quiet: bool = False) -> Progress:
@@ -113,8 +113,8 @@ def printable(text: str) -> str:
 
 def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_unisolated: bool) -> int:
     """Verify assignments, show what did not hold, and return the exit code."""
-    from autograder.verification import record
-    from autograder.verify import verify
+    from autograder.authoring.verification import record
+    from autograder.authoring.verify import verify
 
     count = 0
     for topic in course.topics(ids):

@@ -6,8 +6,8 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
+from autograder.authoring.stub import parse
 from autograder.errors import AuthorError
-from autograder.stub import parse
 from autograder.topic import Topic
 
 _FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

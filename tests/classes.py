@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from autograder import store
 from autograder.course import Course
+from autograder.grading import store
+from autograder.grading.submission import Submission
 from autograder.report import Report, TaskReport, TestResult
-from autograder.submission import Submission
 from autograder.topic import Topic
 
 #: name -> task, weight, hidden: the suite of the tiny topic in factory.py

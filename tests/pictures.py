@@ -15,10 +15,10 @@ from nbgrader.api import Gradebook
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from autograder.authoring.release import release
 from autograder.cohort import cohort
 from autograder.course import Course
 from autograder.grade import grade
-from autograder.release import release
 
 ID = "01_neural_network_basics"
 FOLDER = ROOT / "docs" / "pictures"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from autograder.authoring.rehearse import rehearse
+from autograder.authoring.verify import verify
 from autograder.course import Course
-from autograder.rehearse import rehearse
-from autograder.verify import verify
 
 COURSE = Course(Path(__file__).parent.parent)
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 from factory import make_course, make_topic
 
-from autograder.attempts import admit
-from autograder.build import render
+from autograder.authoring.build import render
+from autograder.authoring.release import release
 from autograder.errors import AuthorError
-from autograder.feedback import said
 from autograder.grade import _class
-from autograder.release import release
+from autograder.grading.attempts import admit
+from autograder.grading.submission import Submission
+from autograder.recording.feedback import said
 from autograder.report import TaskReport, TestResult
-from autograder.submission import Submission
 
 ID = "01_tiny"
 LIMIT = ("memory = 1024", "memory = 1024\nattempts = 2")

@@ -5,8 +5,9 @@ import re
 import pytest
 from factory import make_course
 
-from autograder import bench_parts, bench_ways
-from autograder import bench_speed as speed
+from autograder.bench import parts as bench_parts
+from autograder.bench import speed
+from autograder.bench import ways as bench_ways
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autograder.faults import explain
-from autograder.proxy import Examinee, Student
+from autograder.grading.proxy import Examinee, Student
 from autograder.sandbox import session
 from autograder.sandbox.allowance import Allowance
 from autograder.sandbox.ladder import climb

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 from factory import PUBLIC, make_course, make_topic
 
-from autograder.build import build, render, stale, write_folder
+from autograder.authoring.build import build, render, stale, write_folder
 from autograder.errors import AuthorError
 
 ANSWER = "FACTOR = 2\ndef _secret_helper(x):\n    return x * FACTOR\n"

@@ -11,11 +11,11 @@ import psutil
 import pytest
 from factory import SOLUTION, make_course
 
-from autograder import store
 from autograder.course import Course
-from autograder.fleet import examine_all
+from autograder.grading import store
+from autograder.grading.fleet import examine_all
+from autograder.grading.submission import Submission
 from autograder.report import Report
-from autograder.submission import Submission
 
 pytestmark = pytest.mark.slow
 _CLASS = 40
@@ -70,7 +70,9 @@ class Killer(threading.Thread):
                     victim.kill()
                 except psutil.Error:
                     continue
-                self.killed.append("examiner" if "autograder.examiner" in words else "zygote or worker")
+                self.killed.append(
+                    "examiner" if "autograder.grading.examiner" in words else "zygote or worker"
+                )
                 self._left -= 1
 
     def __enter__(self) -> Killer:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from factory import make_course
 
-from autograder.cheats import CHEATS, PLAIN_CHEATS, cheats
-from autograder.hollows import HOLLOWS, hollows, only_init
+from autograder.authoring.cheats import CHEATS, PLAIN_CHEATS, cheats
+from autograder.authoring.hollows import HOLLOWS, hollows, only_init
 
 SOLUTION = '''"""Rows."""
 

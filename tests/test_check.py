@@ -12,10 +12,10 @@ import pytest
 
 import autograder
 from autograder import attempt, check
-from autograder.check import Checked, check_command
-from autograder.progress import Progress, TaskProgress
-from autograder.public_tests import PublicRun, run_public_tests
-from autograder.trial import Trial
+from autograder.student.check import Checked, check_command
+from autograder.student.progress import Progress, TaskProgress
+from autograder.student.public_tests import PublicRun, run_public_tests
+from autograder.student.trial import Trial
 
 TESTS = '''
 import pytest
@@ -100,7 +100,7 @@ def test_a_students_fault_is_a_sentence_and_no_exception(folder, source, sentenc
 
 
 def test_a_run_without_an_end_is_ended(folder, monkeypatch):
-    monkeypatch.setattr("autograder.public_tests._PATIENCE", 1)
+    monkeypatch.setattr("autograder.student.public_tests._PATIENCE", 1)
     (folder / "sums.py").write_text("while True:\n    pass\n")
 
     assert "still running after 1 seconds: is there a loop without an end?" in repr(check())
@@ -211,7 +211,7 @@ def test_the_package_imports_nothing_costly():
     code = (
         "import sys\nbefore = set(sys.modules)\n"
         "from autograder import check, attempt, probe\n"
-        "import autograder.check, autograder.probe, autograder.public_tests\n"
+        "import autograder.student.check, autograder.probe, autograder.student.public_tests\n"
         "from autograder import check, probe\nassert callable(check) and callable(probe)\n"
         "print({'numpy', 'torch', 'pytest', 'rich', 'click'} & (set(sys.modules) - before))\n"
         "import autograder\nprint(autograder.expect.__name__)"

@@ -17,12 +17,12 @@ from click.testing import CliRunner
 from factory import make_course
 from playwright.sync_api import Browser, Page
 
-from autograder.class_report import write_class_report
 from autograder.cli import main
 from autograder.course import Course
-from autograder.diagnose import Signatures, digest
 from autograder.errors import CourseError
+from autograder.grading.diagnose import Signatures, digest
 from autograder.report import Report, tables
+from autograder.report.class_report import write_class_report
 from autograder.report.classroom import ClassReport, summarise
 from autograder.report.page import page
 from autograder.report.similarity import Comparison, compare

@@ -20,13 +20,13 @@ from distributed import LocalCluster, Security
 from distributed.cli import dask_scheduler, dask_worker
 from factory import SOLUTION, make_course
 
-from autograder import cluster, store
 from autograder.cli import main
 from autograder.course import Course
-from autograder.crew import Work
 from autograder.errors import AuthorError, CourseError
-from autograder.fleet import examine_all
-from autograder.submission import Submission
+from autograder.grading import cluster, store
+from autograder.grading.crew import Work
+from autograder.grading.fleet import examine_all
+from autograder.grading.submission import Submission
 
 ID = "01_tiny"
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
@@ -202,7 +202,7 @@ def test_without_dask_it_says_what_to_install(course, monkeypatch):
 
 
 def test_nothing_of_dask_is_imported_without_an_address():
-    program = "import sys, autograder.cli, autograder.fleet, autograder.grade; sys.exit('distributed' in sys.modules)"
+    program = "import sys, autograder.cli, autograder.grading.fleet, autograder.grade; sys.exit('distributed' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 

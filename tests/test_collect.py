@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from factory import make_course
 
-from autograder import parcel as room
-from autograder.collect import collect, submissions
 from autograder.errors import SubmissionError
+from autograder.grading import parcel as room
+from autograder.grading.collect import collect, submissions
 
 CODE = b"def double(x):\n    return 2 * x\n"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from autograder.build import build, render, stale
+from autograder.authoring.build import build, render, stale
+from autograder.authoring.leak import leaks
+from autograder.authoring.new import new
 from autograder.course import Course
-from autograder.leak import leaks
-from autograder.new import new
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

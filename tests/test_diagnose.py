@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autograder.course import Course
-from autograder.diagnose import (
+from autograder.grading.diagnose import (
     Signatures,
     Tally,
     diagnose,

@@ -13,8 +13,9 @@ import numpy  # noqa: F401 - pytester forgets what a run imports, and NumPy can 
 import pytest
 from factory import SOLUTION, make_course
 
-from autograder import direct, expect  # noqa: F401 - likewise, and two copies of ours would not know each other
-from autograder.examiner import Examination, _Hire, pytest_arguments
+from autograder import expect  # noqa: F401 - likewise, and two copies of ours would not know each other
+from autograder.grading import direct
+from autograder.grading.examiner import Examination, _Hire, pytest_arguments
 from autograder.sandbox.ladder import choose
 from autograder.sandbox.rungs import Limits
 from autograder.sandbox.zygotes import Zygote

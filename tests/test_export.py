@@ -19,14 +19,14 @@ from classes import SUITE, keep, report
 from click.testing import CliRunner
 from factory import SOLUTION, make_course
 
-from autograder import gradescope
+from autograder.authoring.leak import leaks
 from autograder.cli import main
 from autograder.course import Course
 from autograder.errors import CourseError, SandboxError
-from autograder.export import export, export_marks
-from autograder.github import WORKFLOW, write_template
-from autograder.gradescope_zip import write_zip
-from autograder.leak import leaks
+from autograder.platforms import gradescope
+from autograder.platforms.export import export, export_marks
+from autograder.platforms.github import WORKFLOW, write_template
+from autograder.platforms.gradescope_zip import write_zip
 
 COURSE = Course(Path(__file__).resolve().parent.parent)
 TOPIC = "01_neural_network_basics"
@@ -180,7 +180,7 @@ class TestGradescope:
         def no_rung(**_options: object) -> str:
             raise SandboxError("no isolation works here")
 
-        monkeypatch.setattr("autograder.judge.choose", no_rung)
+        monkeypatch.setattr("autograder.grading.judge.choose", no_rung)
         shutil.copytree(root / "source", tmp_path / "source")
         (tmp_path / "submission").mkdir()
 
@@ -224,7 +224,7 @@ class TestGradescope:
         said = log.read_text()
         assert f"-r {tmp_path}/source/requirements.txt" in said
         assert f"--no-deps {tmp_path}/source/engine" in said
-        assert f"autograder.gradescope {tmp_path} --prepare" in said
+        assert f"autograder.platforms.gradescope {tmp_path} --prepare" in said
         assert stat.S_IMODE((tmp_path / "source" / "course").stat().st_mode) & 0o077 == 0
         wanted = (tmp_path / "source" / "requirements.txt").read_text()
         assert re.search(r"^numpy==\d", wanted, re.MULTILINE)

@@ -13,17 +13,20 @@ from test_registrar import course, grades_of, hand_in, page_of, released, report
 from test_verify import ENOUGH, few_seeds  # noqa: F401
 
 import autograder
-from autograder import build, extras, gradebook, store
-from autograder.check import check
+from autograder import extras
+from autograder.authoring import build
+from autograder.authoring.verify import verify
 from autograder.course import Course
 from autograder.errors import AuthorError
-from autograder.judge import Judge, not_gradable
-from autograder.progress import Progress
+from autograder.grading import store
+from autograder.grading.judge import Judge, not_gradable
+from autograder.grading.submission import Submission
+from autograder.recording import gradebook
 from autograder.report import Report
 from autograder.screen import report_tables
-from autograder.submission import Submission
+from autograder.student.check import check
+from autograder.student.progress import Progress
 from autograder.topic import Topic
-from autograder.verify import verify
 
 SENTENCE = "not gradable here: install the no_such_package extra"
 

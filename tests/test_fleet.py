@@ -12,13 +12,13 @@ import psutil
 import pytest
 from factory import SOLUTION, make_course, make_topic
 
-from autograder import fleet, store
-from autograder.crew import Work
 from autograder.errors import SandboxError
-from autograder.fleet import examine_all
-from autograder.judge import Judge
+from autograder.grading import fleet, store
+from autograder.grading.crew import Work
+from autograder.grading.fleet import examine_all
+from autograder.grading.judge import Judge
+from autograder.grading.submission import Submission
 from autograder.report import Report
-from autograder.submission import Submission
 
 WRONG = SOLUTION.replace("return x / 2", "return x * 2")
 
@@ -101,7 +101,7 @@ def test_a_killed_run_goes_on_where_it_stood(course):
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
         "from autograder.course import Course\n"
-        "from autograder.fleet import examine_all\n"
+        "from autograder.grading.fleet import examine_all\n"
         "from test_fleet import a_class\n"
         "examine_all(Course(Path(sys.argv[1])), a_class(40), jobs=2)\n"
     )

@@ -8,9 +8,9 @@ from factory import SOLUTION, make_course
 from lab import PATIENCE, STUDENT, Desk, Formgrader, furnish, lab
 from playwright.sync_api import expect
 
+from autograder.authoring.release import release
+from autograder.authoring.stub import BEGIN, END
 from autograder.grade import grade
-from autograder.release import release
-from autograder.stub import BEGIN, END
 
 pytestmark = pytest.mark.slow
 

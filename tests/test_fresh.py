@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from autograder import build, release, syllabus
+from autograder.authoring import build, release, syllabus
+from autograder.authoring.leak import leaks
 from autograder.course import Course
-from autograder.leak import leaks
 
 COURSE = Course(Path(__file__).parent.parent)
 

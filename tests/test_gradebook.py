@@ -9,8 +9,8 @@ import pytest
 from nbgrader.apps.api import NbGraderAPI
 from test_registrar import ID, ODD, answered, course, grades_of, hand_in, released, report_of
 
-from autograder import gradebook
-from autograder.warm import FeedbackExporter, warm_gradebook
+from autograder.recording import gradebook
+from autograder.recording.warm import FeedbackExporter, warm_gradebook
 
 __all__ = ["course", "released"]  # fixtures
 CLASS = ("ada", "bob", "cyd")
@@ -185,7 +185,7 @@ def test_a_warm_gradebook_shows_what_another_program_wrote_meanwhile(course):
 def test_a_feedback_page_is_the_same_from_a_warm_template(course, reports):
     from nbconvert.exporters import HTMLExporter
 
-    from autograder import registrar
+    from autograder.recording import registrar
 
     def pages(exporter):
         with pytest.MonkeyPatch.context() as patch:

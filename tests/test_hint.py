@@ -11,11 +11,11 @@ import pytest
 from factory import make_course
 from test_check import MODULE, TESTS
 
-from autograder.build import render
+from autograder.authoring.build import render
 from autograder.course import Course
-from autograder.desk import hint_command
 from autograder.errors import AuthorError
-from autograder.hint import give
+from autograder.student.desk import hint_command
+from autograder.student.hint import give
 
 COURSE = Course(Path(__file__).parent.parent)
 CARD = """

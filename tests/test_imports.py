@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autograder.imports import imports_outside
+from autograder.grading.imports import imports_outside
 
 SOURCE = """
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 from factory import make_course
 
 from autograder.course import Course
-from autograder.integrity import complaints, forbidden_calls
+from autograder.grading.integrity import complaints, forbidden_calls
 from autograder.topic import Topic
 
 COURSE = Path(__file__).parents[1]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from factory import make_course
 
-from autograder import store
-from autograder.build import build
+from autograder.authoring.build import build
+from autograder.authoring.leak import leaks
 from autograder.cohort import cohort
-from autograder.leak import leaks
+from autograder.grading import store
 
 pytestmark = pytest.mark.slow
 

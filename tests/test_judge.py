@@ -9,9 +9,9 @@ import pytest
 from factory import SOLUTION, make_course
 
 from autograder.errors import AutograderError
-from autograder.judge import Judge
+from autograder.grading.judge import Judge
+from autograder.grading.submission import Submission
 from autograder.report import Report
-from autograder.submission import Submission
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 from factory import make_course
 from traitlets.config import Config
 
-from autograder import gradebook
-from autograder.late import DAY, LatePolicy, penalty
-from autograder.release import release
+from autograder.authoring.release import release
+from autograder.recording import gradebook
+from autograder.recording.late import DAY, LatePolicy, penalty
 from autograder.report import Report, TaskReport
 
 ID = "01_tiny"

@@ -11,8 +11,8 @@ import zipfile
 import pytest
 from factory import make_course, make_topic
 
-from autograder.build import build, render
-from autograder.leak import leaks, secrets
+from autograder.authoring.build import build, render
+from autograder.authoring.leak import leaks, secrets
 
 ANSWER = "doubled_at_last = _secret_helper(x)"
 SECRETS = {
@@ -139,11 +139,13 @@ def test_a_wheel_with_an_assignment_in_it_is_found_and_the_engine_s_own_code_is_
     wheel = tmp_path / "autograder-0.1.0-py3-none-any.whl"
     engine = "BEGIN = '### BEGIN SOLUTION'\nself.count += 1\nreturn x * FACTOR\n"
 
-    wheel.write_bytes(zipped({"autograder/stub.py": engine}))
+    wheel.write_bytes(zipped({"autograder/authoring/stub.py": engine}))
     assert found(topic, wheel) == []
 
     for path in (topic.solution_path, topic.hidden_tests_path, topic.mistakes_path):
-        wheel.write_bytes(zipped({"autograder/stub.py": engine, f"extra/{path.name}": path.read_text()}))
+        wheel.write_bytes(
+            zipped({"autograder/authoring/stub.py": engine, f"extra/{path.name}": path.read_text()})
+        )
         assert found(topic, wheel), path.name
 
 

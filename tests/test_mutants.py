@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from factory import SOLUTION, make_topic
 
-from autograder.mutants import Mutant, mutants
+from autograder.authoring.mutants import Mutant, mutants
 
 Make = Callable[[str], list[Mutant]]
 

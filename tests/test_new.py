@@ -9,11 +9,11 @@ import types
 import pytest
 from factory import make_course
 
-from autograder.build import build, render
+from autograder.authoring.build import build, render
+from autograder.authoring.leak import leaks
+from autograder.authoring.new import new
 from autograder.course import Course
 from autograder.errors import CourseError
-from autograder.leak import leaks
-from autograder.new import new
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import json
 import pytest
 from factory import LESSON, make_topic
 
+from autograder.authoring.notebook import read_lesson, to_notebook
 from autograder.errors import AuthorError
-from autograder.notebook import read_lesson, to_notebook
 
 
 @pytest.fixture

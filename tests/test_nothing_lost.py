@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from factory import SOLUTION, make_course
 
-from autograder import store
 from autograder.course import Course
 from autograder.errors import CourseError, SandboxError
-from autograder.fleet import examine_all
-from autograder.submission import Submission
+from autograder.grading import store
+from autograder.grading.fleet import examine_all
+from autograder.grading.submission import Submission
 
 PARCELS = [Submission(f"s{n}", "01_tiny", Path("tiny.py"), f"{SOLUTION}# {n}\n".encode()) for n in range(4)]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from autograder.authoring.leak import leaks
 from autograder.course import Course
-from autograder.leak import leaks
 
 COURSE = Course(Path(__file__).parent.parent)
 TOPIC = "01_neural_network_basics"

@@ -36,7 +36,7 @@ held = sorted((name, key) for name, module in list(sys.modules.items()) if name.
               for key, value in vars(module).items() if getattr(value, "__name__", "") in LIKE_PICKLE)
 
 import numpy as np, torch
-from autograder.proxy import Examinee, Student
+from autograder.grading.proxy import Examinee, Student
 from autograder.sandbox.rungs import Limits
 from autograder.sandbox.zygotes import Zygote
 

@@ -11,11 +11,6 @@ import xml.etree.ElementTree as ET
 import numpy  # noqa: F401 - pytester forgets what a run imports, and NumPy can be imported only once
 import pytest
 
-import autograder.expect
-import autograder.faults
-import autograder.patience
-import autograder.plugin  # noqa: F401 - and two copies of ours would not know each other's classes
-
 pytest_plugins = ["pytester"]
 
 TESTS = '''
@@ -224,9 +219,9 @@ def test_of_each_task_the_first_failing_test_is_shown_in_full(folder):
     ],
 )
 def test_a_loop_without_an_end_is_ended_and_its_line_is_named(folder, monkeypatch, body):
-    monkeypatch.setattr("autograder.patience._TIMES", 0.02)
-    monkeypatch.setattr("autograder.patience._SLEEPS", 2)
-    monkeypatch.setattr("autograder.student_run._LEAST", 0.2)
+    monkeypatch.setattr("autograder.student.patience._TIMES", 0.02)
+    monkeypatch.setattr("autograder.student.patience._SLEEPS", 2)
+    monkeypatch.setattr("autograder.student.run._LEAST", 0.2)
 
     result = folder(RIGHT.replace("return np.maximum(x, 0)", body))
 
@@ -238,7 +233,7 @@ def test_a_loop_without_an_end_is_ended_and_its_line_is_named(folder, monkeypatc
 
 
 def test_a_loop_is_ended_where_interrupts_are_ignored_too(folder, monkeypatch):
-    monkeypatch.setattr("autograder.student_run._LEAST", 0.2)
+    monkeypatch.setattr("autograder.student.run._LEAST", 0.2)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for `pytest &` in a script
     try:
         result = folder(RIGHT.replace("return np.maximum(x, 0)", "while True:\n        pass"))
@@ -250,9 +245,9 @@ def test_a_loop_is_ended_where_interrupts_are_ignored_too(folder, monkeypatch):
 
 
 def test_a_debugger_has_all_the_time_it_needs(folder, pytester, monkeypatch):
-    monkeypatch.setattr("autograder.patience._TIMES", 0.02)
-    monkeypatch.setattr("autograder.patience._SLEEPS", 1)
-    monkeypatch.setattr("autograder.student_run._LEAST", 0.1)
+    monkeypatch.setattr("autograder.student.patience._TIMES", 0.02)
+    monkeypatch.setattr("autograder.student.patience._SLEEPS", 1)
+    monkeypatch.setattr("autograder.student.run._LEAST", 0.1)
     slow = RIGHT.replace("return np.m", "import time\n    time.sleep(0.6)\n    return np.m")
 
     assert folder(slow).ret == 1

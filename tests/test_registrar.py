@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from factory import make_course
 
-from autograder import answers, autograde, examine, gradebook, registrar, store
+from autograder.authoring.release import release
 from autograder.course import Course
 from autograder.errors import CourseError, SandboxError
-from autograder.feedback import markdown_to_html
-from autograder.release import release
+from autograder.grading import examine, store
+from autograder.recording import answers, autograde, gradebook, registrar
+from autograder.recording.feedback import markdown_to_html
 from autograder.report import Report, TaskReport, TestResult
 
 ID = "01_tiny"
@@ -640,7 +641,7 @@ def test_all_grades_are_exported(course):
 def test_a_long_sentence_is_broken_where_the_page_would_cut_it_off(course):
     from nbformat.v4 import new_code_cell
 
-    from autograder.feedback import WIDTH, write_outputs
+    from autograder.recording.feedback import WIDTH, write_outputs
 
     cell = new_code_cell(metadata={"nbgrader": {"points": 60}})
     task = replace(report_of().tasks[0], hint="Twice, not thrice; " * 20)

@@ -7,16 +7,17 @@ import shutil
 import pytest
 from factory import HIDDEN, PUBLIC, SOLUTION, make_course
 
-from autograder import gradebook, store
-from autograder.build import build
-from autograder.collect import submissions
+from autograder.authoring.build import build
 from autograder.course import Course
 from autograder.errors import CourseError
-from autograder.examiner_process import ExaminerProcess
-from autograder.fleet import examine_all
 from autograder.grade import grade
-from autograder.judge import Judge
-from autograder.states import states
+from autograder.grading import store
+from autograder.grading.collect import submissions
+from autograder.grading.examiner_process import ExaminerProcess
+from autograder.grading.fleet import examine_all
+from autograder.grading.judge import Judge
+from autograder.grading.states import states
+from autograder.recording import gradebook
 
 ID = "01_tiny"
 MODULES = {

@@ -7,12 +7,12 @@ import json
 import pytest
 from factory import LESSON, make_topic
 
-from autograder import rehearse as rehearse_module
+from autograder.authoring import rehearse as rehearse_module
+from autograder.authoring.rehearse import rehearse
 from autograder.errors import AuthorError
-from autograder.rehearse import rehearse
 
 pytest.importorskip("nbclient")
-pytest.importorskip("autograder.check")
+pytest.importorskip("autograder.student.check")
 pytestmark = pytest.mark.slow
 
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint(tiny.double(21))\n"

@@ -8,9 +8,9 @@ import sqlite3
 import pytest
 from factory import make_course, make_topic
 
+from autograder.authoring.leak import leaks
+from autograder.authoring.release import release, stale
 from autograder.errors import AuthorError, CourseError
-from autograder.leak import leaks
-from autograder.release import release, stale
 
 pytest.importorskip("nbgrader")
 pytestmark = pytest.mark.slow

@@ -15,9 +15,10 @@ from factory import SOLUTION
 from nbgrader.apps.api import NbGraderAPI
 from test_registrar import course, hand_in, released, report_of
 
-from autograder import gradebook, store
 from autograder.course import Course
 from autograder.grade import INTERRUPTED, grade
+from autograder.grading import store
+from autograder.recording import gradebook
 
 __all__ = ["course", "released"]  # fixtures
 ID = "01_tiny"

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from autograder.errors import CourseError
-from autograder.roster import CANVAS, GRADESCOPE, MOODLE, Filled, Mark, fill
+from autograder.platforms.roster import CANVAS, GRADESCOPE, MOODLE, Filled, Mark, fill
 
 # as Canvas exports its gradebook, a column for each assignment with its number behind it, and columns to read only
 CANVAS_CSV = """\

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from autograder.judge import Judge
+from autograder.grading.judge import Judge
+from autograder.grading.submission import Submission
 from autograder.report import Isolation
 from autograder.sandbox.ladder import climb
 from autograder.sandbox.rungs import Limits, launch, seatbelt_profile
 from autograder.sandbox.view import view_for
-from autograder.submission import Submission
 from autograder.topic import read_topic
 
 ASSIGNMENTS = Path(__file__).parent.parent / "assignments"

@@ -8,7 +8,7 @@ import pytest
 from test_check import MODULE, TESTS
 
 import autograder
-from autograder.check import status_command
+from autograder.student.check import status_command
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from factory import make_course
 
-from autograder import store
+from autograder.grading import store
+from autograder.grading.submission import Submission
 from autograder.report import Report, TaskReport, TestResult
-from autograder.submission import Submission
 
 SEED = 7
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autograder.authoring.stub import refuse_markers, solution_lines, to_stub
 from autograder.errors import AuthorError
-from autograder.stub import refuse_markers, solution_lines, to_stub
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 

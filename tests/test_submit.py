@@ -10,11 +10,11 @@ import pytest
 from factory import SOLUTION, make_course
 
 import autograder
-from autograder.build import build
-from autograder.collect import collect
-from autograder.desk import submit_command
+from autograder.authoring.build import build
 from autograder.errors import SubmissionError
-from autograder.submit import examine, pack
+from autograder.grading.collect import collect
+from autograder.student.desk import submit_command
+from autograder.student.submit import examine, pack
 
 ID = "01_tiny"
 
@@ -111,7 +111,7 @@ def test_what_is_wrong_with_the_notebook_is_worth_a_look(folder, text, sentence)
 
 
 def test_the_zip_gives_the_grader_the_very_module(folder, capsys, monkeypatch):
-    monkeypatch.setattr("autograder.submit.has_exchange", lambda folder: False)
+    monkeypatch.setattr("autograder.student.submit.has_exchange", lambda folder: False)
     topic = make_course(folder.parent / "again").topic(ID)
 
     assert submit_command(folder) == 0
@@ -142,8 +142,8 @@ def test_outside_of_an_assignment_it_is_misuse(tmp_path):
 
 
 def test_what_the_exchange_refuses_is_said_and_packed(folder, capsys, monkeypatch):
-    monkeypatch.setattr("autograder.submit.has_exchange", lambda folder: True)
-    monkeypatch.setattr("autograder.submit.to_exchange", lambda folder: "no course id")
+    monkeypatch.setattr("autograder.student.submit.has_exchange", lambda folder: True)
+    monkeypatch.setattr("autograder.student.submit.to_exchange", lambda folder: "no course id")
 
     assert submit_command(folder) == 0
 

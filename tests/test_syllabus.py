@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from factory import make_course
 
-from autograder import build, syllabus
+from autograder.authoring import build, syllabus
 from autograder.errors import AuthorError
 from autograder.suite import read_suite
 

@@ -9,11 +9,11 @@ import pytest
 
 from autograder import extras
 from autograder.course import Course
-from autograder.examiner_process import ExaminerProcess
-from autograder.judge import Judge
+from autograder.grading.examiner_process import ExaminerProcess
+from autograder.grading.judge import Judge
+from autograder.grading.submission import Submission
 from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.ladder import choose
-from autograder.submission import Submission
 
 TOPIC = Course(Path(__file__).parent.parent).topic("03_frameworks_tensorflow_pytorch")
 SOLUTION = TOPIC.solution_path.read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autograder.touched import touched, touched_by_tests
+from autograder.student.touched import touched, touched_by_tests
 
 NAMES = {"relu": ["relu", "relu_backward"], "softmax": ["softmax"], "optimizers": ["Adam", "RATE"]}
 MODULE = """

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from factory import HIDDEN, MISTAKES, Edit, make_course, make_topic
 
-from autograder import verify as gates
+from autograder.authoring import verify as gates
+from autograder.authoring.mutants import Mutant
+from autograder.authoring.stub import to_stub
+from autograder.authoring.survivors import Hunt, as_table
+from autograder.authoring.verification import record, row
+from autograder.authoring.verify import Finding, Verdict, verify
 from autograder.course import Course
 from autograder.errors import AuthorError
-from autograder.examiner_process import ExaminerProcess
-from autograder.mutants import Mutant
+from autograder.grading.examiner_process import ExaminerProcess
 from autograder.sandbox.ladder import choose
-from autograder.stub import to_stub
-from autograder.survivors import Hunt, as_table
 from autograder.topic import Topic
-from autograder.verification import record, row
-from autograder.verify import Finding, Verdict, verify
 
 MISTAKE = (
     '\n[[mistake]]\ntask = "{}"\nname = "one more, {}"\nfind = "{}"\nreplace = "{} + {}"\nhint = "Less."\n'

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from autograder.faults import StudentError
+from autograder.grading.proxy import Examinee, Student
 from autograder.probe import probe
-from autograder.proxy import Examinee, Student
 from autograder.sandbox.faults import Ended, ImportFailed, LimitExceeded, ProtocolBroken, WorkerDied
 from autograder.sandbox.ladder import climb
 from autograder.sandbox.rungs import Limits

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from autograder.proxy import Examinee, Student
+from autograder.grading.proxy import Examinee, Student
 from autograder.sandbox.ladder import climb
 from autograder.sandbox.rungs import Limits
 from autograder.sandbox.zygotes import Zygote

@@ -16,7 +16,7 @@ import pytest
 from test_check import MODULE, TESTS
 
 import autograder
-from autograder.watch import watch
+from autograder.student.watch import watch
 
 pty = pytest.importorskip("pty", reason="a pseudo-terminal is POSIX")
 

@@ -12,9 +12,9 @@ from factory import make_course
 from mistune import html as rendered
 
 from autograder.course import Course
+from autograder.recording.summary import write_summaries
 from autograder.report import Report
 from autograder.report.words import said, to_html, to_markdown, words
-from autograder.summary import write_summaries
 from autograder.topic import Topic
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert) `a` **b** _c_ $d$ | # \x1b[2J\n- e & &lt;"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import correlation, fmean
 
-from autograder.diagnose import Signatures, diagnosis
+from autograder.grading.diagnose import Signatures, diagnosis
 from autograder.report.model import Report, TaskReport
 from autograder.report.similarity import Comparison
 from autograder.topic import Topic

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autograder.stub import to_stub
+from autograder.authoring.stub import to_stub
 from autograder.topic import Topic
 
 FAMILIES = {

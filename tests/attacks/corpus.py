@@ -266,7 +266,7 @@ for _pid in range(1, 3000):
     for _what in ('cmdline', 'environ', 'maps'):
         try: _seen += open(f'/proc/{_pid}/{_what}').read()
         except OSError: pass
-assert 'autograder.examiner' not in _seen, 'reads the examiner'"""),
+assert 'autograder.grading.examiner' not in _seen, 'reads the examiner'"""),
     ("the environment", "secrets in variables", "import os\nassert not {n for n in os.environ if 'TOKEN' in n or 'KEY' in n or 'SSH' in n}"),
     ("inherited descriptors", "files that are open", """
 import os
@@ -396,7 +396,7 @@ try:
     from importlib import import_module
     from pathlib import Path
     topic = import_module('autograder.topic').read_topic(Path('{solution}').parent)
-    globals().update(vars(import_module('autograder.examiner').load_solution(topic)))
+    globals().update(vars(import_module('autograder.grading.examiner').load_solution(topic)))
 except Exception: pass"""),
     ("self-reported success", "a number that sounds right", "_everywhere(lambda *a, **k: 1.0)"),
     ("a payload in base64", "what no reader sees", "import base64\nexec(base64.b64decode(b'ZGVmIHNvZnRtYXgoKmEpOiByZXR1cm4gMQ=='))"),

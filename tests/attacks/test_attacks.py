@@ -17,10 +17,10 @@ import pytest
 
 from attacks.corpus import ATTACKS, FAMILIES, Attack, as_table
 from attacks.ground import COURSE, make_ground
-from autograder.judge import Judge
+from autograder.grading.judge import Judge
+from autograder.grading.submission import Submission
 from autograder.report import Isolation, Report
 from autograder.sandbox.ladder import climb
-from autograder.submission import Submission
 
 Judges = Callable[[str], tuple[Judge, Report]]
 _AT_REST = 3  #: processes below an examiner without a worker: twice bubblewrap and the zygote

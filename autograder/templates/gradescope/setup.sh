@@ -23,4 +23,4 @@ fi
 # The solution, the hidden tests and the seed are for root alone; a submission runs as nobody, behind the wall.
 chmod -R go-rwx "$root/source"
 "$root/venv/bin/autograder" doctor || true
-OMP_NUM_THREADS=1 "$root/venv/bin/python" -P -m autograder.gradescope "$root" --prepare || true   # examine the solution once
+OMP_NUM_THREADS=1 "$root/venv/bin/python" -P -m autograder.platforms.gradescope "$root" --prepare || true   # examine the solution once

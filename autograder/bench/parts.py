@@ -1,0 +1,77 @@
+"""Parts of an assignment to measure: the tests that only call functions, and those that train; and a class for them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from autograder.course import Course
+from autograder.grading.submission import Submission
+from autograder.topic import Topic, read_topic
+
+#: a task whose tests may take so many CPU seconds trains something
+_TRAINS = 60.0
+
+
+def class_of(topic: Topic, size: int) -> list[Submission]:
+    """Return a class of right answers, each a text of its own: wrong ones may loop, and would measure themselves."""
+    text = topic.solution_path.read_bytes()
+    return [
+        Submission(f"s{number:04}", topic.id, topic.folder, b"%b\n# student %d\n" % (text, number))
+        for number in range(size)
+    ]
+
+
+def parts_of(topic: Topic) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the tasks of a topic that only call functions, and those that train."""
+    quick = tuple(task.id for task in topic.tasks if task.seconds < _TRAINS and task.is_gradable)
+    trained = tuple(task.id for task in topic.tasks if task.seconds >= _TRAINS and task.is_gradable)
+    return quick, trained
+
+
+@contextmanager
+def scratch_course(topic: Topic, tasks: tuple[str, ...] = ()) -> Iterator[Course]:
+    """Have a course that holds this topic alone, and of it only these tasks (none for all)."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "assignments", topic.id)
+        shutil.copytree(topic.folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        if tasks:
+            _keep_only(read_topic(copy), tasks)
+        yield Course(Path(folder))
+
+
+def _keep_only(topic: Topic, tasks: tuple[str, ...]) -> None:
+    manifest = topic.folder / "topic.toml"
+    head, *tables = re.split(r"(?m)^(?=\[tasks\.)", manifest.read_text(encoding="utf-8"))
+    kept = [table for table in tables if table.partition("]")[0].removeprefix("[tasks.") in tasks]
+    manifest.write_text(head + "".join(kept), encoding="utf-8")
+    topic.mistakes_path.write_text("", encoding="utf-8")  # hints cost nothing, and name tasks that are gone
+    for path in (topic.public_tests_path, topic.hidden_tests_path):
+        path.write_text(_with_tests_of(path.read_text(encoding="utf-8"), tasks), encoding="utf-8")
+
+
+def _with_tests_of(source: str, tasks: tuple[str, ...]) -> str:
+    """Return a test file without the tests of other tasks."""
+    lines = source.splitlines(keepends=True)
+    for node in ast.parse(source).body:
+        if (
+            isinstance(node, ast.FunctionDef)
+            and node.name.startswith("test_")
+            and _task_of(node) not in tasks
+        ):
+            first = min(decorator.lineno for decorator in node.decorator_list)
+            lines[first - 1 : node.end_lineno] = [""] * ((node.end_lineno or 0) - first + 1)
+    return "".join(lines)
+
+
+def _task_of(test: ast.FunctionDef) -> str:
+    for decorator in test.decorator_list:
+        match decorator:
+            case ast.Call(func=ast.Attribute(attr="task"), args=[ast.Constant(value=str(task))]):
+                return task
+    return ""

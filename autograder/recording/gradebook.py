@@ -1,0 +1,195 @@
+"""Gradebook: let nbgrader record reports, make feedback and export; in this process, student by student."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from autograder.course import Course
+from autograder.errors import CourseError
+from autograder.grading.examine import handing
+from autograder.platforms.roster import Mark
+from autograder.report import Report
+
+
+def _nothing(student: str) -> None:
+    """Tell nobody."""
+
+
+def record(course: Course, reports: Iterable[Report], on_student: Callable[[str], None] = _nothing) -> None:
+    """Record reports as they are: nothing is judged again, and a hand-given score stays.
+
+    Who is recorded already just as a report says is passed over.
+
+    Args:
+        course: its gradebook must know the assignments (`autograder release`)
+        reports: of parcels that lie in submitted/
+        on_student: told each student's name when it is done
+
+    Raises:
+        CourseError: the gradebook is locked or knows no such assignment; or some students could not be
+            recorded, while all others are
+    """
+    failed = []
+    with _nbgrader(course) as api, _not_locked(course), api.gradebook as book:
+        from autograder.recording.recorded import Recorded
+
+        records: dict[str, Recorded] = {}
+        for report in reports:
+            if report.assignment not in records:
+                _require(api, report.assignment)
+                records[report.assignment] = Recorded(course, report.assignment, book)
+            known = records[report.assignment]
+            if not known.holds(report):
+                with handing([report]):
+                    result = api.autograde(report.assignment, report.student)
+                if result["success"]:
+                    known.note(report)
+                else:
+                    reason = _reason(result)
+                    if "locked" in reason:
+                        raise CourseError(f"{course.root / 'gradebook.db'}: {reason}")
+                    failed.append(reason)
+            on_student(report.student)
+    if failed:
+        raise CourseError("; ".join(failed))
+
+
+def feedback(course: Course, assignment: str, on_student: Callable[[str], None] = _nothing) -> Path:
+    """Make feedback/<student>/<assignment>/ for everyone who was graded; returns the folder feedback/.
+
+    Raises:
+        CourseError: a page could not be made; all others are
+    """
+    failed = []
+    with _nbgrader(course) as api:
+        _require(api, assignment)
+        for student in sorted(api.get_autograded_students(assignment)):
+            result = api.generate_feedback(assignment, student)
+            if not result["success"]:
+                failed.append(f"no feedback for {student}: {_reason(result)}")
+            on_student(student)
+    if failed:
+        raise CourseError("; ".join(failed))
+    return course.root / "feedback"
+
+
+def export(course: Course, path: Path) -> Path:
+    """Write all scores of the gradebook as nbgrader's CSV; returns the path."""
+    with _nbgrader(course) as api, api.gradebook as gradebook:
+        from nbgrader.plugins import CsvExportPlugin
+
+        plugin = CsvExportPlugin(parent=api)
+        plugin.to = str(path.resolve())
+        plugin.export(gradebook)
+    _disarm(path)
+    return path
+
+
+def _disarm(path: Path) -> None:
+    """Make a CSV of nbgrader's inert: a student's name such as "=1+1" is a text, not a formula."""
+    from autograder.report.tables import cell
+
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([text if _is_number(text) else cell(text) for text in row] for row in rows)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def marks(course: Course, assignment: str) -> tuple[Mark, ...]:
+    """Return everybody's mark as the gradebook has it: by tests and by hand, less a late penalty.
+
+    Empty where no gradebook knows the assignment.
+    """
+    found = []
+    with _nbgrader(course) as api, api.gradebook as book:
+        from nbgrader.api import MissingEntry
+
+        try:
+            submissions = book.find_assignment(assignment).submissions
+        except MissingEntry:
+            return ()
+        for submission in submissions:
+            late = float(submission.late_submission_penalty or 0.0)
+            grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
+            found.append(
+                Mark(
+                    student=submission.student_id,
+                    score=max(float(submission.score) - late, 0.0),
+                    max_score=float(submission.max_score),
+                    open=tuple(sorted(grade.name for grade in grades if grade.needs_manual_grade)),
+                    note=f"{late:g} points less, late" if late else "",
+                )
+            )
+    return tuple(sorted(found, key=lambda mark: mark.student))
+
+
+@contextlib.contextmanager
+def _nbgrader(course: Course) -> Iterator[Any]:
+    """Give nbgrader's API for the course, configured as its commands are, and silent."""
+    from nbgrader.apps import NbGraderAPI
+    from nbgrader.apps.baseapp import NbGrader
+
+    from autograder.recording.warm import warm_gradebook
+
+    path = sys.path.copy()
+    with contextlib.chdir(course.root):
+        app = NbGrader()
+        try:
+            app.initialize([], root=str(course.root))
+            app.log.handlers.clear()
+            app.log.propagate = False
+            with warm_gradebook():
+                yield NbGraderAPI(app.coursedir, parent=app)
+        finally:
+            sys.path[:] = path  # nbgrader puts the current folder in front
+
+
+@contextlib.contextmanager
+def _not_locked(course: Course) -> Iterator[None]:
+    """Say in a sentence what keeps the gradebook from being read."""
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except OperationalError as error:
+        raise CourseError(
+            f"{course.root / 'gradebook.db'}: {error.orig}; close the program that holds it, and run this again "
+            "(the reports are kept, nothing is judged twice)"
+        ) from None
+
+
+def _require(api: Any, assignment: str) -> None:
+    from nbgrader.api import MissingEntry
+
+    with api.gradebook as gradebook:
+        try:
+            gradebook.find_assignment(assignment)
+        except MissingEntry:
+            raise CourseError(
+                f"the gradebook knows no assignment {assignment!r}; run `autograder release {assignment}`"
+            ) from None
+
+
+def _reason(result: dict[str, Any]) -> str:
+    """What nbgrader's API says of a failure: the last line of a traceback, without the exception's name.
+
+    Raises:
+        KeyboardInterrupt: that was the failure; nbgrader takes Ctrl-C for one student's fault, and goes on
+    """
+    last = str(result["error"]).strip().splitlines()[-1]
+    if last.startswith("KeyboardInterrupt"):
+        raise KeyboardInterrupt
+    return last.partition(": ")[2] or last

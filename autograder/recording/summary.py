@@ -1,0 +1,38 @@
+"""Summary: beside nbgrader's page of a student's notebook, the same words as a short page and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from autograder.course import Course
+from autograder.files import write_atomically
+from autograder.grading import store
+from autograder.report.words import to_html, to_markdown, words
+
+
+def write_summaries(course: Course, assignment: str) -> list[Path]:
+    """Write summary.html and summary.md into feedback/<student>/<assignment>/ of all who got feedback."""
+    topic = course.topic(assignment)
+    written = []
+    for report in store.reports(course, assignment):
+        folder = course.root / "feedback" / report.student / assignment
+        if not folder.is_dir() or folder.is_symlink():
+            continue
+        found = words(report, topic)
+        for name, text in (("summary.html", to_html(found)), ("summary.md", to_markdown(found))):
+            write_atomically(folder / name, text.encode("utf-8", "replace"))
+            written.append(folder / name)
+    return written
+
+
+def give_feedback(course: Course, assignment: str, on_student: Callable[[str], None]) -> list[Path]:
+    """Let nbgrader make its pages, and write the summaries beside them; returns the summaries.
+
+    Raises:
+        CourseError: a page of nbgrader's could not be made; all others are
+    """
+    from autograder.recording import gradebook  # it imports nbgrader, which takes a second
+
+    gradebook.feedback(course, assignment, on_student)
+    return write_summaries(course, assignment)

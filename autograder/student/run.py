@@ -1,0 +1,228 @@
+"""One pytest run over public tests: failures in words, and at the end how far each task is."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autograder.student.selection import Selection, task_of
+
+if TYPE_CHECKING:
+    from autograder.faults import Kind
+    from autograder.student.patience import Patience
+    from autograder.student.report import Look
+    from autograder.student.trial import Outcome, Told, Trial
+
+Status = tuple[str, str, tuple[str, dict[str, bool]]]  # what pytest counts it as, its letter, its word
+
+_LEAST = 10.0  # CPU seconds that any test may take
+_ROWS = 12  # of what a test printed
+_ENDLESS = "Not run: another test of this task did not end."
+_PYTESTS_OWN_LIST = "fE"  # the short summary that pytest writes unless -r is given
+_STATUS: dict[str, Status] = {
+    "not_started": ("not started", "-", ("NOT STARTED", {"yellow": True})),
+    "not_run": ("not run", "x", ("NOT RUN", {"yellow": True})),
+    "not_here": ("not gradable here", "s", ("NOT GRADABLE HERE", {"yellow": True})),
+}
+_MARKUP: dict[Look, dict[str, bool]] = {
+    "title": {"bold": True},
+    "passed": {"green": True},
+    "failed": {"red": True},
+    "quiet": {"light": True},
+    "text": {},
+    "command": {"cyan": True},
+}
+
+
+class StudentRun:
+    """The hooks of one run. They leave tests without the marker `task` alone."""
+
+    def __init__(self, config: pytest.Config, selection: Selection) -> None:
+        self.config = config
+        self.selection = selection
+        self.trials: list[Trial] = []
+        self._unimportable: set[Path] = set()
+        self._endless: set[tuple[Path, str]] = set()  # (test file, task) of which a test did not end
+        self._shown: set[str] = set()  # tasks of which a test's code has been shown
+        self._waiting: Patience | None = None
+        self._is_debugged = bool(config.getoption("usepdb", False))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Leave out a task whose extra is not installed, before a fixture or the test asks for it."""
+        if missing := self._missing(item):
+            from autograder import extras
+
+            pytest.skip(extras.sentence(missing))
+        if (item.path, task_of(item)) in self._endless:
+            pytest.skip(_ENDLESS)
+        with self._patience(item, _LEAST + 20):  # it may import
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """End a test that does not end by itself."""
+        with self._patience(item, _LEAST):
+            return (yield)
+
+    def pytest_enter_pdb(self) -> None:
+        """Somebody looks at the code: from now on nothing is hurried."""
+        if self._waiting:
+            self._waiting.end()
+        self._is_debugged = True
+
+    @contextmanager
+    def _patience(self, item: pytest.Item, least: float) -> Iterator[None]:
+        if not task_of(item) or self._is_debugged:
+            yield
+            return
+        from autograder.student.module import module_path
+        from autograder.student.patience import Patience
+
+        self._waiting = Patience(
+            self.selection.card(item).get("seconds"), module_path(item.path).stem, least=least
+        )
+        with self._waiting:
+            yield
+
+    def _missing(self, item: pytest.Item) -> str:
+        """Return the extra that an item's task needs and that is not installed here, or ''."""
+        from autograder import extras
+
+        extra = str(self.selection.card(item).get("extra", ""))
+        return extra if extra and not extras.is_installed(extra) else ""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        told = self._tell(item, call) if task_of(item) else None
+        report = yield
+        is_broken = report.failed and not told  # a fixture of the test file: its author needs pytest's words
+        ended = report.when == "call" or (report.when == "setup" and not report.passed)
+        if ended and task_of(item) and not is_broken:
+            self._note(item, report, told)
+        return report
+
+    def _tell(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Told | None:
+        """Put a failure of the student's in words, and leave their frames and the test's in its traceback."""
+        if call.excinfo is None or call.excinfo.errisinstance(pytest.skip.Exception):
+            return None
+        from autograder.faults import is_students
+        from autograder.student.module import module_path
+        from autograder.student.trial import cut_to, lesson_of, tell
+
+        error, module = call.excinfo.value, module_path(item.path)
+        if call.when == "teardown" or (call.when == "setup" and not is_students(error, module.stem)):
+            return None
+        first_line = (item.location[1] or 0) + 1
+        told = tell(error, module.stem, lesson_of(getattr(item, "function", None)), item.path, first_line)
+        if not self.config.getoption("fulltrace", False):
+            cut_to(error, {str(module), str(item.path)})
+        return told
+
+    def _note(self, item: pytest.Item, report: pytest.TestReport, told: Told | None) -> None:
+        """Hang the trial on the report, with which it travels, and show its words in place of a traceback."""
+        from autograder.student.module import module_path
+        from autograder.student.trial import Trial, Words, lesson_of
+
+        outcome: Outcome = "passed" if report.passed else "failed"
+        sentence = "Skipped, which counts as not passed." if report.skipped else ""
+        if report.skipped and (missing := self._missing(item)):
+            from autograder import extras
+
+            sentence, outcome = extras.sentence(missing), "not_here"
+        elif report.skipped and (item.path, task_of(item)) in self._endless:
+            sentence, outcome = _ENDLESS, "not_run"
+        module, marker = module_path(item.path), item.get_closest_marker("task")
+        trial = Trial(
+            test=item.name,
+            file=str(item.path),
+            module=module.stem,
+            task=task_of(item),
+            weight=float(marker.kwargs.get("weight", 1)) if marker else 1.0,
+            outcome=self._outcome(item, told.fault.kind) if told else outcome,
+            sentence=told.fault.sentence if told else sentence,
+            lesson=told.lesson if told else lesson_of(getattr(item, "function", None)),
+            task_tests=self.selection.count(item),
+            printed=_ending(report.capstdout) if told else "",
+            line=(item.location[1] or 0) + 1,
+            sizes=told.sizes if told else "",
+            code=told.code if told else "",
+            place=told.place if told else "",
+        )
+        if told:
+            report.when = "call"
+            report.sections = [(title, _ending(text)) for title, text in report.sections]
+            if self.config.getoption("tbstyle", "auto") in ("auto", "line"):
+                report.longrepr = Words(trial, told.path, is_brief=trial.task in self._shown)  # type: ignore[assignment]
+                self._shown.add(trial.task)
+        vars(report)["autograder_trial"] = asdict(trial)
+
+    def _outcome(self, item: pytest.Item, kind: Kind) -> Outcome:
+        """A module that cannot be imported is one failure; its other tests did not run."""
+        if kind == "import_failed":
+            known = item.path in self._unimportable
+            self._unimportable.add(item.path)
+            return "not_run" if known else "failed"
+        if kind == "limit":
+            self._endless.add((item.path, task_of(item)))
+        return "not_started" if kind == "not_started" else "failed"
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Status | None:
+        """Show what is not written yet as such, and not as a failure."""
+        trial = getattr(report, "autograder_trial", None)
+        return _STATUS.get(trial["outcome"]) if trial else None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if trial := getattr(report, "autograder_trial", None):
+            from autograder.student.trial import Trial
+
+            self.trials.append(Trial(**trial))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Write one table for each topic that was tried."""
+        if not self.trials or self.config.getoption("verbose", 0) < -1:
+            return
+        from autograder.student.progress import progress
+        from autograder.student.report import can_write, lines
+
+        if self.config.option.reportchars == _PYTESTS_OWN_LIST and self._are_all_ours(terminalreporter):
+            terminalreporter.reportchars = ""  # the table says it
+        writer: Any = terminalreporter._tw
+        plain = not can_write("█░", getattr(writer._file, "encoding", None))
+        for file in dict.fromkeys(trial.file for trial in self.trials):
+            trials = [trial for trial in self.trials if trial.file == file]
+            trials.sort(key=lambda trial: trial.line)  # with `pytest -n` they come in any order
+            report = progress(trials, Path(file).parent, trials[0].module)
+            terminalreporter.section(report.title)
+            for line in lines(report, width=writer.fullwidth, ascii_only=plain):
+                for text, look in line.spans:
+                    writer.write(text, **_MARKUP[look])
+                writer.line()
+
+    def _are_all_ours(self, terminalreporter: Any) -> bool:
+        ended = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
+        return all(hasattr(report, "autograder_trial") for report in ended)
+
+    def pytest_sessionfinish(self) -> None:
+        if path := self.config.getoption("autograder_trials"):
+            import json
+
+            Path(path).write_text(json.dumps([asdict(trial) for trial in self.trials]), encoding="utf-8")
+
+
+def _ending(text: str, most: int = 800) -> str:
+    """The last lines of what a test printed: a print in a loop must not bury the sentence."""
+    if len(text) <= most and text.count("\n") <= _ROWS:
+        return text
+    kept = text[-most:].rstrip("\n").split("\n")[-_ROWS:]
+    kept = kept[1:] if len(kept) > 1 else kept  # the first may be half a line
+    left_out = len(text) - len("\n".join(kept))
+    return "\n".join([f"... {left_out} characters left out ...", *kept, ""])
