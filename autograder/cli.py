@@ -11,7 +11,6 @@ import click
 from autograder.course import Course, find_course
 from autograder.errors import AutograderError
 
-
 _WHO = {
     "For students, in an assignment's folder": ("check", "watch", "hint", "status", "submit"),
     "For teachers, in the course's folder": ("grade", "report", "feedback", "export", "demo", "doctor"),

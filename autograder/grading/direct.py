@@ -19,8 +19,8 @@ import pytest
 
 #: our fixtures, and the modules that define them; an examination's come before the plugin's
 OURS = {
-    "student": "autograder.grading.examiner",
-    "reference": "autograder.grading.examiner",
+    "student": "autograder.grading.fixtures",
+    "reference": "autograder.grading.fixtures",
     "seed": "autograder.plugin",
     "rng": "autograder.plugin",
 }

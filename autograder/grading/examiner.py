@@ -37,6 +37,7 @@ import pytest
 
 from autograder.errors import AutograderError, SandboxError
 from autograder.faults import StudentError, explain
+from autograder.grading import fixtures
 from autograder.grading.direct import PlainTest, read_plain
 from autograder.grading.proxy import Examinee, Student
 from autograder.plugin import ambient_seed, rng_of, secret_of, seed_everything, task_of
@@ -106,19 +107,15 @@ class Examination:
 
     # --- fixtures that stand in the place of the student's own -----------------------------------------------------
 
-    @pytest.fixture(scope="session")
-    def student(self) -> Iterator[Any]:
-        """The submission's module, behind the wall."""
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[Any]:
+        """The submission's module, for the fixture `student`; in use as long as somebody has it."""
         self._is_in_use = True
         yield self._student
         self._is_in_use = False
 
-    @pytest.fixture(scope="session")
-    def reference(self) -> ModuleType:
-        """The solution, here in the trusted process."""
-        return self._solution()
-
-    def _solution(self) -> ModuleType:
+    def solution(self) -> ModuleType:
+        """The solution, in this process; for the fixture `reference`."""
         if self._reference is None:
             self._reference = load_solution(self._topic)
         return self._reference
@@ -295,7 +292,7 @@ class Examination:
         if name == "student":
             return self._student
         if name == "reference":
-            return self._solution()
+            return self.solution()
         return secret if name == "seed" else rng_of(item.name, secret)
 
     def _make_ready(self, task: Task) -> None:
@@ -413,6 +410,7 @@ class _Hire:
     def pytest_configure(self, config: pytest.Config) -> None:
         config.option.tbstyle = "native"  # nobody reads the traceback, and pytest's own takes 50 ms to write
         config.pluginmanager.register(self._examination, "examination")
+        config.pluginmanager.register(fixtures, "examination-fixtures")
 
 
 def load_solution(topic: Topic) -> ModuleType:
