@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,15 +17,20 @@ from lab import PATIENCE, ROOT, STUDENT, Desk, Formgrader, furnish, lab
 from nbgrader.api import Gradebook
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+from rich.text import Text
 
 from autograder.authoring.release import release
 from autograder.cohort import cohort
 from autograder.course import Course
 from autograder.grade import grade
+from autograder.report.class_report import write_class_report
 
 ID = "01_neural_network_basics"
 FOLDER = ROOT / "docs" / "pictures"
 SIZE = {"width": 1200, "height": 700}
+COLUMNS = 92  #: of the terminal
 ANSWER = """\
 Without an activation two layers are one: `W2 (W1 x + b1) + b2` is a matrix times x plus a vector again. So XOR stays
 **out of reach** however many layers there are; ReLU bends the line between the classes."""
@@ -61,12 +69,54 @@ def _course(root: Path) -> Course:
     return course
 
 
+def _module_of(course: Course, name: str) -> bytes:
+    """Return the module that one of the invented students has written."""
+    topic = course.topic(ID)
+    (student,) = (student for student in cohort(topic) if student.name == name)
+    return student.files[f"{topic.module}.py"]
+
+
+def _take_terminal(course: Course, browser: Browser) -> None:
+    """Run pytest in the folder of a student who has come as far as the activations."""
+    folder = course.root / "alone" / ID
+    shutil.copytree(course.release / ID, folder)
+    (folder / f"{course.topic(ID).module}.py").write_bytes(_module_of(course, "chen"))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--color=yes",
+        "-p",
+        "autograder.plugin",
+        "-p",
+        "no:cacheprovider",
+    ]
+    environment = os.environ | {"COLUMNS": str(COLUMNS), "FORCE_COLOR": "1"}
+    for _ in range(2):  # the second run finds everything compiled
+        run = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+    screen = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
+    screen.print(Text.from_ansi("$ pytest\n" + run.stdout[run.stdout.index("test_") :]))
+    page = browser.new_page(viewport=SIZE)
+    page.set_content(screen.export_html(theme=MONOKAI, inline_styles=True))
+    page.add_style_tag(content="pre { display: inline-block; padding: 12px 18px; font-size: 14px }")
+    page.locator("pre").screenshot(path=FOLDER / "pytest.png")
+    _shrink(FOLDER / "pytest.png")
+
+
+def _take_report(course: Course, browser: Browser) -> None:
+    """Take the top of the class report, once the class is graded."""
+    written = write_class_report(course, ID, course.root / "class_report")
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(next(path for path in written if path.suffix == ".html").resolve().as_uri())
+    _save(page, "class_report", height=900)
+
+
 def _take_all(course: Course, browser: Browser, url: str) -> None:
     topic = course.topic(ID)
-    (module,) = (
-        files for student in cohort(topic) if student.name == "dalia" for name, files in student.files.items()
-        if name.endswith(".py")
-    )  # fmt: skip
+    module = _module_of(course, "dalia")
+    _take_terminal(course, browser)
     teacher = Formgrader(browser.new_page(viewport=SIZE), url)
     teacher.press("release", ID)
     student = Desk(browser.new_page(viewport=SIZE), url)
@@ -84,6 +134,7 @@ def _take_all(course: Course, browser: Browser, url: str) -> None:
 
     teacher.press("collect", ID)
     grade(course, ID, (), None, is_quiet=True)
+    _take_report(course, browser)
     teacher.row(STUDENT, f"manage_submissions/{ID}")
     _save(teacher.page, "formgrader")
     teacher.open_submission(ID, STUDENT)
@@ -102,11 +153,16 @@ def _take_all(course: Course, browser: Browser, url: str) -> None:
 
 
 def _save(page: Page, name: str, height: int = SIZE["height"]) -> None:
-    """Write one picture, as much of it as is filled, with few colours: it is text."""
+    """Write one picture, as much of it as is filled."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.png"
     page.bring_to_front()
     page.screenshot(path=path, clip={"x": 0, "y": 0, "width": SIZE["width"], "height": height})
+    _shrink(path)
+
+
+def _shrink(path: Path) -> None:
+    """Keep few colours: it is text."""
     with Image.open(path) as picture:
         picture.convert("RGB").quantize(128).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} KB")
