@@ -11,6 +11,11 @@ import xml.etree.ElementTree as ET
 import numpy  # noqa: F401 - pytester forgets what a run imports, and NumPy can be imported only once
 import pytest
 
+from autograder.student import (
+    patience,
+    run,
+)  # imported here for the same reason: what is patched has to be what runs
+
 pytest_plugins = ["pytester"]
 
 TESTS = '''
@@ -81,14 +86,14 @@ def folder(pytester, monkeypatch):
     pytester.makepyfile(test_steps=TESTS)
     pytester.path.joinpath("topic.toml").write_text(CARD)
 
-    def run(source, *arguments, tests=None):
+    def run_pytest(source, *arguments, tests=None):
         if tests is not None:
             pytester.makepyfile(test_steps=tests)
         if source is not None:
             pytester.path.joinpath("steps.py").write_text(source)
         return pytester.runpytest("-p", "autograder.plugin", "--strict-markers", *arguments)
 
-    return run
+    return run_pytest
 
 
 def test_a_stub_reads_as_not_started_and_not_as_a_failure(folder):
@@ -219,9 +224,9 @@ def test_of_each_task_the_first_failing_test_is_shown_in_full(folder):
     ],
 )
 def test_a_loop_without_an_end_is_ended_and_its_line_is_named(folder, monkeypatch, body):
-    monkeypatch.setattr("autograder.student.patience._TIMES", 0.02)
-    monkeypatch.setattr("autograder.student.patience._SLEEPS", 2)
-    monkeypatch.setattr("autograder.student.run._LEAST", 0.2)
+    monkeypatch.setattr(patience, "_TIMES", 0.02)
+    monkeypatch.setattr(patience, "_SLEEPS", 2)
+    monkeypatch.setattr(run, "_LEAST", 0.2)
 
     result = folder(RIGHT.replace("return np.maximum(x, 0)", body))
 
@@ -232,12 +237,21 @@ def test_a_loop_without_an_end_is_ended_and_its_line_is_named(folder, monkeypatc
     ])  # fmt: skip
 
 
-def test_a_loop_is_ended_where_interrupts_are_ignored_too(folder, monkeypatch):
-    monkeypatch.setattr("autograder.student.run._LEAST", 0.2)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for `pytest &` in a script
+def _leave(number, frame):
+    raise SystemExit
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [signal.SIG_IGN, _leave],
+    ids=["ignored, as in a script's `pytest &`", "an exit, as a library's"],
+)
+def test_a_loop_is_ended_whatever_an_interrupt_does_otherwise(folder, monkeypatch, handler):
+    monkeypatch.setattr(run, "_LEAST", 0.2)
+    before = signal.signal(signal.SIGINT, handler)
     try:
         result = folder(RIGHT.replace("return np.maximum(x, 0)", "while True:\n        pass"))
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is handler
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -245,9 +259,9 @@ def test_a_loop_is_ended_where_interrupts_are_ignored_too(folder, monkeypatch):
 
 
 def test_a_debugger_has_all_the_time_it_needs(folder, pytester, monkeypatch):
-    monkeypatch.setattr("autograder.student.patience._TIMES", 0.02)
-    monkeypatch.setattr("autograder.student.patience._SLEEPS", 1)
-    monkeypatch.setattr("autograder.student.run._LEAST", 0.1)
+    monkeypatch.setattr(patience, "_TIMES", 0.02)
+    monkeypatch.setattr(patience, "_SLEEPS", 1)
+    monkeypatch.setattr(run, "_LEAST", 0.1)
     slow = RIGHT.replace("return np.m", "import time\n    time.sleep(0.6)\n    return np.m")
 
     assert folder(slow).ret == 1

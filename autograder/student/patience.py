@@ -43,7 +43,8 @@ class Patience:
         can_interrupt = threading.current_thread() is threading.main_thread()
         if not can_interrupt or sys.gettrace() is not None:  # a debugger waits for somebody who thinks
             return
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in what a script starts with &
+        if signal.getsignal(signal.SIGINT) not in (None, signal.default_int_handler):
+            # ignored, as in what a script starts with &, or turned into an exit by some library
             self._restored = signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Thread(target=self._watch, daemon=True).start()
 
