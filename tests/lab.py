@@ -28,6 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 STUDENT = "amara"  #: as whom the desk hands in
 PATIENCE = 90_000  #: milliseconds for a step that may examine a submission on a busy machine
 _QUIET = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+#: the page has come with its scripts, and what they ask for as well
+_GRADES_ARE_LOADED = (
+    "() => typeof formgrader !== 'undefined' && formgrader.grades?.loaded && formgrader.comments?.loaded"
+)
 _KERNEL_IS_IDLE = """() => {
     const kernel = window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel
     return kernel?.connectionStatus === 'connected' && kernel.status === 'idle'
@@ -123,7 +127,7 @@ class Formgrader:
     def open_submission(self, assignment: str, student: str) -> None:
         """Open the page on which a submission is graded by hand."""
         self.row(student, f"gradebook/{assignment}/{assignment}").locator(".name a:visible").click()
-        self.page.wait_for_function("() => formgrader.grades?.loaded && formgrader.comments?.loaded")
+        self.page.wait_for_function(_GRADES_ARE_LOADED)
 
     def fill(self, field: str, text: str) -> None:
         """Write points or a comment into a field, and wait until they are saved."""

@@ -77,27 +77,18 @@ def _module_of(course: Course, name: str) -> bytes:
 
 
 def _take_terminal(course: Course, browser: Browser) -> None:
-    """Run pytest in the folder of a student who has come as far as the activations."""
+    """Run pytest in the folder of a student whose perceptron never moves its bias."""
     folder = course.root / "alone" / ID
     shutil.copytree(course.release / ID, folder)
-    (folder / f"{course.topic(ID).module}.py").write_bytes(_module_of(course, "chen"))
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--color=yes",
-        "-p",
-        "autograder.plugin",
-        "-p",
-        "no:cacheprovider",
-    ]
+    (folder / f"{course.topic(ID).module}.py").write_bytes(_module_of(course, "dalia"))
+    command = [sys.executable, "-m", "pytest", "--color=yes"]
     environment = os.environ | {"COLUMNS": str(COLUMNS), "FORCE_COLOR": "1"}
     for _ in range(2):  # the second run finds everything compiled
         run = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=False
         )
     screen = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
-    screen.print(Text.from_ansi("$ pytest\n" + run.stdout[run.stdout.index("test_") :]))
+    screen.print(Text.from_ansi("$ pytest\n" + run.stdout[run.stdout.index("collected") :]))
     page = browser.new_page(viewport=SIZE)
     page.set_content(screen.export_html(theme=MONOKAI, inline_styles=True))
     page.add_style_tag(content="pre { display: inline-block; padding: 12px 18px; font-size: 14px }")
