@@ -15,7 +15,8 @@ from factory import SOLUTION, make_course
 
 from autograder import expect  # noqa: F401 - likewise, and two copies of ours would not know each other
 from autograder.grading import direct
-from autograder.grading.examiner import Examination, _Hire, pytest_arguments
+from autograder.grading.examination import Examination
+from autograder.grading.examiner import _Hire, pytest_arguments
 from autograder.sandbox.ladder import choose
 from autograder.sandbox.rungs import Limits
 from autograder.sandbox.zygotes import Zygote

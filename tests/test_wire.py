@@ -23,8 +23,9 @@ import autograder
 from autograder.sandbox import wire
 from autograder.sandbox.codec import Codec
 from autograder.sandbox.faults import Ended, LimitExceeded, ProtocolBroken
+from autograder.sandbox.judge_codec import JudgeCodec
 from autograder.sandbox.randomness import go_on, numpy_generator
-from autograder.sandbox.session import JudgeCodec, Session
+from autograder.sandbox.session import Session
 
 PLAIN = (
     st.none()

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from autograder.grading.examiner import Examination, answer_requests, run
+from autograder.grading.examination import Examination
+from autograder.grading.examiner import answer_requests, run
 from autograder.student.module import imported
 from autograder.topic import Topic
 

@@ -23,7 +23,7 @@ class _Graph:
         self.number = number
 
     def __del__(self) -> None:
-        self.session.free(self.number)
+        self.session.objects.free(self.number)
 
 
 class _AcrossTheWall(torch.autograd.Function):

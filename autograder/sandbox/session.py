@@ -9,159 +9,29 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
-
-import numpy as np
 
 from autograder.sandbox import wire
 from autograder.sandbox.allowance import MOST_BYTES_A_TEST, Allowance
 from autograder.sandbox.changes import Changes
-from autograder.sandbox.codec import CannotCross, Codec, size_of
 from autograder.sandbox.faults import Ended, LimitExceeded, ProtocolBroken, WorkerDied, student_error
 from autograder.sandbox.handle import Handle
+from autograder.sandbox.judge_codec import JudgeCodec, Scope, index_of
+from autograder.sandbox.objects import Objects
 from autograder.sandbox.randomness import torch_state_lies_ahead
 from autograder.sandbox.zygotes import WorkerProcess
 
-#: one answer, as it comes and as it stands here
-_MAX_FRAME, _MAX_MEMORY = 256 << 20, 1 << 29
+#: bytes of one answer as it comes
+_MAX_FRAME = 256 << 20
 #: a test may wait this much longer than its CPU seconds, for a machine that is busy with something else
 _PATIENCE, _GRACE = 4.0, 5.0
 #: it is looked at this often (s), and given up after so long (s) asleep: an answer needs no sleep
 _TICK, _IDLE = 0.5, 3.0
 _MAX_CALLS = 200_000  #: answers and calls in one test
 _LOOK_EVERY = 512  #: answers after which the CPU time is looked at, however fast they come
-#: what one worker may have us keep: parameters, and in one answer objects
-_MAX_MIRRORS, _MAX_HANDLES = 20_000, 20_000
 _SCRATCH_MB, _SCRATCH_FILES = 64, 4096
 _MAX_NESTED = 40  #: callbacks within callbacks
-
-
-class Scope:
-    """The mutable arguments of one call, by the order in which they were sent."""
-
-    def __init__(self, called: str = "") -> None:
-        self.cells: list[Any] = []
-        self.places: list[str] = []  #: of each cell: "function:argument"
-        self.called = called
-        self.argument = ""
-
-    def note(self, cell: Any) -> None:
-        """Remember an argument, or a part of one."""
-        self.cells.append(cell)
-        self.places.append(f"{self.called}:{self.argument}")
-
-
-class JudgeCodec(Codec):
-    """A codec that knows the judge's tables: arguments, handles, mirrors of parameters, callbacks."""
-
-    deepest_in = wire.MAX_DEPTH // 2  # so that what came can be sent back within something else
-    most_memory = _MAX_MEMORY
-
-    def __init__(self, session: Session) -> None:
-        super().__init__()
-        self.session = session
-        self.scope = Scope()
-        self._decoders |= {
-            "x": self._decode_alias,
-            "v": self._decode_view,
-            "h": self._decode_handle,
-            "P": self._decode_parameter,
-            "O": self._decode_output,
-        }
-
-    # --- out ---------------------------------------------------------------------------------------------------
-
-    def note_out(self, value: Any) -> Any:
-        for index, cell in enumerate(self.scope.cells):
-            if cell is value:
-                return ["x", index]
-        self.scope.note(value)
-        return None
-
-    def encode_tensor(self, tensor: Any) -> Any:
-        number = self.session.mirror_numbers.get(id(tensor))
-        if number is not None:
-            return ["P", number, super().encode_tensor(tensor.detach()), self._encode_grad(tensor)]
-        if not tensor.requires_grad:
-            return super().encode_tensor(tensor)
-        number = self.session.note_argument(tensor)
-        return [
-            "A",
-            number,
-            super().encode_tensor(tensor.detach()),
-            tensor.is_leaf,
-            self._encode_grad(tensor),
-        ]
-
-    def _encode_grad(self, tensor: Any) -> Any:
-        return super().encode_tensor(tensor.grad) if tensor.is_leaf and tensor.grad is not None else None
-
-    def encode_other(self, value: Any) -> Any:
-        if isinstance(value, Handle):
-            return ["h", self.session.number_of(value)]
-        if hasattr(value, "__probe__"):
-            return ["h", 0]
-        home = _public_home(value)
-        if home is not None:
-            return ["r", *home]
-        if callable(value) and not hasattr(value, "parameters"):
-            return ["k", self.session.note_callback(value), getattr(value, "__name__", "function")]
-        raise CannotCross(
-            f"a test passes a {type(value).__name__}, which cannot cross the wall; build it in a probe"
-        )
-
-    # --- in ----------------------------------------------------------------------------------------------------
-
-    def begin_decoding(self, frame: wire.Frame) -> Any:
-        self.handles_left = _MAX_HANDLES
-        return super().begin_decoding(frame)
-
-    def _decode_alias(self, items: list[Any], depth: int) -> Any:
-        return self.scope.cells[_index(items[0])]
-
-    def _decode_view(self, items: list[Any], depth: int) -> Any:
-        index, offset, shape, strides = items
-        cell = self.scope.cells[_index(index)]
-        if type(cell) is not np.ndarray or not cell.flags.c_contiguous:
-            raise wire.WireError("a view of what is no array")
-        self.charge(cell.itemsize * size_of(shape, list(range(len(shape)))))
-        return np.ndarray(shape, cell.dtype, cell, offset, strides)  # refuses what lies outside
-
-    def _decode_handle(self, items: list[Any], depth: int) -> Handle:
-        (number,) = items
-        if type(number) is not int or number < 0:
-            raise wire.WireError("a malformed handle")
-        self.handles_left -= 1
-        if self.handles_left < 0:
-            raise wire.WireError("too many objects at once")
-        return self.session.handle(number)
-
-    def _decode_parameter(self, items: list[Any], depth: int) -> Any:
-        number, tree, grad = items
-        value = self._decode(tree, depth)
-        if type(tree) is not list or tree[0] != "T":  # never an alias of an argument
-            raise wire.WireError("a malformed parameter")
-        mirror = self.session.mirror(number, value.shape, value.dtype, is_parameter=tree[-1] is True)
-        mirror.data = value.data
-        if grad is not None:
-            mirror.grad = self._decode(grad, depth)
-        return mirror
-
-    def _decode_output(self, items: list[Any], depth: int) -> Any:
-        from autograder.sandbox.autograd import attach
-
-        number, tree, leaves = items
-        inputs = []
-        for leaf_number, shape, dtype in leaves:
-            known = self.session.arguments.get(leaf_number)
-            if known is None and type(leaf_number) is int and leaf_number > 0:
-                known = self.session.mirror(
-                    leaf_number, tuple(shape), getattr(self._torch(), dtype), is_parameter=True
-                )
-            inputs.append(known)
-        return attach(self._decode(tree, depth), inputs, self.session, number)
 
 
 class Session:
@@ -179,18 +49,9 @@ class Session:
         self.changes = changes or Changes()
         self._how_it_ended = how_it_ended
         self._receive_frame = wire.Receiver(process.sock).receive
+        self.objects = Objects(self)
         self._codec = JudgeCodec(self)
-        self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
-        self._freed: dict[int, None] = {}
-        self._names: dict[int, str] = {}  # handle -> the name under which it was asked for
-        self._callbacks: dict[int, Any] = {}
-        self._callback_count = 0
-        self._lasting: frozenset[int] = frozenset()  # callbacks of fixtures, which later tests may need
         self._nested = 0
-        self.arguments: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-        self.mirrors: dict[int, Any] = {}
-        self.mirror_numbers: dict[int, int] = {}
-        self._argument_numbers = 0
         self._torch_state = b""
         self._seed: int | None = None  # for the next request to carry
         self._named: dict[str, Handle] = {}  # the module's functions and classes, as its import left them
@@ -214,12 +75,11 @@ class Session:
         self._budget = min(seconds, max(self.allowance.seconds, 0.1))
         self._ends_all = self._budget < seconds
         self._bytes_left, self._calls_left = MOST_BYTES_A_TEST, _MAX_CALLS
-        for number in set(self._callbacks) - self._lasting:
-            del self._callbacks[number]
+        self.objects.forget_callbacks()
 
     def start_call(self) -> None:
         """The fixtures of this test are ready: functions that they gave away may be called in later tests too."""
-        self._lasting |= set(self._callbacks)
+        self.objects.keep_callbacks()
 
     def seed(self, seed: int) -> None:
         """Have the global generators there seeded, before the next request is answered."""
@@ -270,18 +130,18 @@ class Session:
         if not self.process.is_alive:
             raise WorkerDied(f"{self._what}your code ended the process in an earlier step of this test")
         codec, outer = self._codec, self._codec.scope
-        codec.scope = scope = Scope(name or self._names.get(target, ""))
+        codec.scope = scope = Scope(name or self.objects.name_of(target))
         try:
             codec.begin_encoding()
             trees = self._encode_arguments(scope, args, kwargs or {})
-            freed, self._freed = list(self._freed), {}
+            freed = self.objects.take_freed()
             nonce = secrets.token_bytes(8)
             self._send([nonce, op, target, name, *trees, freed, self._ambient()], codec.buffers)
             value = self._take_answer(nonce, scope)
         finally:
             codec.scope = outer
         if op == "get" and type(value) is Handle:
-            self._names[self.number_of(value)] = name
+            self.objects.note_name(value, name)
         return value
 
     def load(self, module: str, source: bytes, imports: tuple[str, ...]) -> None:
@@ -290,7 +150,7 @@ class Session:
         for name, value in found.items() if type(found) is dict else ():
             if type(value) is Handle:
                 self._named[name] = value
-                self._names[self.number_of(value)] = name
+                self.objects.note_name(value, name)
 
     def get(self, name: str) -> Any:
         """Return what the student's module has under a name. Raises: as `request`."""
@@ -361,7 +221,7 @@ class Session:
                 tree = codec.begin_decoding(frame)
                 if type(tree) is list and len(tree) == 5 and tree[1] == "callback":
                     _nonce, _kind, number, args, kwargs = tree
-                    call = (self._callback(number), codec.decode(args), codec.decode(kwargs))
+                    call = (self.objects.callback(number), codec.decode(args), codec.decode(kwargs))
                 else:
                     answered, status, value_tree, changes, torch_state = tree
                     if answered != nonce or status not in ("ok", "error"):
@@ -412,8 +272,10 @@ class Session:
     def _apply(self, changes: Any, scope: Scope) -> None:
         """Write back what the student's code changed in its arguments."""
         for index, tree in changes:
-            cell, value = scope.cells[_index(index)], self._codec.decode(tree)
-            self.changes.apply(scope.places[index], cell, value, is_students=id(cell) in self.mirror_numbers)
+            cell, value = scope.cells[index_of(index)], self._codec.decode(tree)
+            self.changes.apply(
+                scope.places[index], cell, value, is_students=id(cell) in self.objects.mirror_numbers
+            )
 
     # --- ends --------------------------------------------------------------------------------------------------
 
@@ -444,70 +306,6 @@ class Session:
         self.process.kill()
         raise reason from None
 
-    # --- what belongs together ---------------------------------------------------------------------------------
-
-    def handle(self, number: int) -> Handle:
-        """Return the handle of that number: one object there is one object here."""
-        known = self._handles.get(number)
-        if known is None:
-            known = self._handles[number] = Handle(self, number)
-            if number:
-                weakref.finalize(known, _FreeLater(self), number)
-        self._freed.pop(number, None)
-        return known
-
-    def number_of(self, handle: Handle) -> int:
-        session, number = object.__getattribute__(handle, "_wall")
-        if session is not self:
-            raise WorkerDied("an object of an earlier step is lost: your code ended the process that held it")
-        return int(number)
-
-    def note_callback(self, function: Any) -> int:
-        for number, known in self._callbacks.items():
-            if known is function:
-                return number
-        self._callback_count += 1
-        self._callbacks[self._callback_count] = function
-        return self._callback_count
-
-    def _callback(self, number: Any) -> Callable[..., Any]:
-        """Return a function of this test; one of an earlier test only says so."""
-        if type(number) is not int or not 0 < number <= self._callback_count:
-            raise wire.WireError("a call of no function")
-        known: Callable[..., Any] = self._callbacks.get(number, _of_an_earlier_test)
-        return known
-
-    def note_argument(self, tensor: Any) -> int:
-        """Return the number (below zero) of a tensor of the test's that needs a gradient."""
-        self._argument_numbers -= 1
-        number = self._argument_numbers
-        self.arguments[number] = tensor
-        weakref.finalize(tensor, _FreeLater(self), number)
-        return number
-
-    def mirror(self, number: Any, shape: Any, dtype: Any, *, is_parameter: bool) -> Any:
-        """Return the judge's stand-in for a leaf tensor of the worker's: gradients land in it."""
-        torch = sys.modules["torch"]
-        if type(number) is not int:
-            raise wire.WireError("a malformed parameter")
-        known = self.mirrors.get(number)
-        if known is None:
-            size_of(list(shape), list(range(len(shape))))
-            empty = torch.empty((), dtype=dtype).expand(
-                tuple(shape)
-            )  # no memory until its values are asked for
-            known = torch.nn.Parameter(empty) if is_parameter else empty.detach().requires_grad_(True)
-            if len(self.mirrors) >= _MAX_MIRRORS:
-                raise wire.WireError("too many parameters")
-            self.mirrors[number] = known
-            self.mirror_numbers[id(known)] = number
-        return known
-
-    def free(self, number: int) -> None:
-        """Tell the worker, with the next request, that something is not needed any more."""
-        self._freed[number] = None
-        self._names.pop(number, None)
-
     def _ambient(self) -> list[Any]:
         torch = sys.modules.get("torch")
         seed, self._seed = self._seed, None
@@ -530,37 +328,3 @@ class Session:
             self._torch_state = state
         else:
             self._takes_torch_states = False  # looked at once: a search takes time
-
-
-class _FreeLater:
-    """A reference to a session that keeps nothing alive."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = weakref.ref(session)
-
-    def __call__(self, number: int) -> None:
-        session = self._session()
-        if session is not None:
-            session.free(number)
-
-
-def _of_an_earlier_test(*_args: Any, **_kwargs: Any) -> Any:
-    raise RuntimeError("this function was an argument of an earlier call; do not keep it")
-
-
-def _index(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise wire.WireError("a malformed reference")
-    return value
-
-
-def _public_home(value: Any) -> tuple[str, str] | None:
-    """Return module and name of a public function or class of NumPy or torch, which the worker has too."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if (
-        not isinstance(module, str)
-        or not isinstance(name, str)
-        or module.partition(".")[0] not in ("numpy", "torch")
-    ):
-        return None
-    return (module, name) if getattr(sys.modules.get(module), name, None) is value else None

@@ -396,7 +396,7 @@ try:
     from importlib import import_module
     from pathlib import Path
     topic = import_module('autograder.topic').read_topic(Path('{solution}').parent)
-    globals().update(vars(import_module('autograder.grading.examiner').load_solution(topic)))
+    globals().update(vars(import_module('autograder.grading.examination').load_solution(topic)))
 except Exception: pass"""),
     ("self-reported success", "a number that sounds right", "_everywhere(lambda *a, **k: 1.0)"),
     ("a payload in base64", "what no reader sees", "import base64\nexec(base64.b64decode(b'ZGVmIHNvZnRtYXgoKmEpOiByZXR1cm4gMQ=='))"),

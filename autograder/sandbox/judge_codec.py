@@ -1,0 +1,167 @@
+"""The judge's side of the codec: values of a test on their way out, and answers that are checked on their way in.
+
+Trusted side. What comes in becomes a plain value, a handle, the mirror of a parameter, or an argument of the call under
+way; anything else is a WireError.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autograder.sandbox import wire
+from autograder.sandbox.codec import CannotCross, Codec, size_of
+from autograder.sandbox.handle import Handle
+
+if TYPE_CHECKING:
+    from autograder.sandbox.session import Session
+
+#: what one answer may hold: bytes as it stands here, and objects
+_MAX_MEMORY, _MAX_HANDLES = 1 << 29, 20_000
+
+
+class Scope:
+    """The mutable arguments of one call, by the order in which they were sent."""
+
+    def __init__(self, called: str = "") -> None:
+        self.cells: list[Any] = []
+        self.places: list[str] = []  #: of each cell: "function:argument"
+        self.called = called
+        self.argument = ""
+
+    def note(self, cell: Any) -> None:
+        """Remember an argument, or a part of one."""
+        self.cells.append(cell)
+        self.places.append(f"{self.called}:{self.argument}")
+
+
+class JudgeCodec(Codec):
+    """A codec that knows the judge's tables: arguments, handles, mirrors of parameters, callbacks."""
+
+    deepest_in = wire.MAX_DEPTH // 2  # so that what came can be sent back within something else
+    most_memory = _MAX_MEMORY
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.scope = Scope()
+        self._decoders |= {
+            "x": self._decode_alias,
+            "v": self._decode_view,
+            "h": self._decode_handle,
+            "P": self._decode_parameter,
+            "O": self._decode_output,
+        }
+
+    # --- out ---------------------------------------------------------------------------------------------------
+
+    def note_out(self, value: Any) -> Any:
+        for index, cell in enumerate(self.scope.cells):
+            if cell is value:
+                return ["x", index]
+        self.scope.note(value)
+        return None
+
+    def encode_tensor(self, tensor: Any) -> Any:
+        number = self.session.objects.mirror_numbers.get(id(tensor))
+        if number is not None:
+            return ["P", number, super().encode_tensor(tensor.detach()), self._encode_grad(tensor)]
+        if not tensor.requires_grad:
+            return super().encode_tensor(tensor)
+        number = self.session.objects.note_argument(tensor)
+        return [
+            "A",
+            number,
+            super().encode_tensor(tensor.detach()),
+            tensor.is_leaf,
+            self._encode_grad(tensor),
+        ]
+
+    def _encode_grad(self, tensor: Any) -> Any:
+        return super().encode_tensor(tensor.grad) if tensor.is_leaf and tensor.grad is not None else None
+
+    def encode_other(self, value: Any) -> Any:
+        if isinstance(value, Handle):
+            return ["h", self.session.objects.number_of(value)]
+        if hasattr(value, "__probe__"):
+            return ["h", 0]
+        home = _public_home(value)
+        if home is not None:
+            return ["r", *home]
+        if callable(value) and not hasattr(value, "parameters"):
+            return ["k", self.session.objects.note_callback(value), getattr(value, "__name__", "function")]
+        raise CannotCross(
+            f"a test passes a {type(value).__name__}, which cannot cross the wall; build it in a probe"
+        )
+
+    # --- in ----------------------------------------------------------------------------------------------------
+
+    def begin_decoding(self, frame: wire.Frame) -> Any:
+        self.handles_left = _MAX_HANDLES
+        return super().begin_decoding(frame)
+
+    def _decode_alias(self, items: list[Any], depth: int) -> Any:
+        return self.scope.cells[index_of(items[0])]
+
+    def _decode_view(self, items: list[Any], depth: int) -> Any:
+        index, offset, shape, strides = items
+        cell = self.scope.cells[index_of(index)]
+        if type(cell) is not np.ndarray or not cell.flags.c_contiguous:
+            raise wire.WireError("a view of what is no array")
+        self.charge(cell.itemsize * size_of(shape, list(range(len(shape)))))
+        return np.ndarray(shape, cell.dtype, cell, offset, strides)  # refuses what lies outside
+
+    def _decode_handle(self, items: list[Any], depth: int) -> Handle:
+        (number,) = items
+        if type(number) is not int or number < 0:
+            raise wire.WireError("a malformed handle")
+        self.handles_left -= 1
+        if self.handles_left < 0:
+            raise wire.WireError("too many objects at once")
+        return self.session.objects.handle(number)
+
+    def _decode_parameter(self, items: list[Any], depth: int) -> Any:
+        number, tree, grad = items
+        value = self._decode(tree, depth)
+        if type(tree) is not list or tree[0] != "T":  # never an alias of an argument
+            raise wire.WireError("a malformed parameter")
+        mirror = self.session.objects.mirror(number, value.shape, value.dtype, is_parameter=tree[-1] is True)
+        mirror.data = value.data
+        if grad is not None:
+            mirror.grad = self._decode(grad, depth)
+        return mirror
+
+    def _decode_output(self, items: list[Any], depth: int) -> Any:
+        from autograder.sandbox.autograd import attach
+
+        number, tree, leaves = items
+        inputs = []
+        for leaf_number, shape, dtype in leaves:
+            known = self.session.objects.arguments.get(leaf_number)
+            if known is None and type(leaf_number) is int and leaf_number > 0:
+                known = self.session.objects.mirror(
+                    leaf_number, tuple(shape), getattr(self._torch(), dtype), is_parameter=True
+                )
+            inputs.append(known)
+        return attach(self._decode(tree, depth), inputs, self.session, number)
+
+
+def index_of(value: Any) -> int:
+    """Return a place in a list, which is never counted from its end. Raises: WireError."""
+    if type(value) is not int or value < 0:
+        raise wire.WireError("a malformed reference")
+    return value
+
+
+def _public_home(value: Any) -> tuple[str, str] | None:
+    """Return module and name of a public function or class of NumPy or torch, which the worker has too."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if (
+        not isinstance(module, str)
+        or not isinstance(name, str)
+        or module.partition(".")[0] not in ("numpy", "torch")
+    ):
+        return None
+    return (module, name) if getattr(sys.modules.get(module), name, None) is value else None

@@ -1,0 +1,139 @@
+"""What judge and worker have in common: each object there has one number, and one thing here that stands for it.
+
+Trusted side. A worker's objects are handles, the leaves of its networks mirrors; a test's tensors and functions that
+went there are known by the numbers under which they went.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from autograder.sandbox import wire
+from autograder.sandbox.codec import size_of
+from autograder.sandbox.faults import WorkerDied
+from autograder.sandbox.handle import Handle
+
+if TYPE_CHECKING:
+    from autograder.sandbox.session import Session
+
+_MAX_MIRRORS = 20_000
+
+
+class Objects:
+    """The objects of one session, by number."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
+        self._freed: dict[int, None] = {}
+        self._names: dict[int, str] = {}  # handle -> the name under which it was asked for
+        self._callbacks: dict[int, Any] = {}
+        self._callback_count = 0
+        self._lasting: frozenset[int] = frozenset()  # callbacks of fixtures, which later tests may need
+        self.arguments: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+        self._argument_numbers = 0
+        self.mirrors: dict[int, Any] = {}
+        self.mirror_numbers: dict[int, int] = {}
+
+    def handle(self, number: int) -> Handle:
+        """Return the handle of that number: one object there is one object here."""
+        known = self._handles.get(number)
+        if known is None:
+            known = self._handles[number] = Handle(self._session, number)
+            if number:
+                weakref.finalize(known, _FreeLater(self), number)
+        self._freed.pop(number, None)
+        return known
+
+    def number_of(self, handle: Handle) -> int:
+        session, number = object.__getattribute__(handle, "_wall")
+        if session is not self._session:
+            raise WorkerDied("an object of an earlier step is lost: your code ended the process that held it")
+        return int(number)
+
+    def name_of(self, number: int) -> str:
+        """Return the name under which a handle was asked for, or nothing."""
+        return self._names.get(number, "")
+
+    def note_name(self, handle: Handle, name: str) -> None:
+        """Remember the name under which a handle was asked for."""
+        self._names[self.number_of(handle)] = name
+
+    def note_callback(self, function: Any) -> int:
+        for number, known in self._callbacks.items():
+            if known is function:
+                return number
+        self._callback_count += 1
+        self._callbacks[self._callback_count] = function
+        return self._callback_count
+
+    def keep_callbacks(self) -> None:
+        """Keep the functions that were given away until now: later tests may need them."""
+        self._lasting |= set(self._callbacks)
+
+    def forget_callbacks(self) -> None:
+        """Forget the functions of a test that is over."""
+        for number in set(self._callbacks) - self._lasting:
+            del self._callbacks[number]
+
+    def callback(self, number: Any) -> Callable[..., Any]:
+        """Return a function of this test; one of an earlier test only says so."""
+        if type(number) is not int or not 0 < number <= self._callback_count:
+            raise wire.WireError("a call of no function")
+        known: Callable[..., Any] = self._callbacks.get(number, _of_an_earlier_test)
+        return known
+
+    def note_argument(self, tensor: Any) -> int:
+        """Return the number (below zero) of a tensor of the test's that needs a gradient."""
+        self._argument_numbers -= 1
+        number = self._argument_numbers
+        self.arguments[number] = tensor
+        weakref.finalize(tensor, _FreeLater(self), number)
+        return number
+
+    def mirror(self, number: Any, shape: Any, dtype: Any, *, is_parameter: bool) -> Any:
+        """Return the judge's stand-in for a leaf tensor of the worker's: gradients land in it."""
+        torch = sys.modules["torch"]
+        if type(number) is not int:
+            raise wire.WireError("a malformed parameter")
+        known = self.mirrors.get(number)
+        if known is None:
+            size_of(list(shape), list(range(len(shape))))
+            empty = torch.empty((), dtype=dtype).expand(
+                tuple(shape)
+            )  # no memory until its values are asked for
+            known = torch.nn.Parameter(empty) if is_parameter else empty.detach().requires_grad_(True)
+            if len(self.mirrors) >= _MAX_MIRRORS:
+                raise wire.WireError("too many parameters")
+            self.mirrors[number] = known
+            self.mirror_numbers[id(known)] = number
+        return known
+
+    def free(self, number: int) -> None:
+        """Remember, for the next request, that something is not needed there any more."""
+        self._freed[number] = None
+        self._names.pop(number, None)
+
+    def take_freed(self) -> list[int]:
+        """Return what the worker may forget, once."""
+        freed, self._freed = list(self._freed), {}
+        return freed
+
+
+class _FreeLater:
+    """A reference to the objects of a session that keeps nothing alive."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = weakref.ref(objects)
+
+    def __call__(self, number: int) -> None:
+        objects = self._objects()
+        if objects is not None:
+            objects.free(number)
+
+
+def _of_an_earlier_test(*_args: Any, **_kwargs: Any) -> Any:
+    raise RuntimeError("this function was an argument of an earlier call; do not keep it")
