@@ -20,7 +20,7 @@ from autograder.grading.collect import collect, submissions
 from autograder.grading.fleet import examine_all
 from autograder.grading.submission import Submission
 from autograder.report import Report
-from autograder.screen import printable, progress_bar, report_tables
+from autograder.screen import counted, printable, report_tables
 from autograder.topic import Topic
 
 INTERRUPTED = 130  #: the exit code after Ctrl-C, as a shell has it
@@ -75,17 +75,14 @@ def grade(
             print(
                 f"{unfit} of {len(parcels)} submissions have no report that still fits: all of them is examined"
             )
-    done: list[Report] = []
-    try:
-        with progress_bar(is_quiet=is_quiet) as progress:
-            step = progress.add_task("examine", total=len(parcels))
+    with counted("examine", len(parcels), is_quiet=is_quiet) as count:
 
-            def show(report: Report) -> None:
-                done.append(report)
-                progress.advance(step)
-                if report.status == "broken":
-                    progress.console.print(f"{escape(printable(report.student))}: {_why_broken(report)}")
+        def show(report: Report) -> None:
+            count.advance()
+            if report.status == "broken":
+                count.say(f"{escape(printable(report.student))}: {_why_broken(report)}")
 
+        try:
             reports = examine_all(
                 course,
                 parcels,
@@ -94,14 +91,14 @@ def grade(
                 is_kept=not paths,
                 allow_unisolated=allow_unisolated,
                 on_report=show,
+                on_begin=count.begin_here,
                 again=frozenset(tasks),
                 shelf=shelf,
                 cluster=cluster,
             )
-    except KeyboardInterrupt:
-        kept = "" if paths else " and kept; run it again to go on"
-        print(f"Stopped: {len(done)} of {len(parcels)} are examined{kept}.", file=sys.stderr)
-        return INTERRUPTED
+        except KeyboardInterrupt:
+            kept = "" if paths else " and kept; run it again to go on"
+            return _stopped(f"{count.done} of {len(parcels)} are examined{kept}")
     if json_path is not None:
         text = json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False) + "\n"
         write_atomically(json_path, text.encode("utf-8", "replace"))
@@ -113,8 +110,15 @@ def grade(
         regrade.accept(course, topic, parcels, reports, shelf)
     elif not is_quiet:
         Console().print(report_tables(topic, reports))
-    if not paths and not _record(course, reports, is_quiet=is_quiet):
-        return INTERRUPTED
+    if not paths:
+        with counted("record with nbgrader", len(reports), is_quiet=is_quiet) as count:
+            from autograder.recording import gradebook  # it imports nbgrader, which takes a second
+
+            try:
+                gradebook.record(course, reports, lambda _student: count.advance())
+            except KeyboardInterrupt:
+                recorded = f"{count.done} of {len(reports)} are recorded; run it again to go on"
+                return _stopped(f"all are examined and kept, {recorded}")
     broken = sum(report.status == "broken" for report in reports)
     if is_quiet:
         print(f"{topic.id}: {len(reports)} examined, {broken} broken")
@@ -132,27 +136,10 @@ def _agrees() -> bool:
     return False
 
 
-def _record(course: Course, reports: list[Report], *, is_quiet: bool) -> bool:
-    """Let nbgrader record; False where Ctrl-C stopped it."""
-    from autograder.recording import gradebook  # it imports nbgrader, which takes a second
-
-    done: list[str] = []
-    try:
-        with progress_bar(is_quiet=is_quiet) as progress:
-            step = progress.add_task("record with nbgrader", total=len(reports))
-
-            def show(student: str) -> None:
-                done.append(student)
-                progress.advance(step)
-
-            gradebook.record(course, reports, show)
-    except KeyboardInterrupt:
-        print(
-            f"Stopped: all are examined and kept, {len(done)} of {len(reports)} are recorded; run it again to go on.",
-            file=sys.stderr,
-        )
-        return False
-    return True
+def _stopped(where: str) -> int:
+    """Say where Ctrl-C stopped it, and return the exit code."""
+    print(f"Stopped: {where}.", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _why_broken(report: Report) -> str:

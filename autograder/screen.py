@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -47,6 +48,35 @@ def progress_bar(*, is_quiet: bool = False) -> Progress:
         console=Console(file=sys.stderr),
         disable=is_quiet,
     )
+
+
+class Count:
+    """How many of a class are done: `done` for whom it interrupts, a progress bar for whom it keeps waiting."""
+
+    def __init__(self, progress: Progress, what: str, total: int) -> None:
+        self.done = 0
+        self._progress = progress
+        self._step = progress.add_task(what, total=total)
+
+    def advance(self) -> None:
+        """Count one more."""
+        self.done += 1
+        self._progress.advance(self._step)
+
+    def begin_here(self) -> None:
+        """Take those until now as done before: they say nothing of how long the others take."""
+        self._progress.reset(self._step, completed=self.done)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar; markup counts."""
+        self._progress.console.print(text)
+
+
+@contextlib.contextmanager
+def counted(what: str, total: int, *, is_quiet: bool) -> Iterator[Count]:
+    """Show a progress bar for a class while the context lasts."""
+    with progress_bar(is_quiet=is_quiet) as progress:
+        yield Count(progress, what, total)
 
 
 class _Rate(ProgressColumn):

@@ -52,6 +52,20 @@ def test_the_costliest_assignment_begins_and_the_cheap_one_fills_the_wait_for_it
     assert ordered == [("04_dear", 2), ("01_tiny", 0), ("01_tiny", 1), ("04_dear", 3)]
 
 
+def test_a_run_that_goes_on_tells_what_was_kept_before_it_begins(course):
+    examine_all(course, a_class(2))
+    heard = []
+
+    examine_all(
+        course,
+        a_class(3),
+        on_report=lambda r: heard.append(r.student),
+        on_begin=lambda: heard.append("begin"),
+    )
+
+    assert heard == ["s00", "s01", "begin", "s02"]
+
+
 def test_reports_come_in_order_and_are_the_same_for_any_number_of_judges(course):
     alone = examine_all(course, a_class(7), jobs=1, is_kept=False)
     heard = []

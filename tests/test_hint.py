@@ -15,7 +15,7 @@ from autograder.authoring.build import render
 from autograder.course import Course
 from autograder.errors import AuthorError
 from autograder.student.desk import hint_command
-from autograder.student.hint import give
+from autograder.student.hint import give, ladder
 
 COURSE = Course(Path(__file__).parent.parent)
 CARD = """
@@ -55,7 +55,7 @@ def test_each_call_goes_a_step_further(folder, capsys):
         "  1.1 Doubling: hint 1 of 3",
         "    Add.",
         "    In the lesson, read '1.1 Twice'.",
-        "    Read the docstring of double again, word by word (line 2 of sums.py): it",
+        "    Read the docstring of double (line 2 of sums.py) again, word by word: it",
         "    says all that any test asks.",
         "    Once more, `autograder hint double`, goes further.",
     ]
@@ -72,6 +72,20 @@ def test_a_task_without_hints_of_its_own_has_those_of_its_tests(folder):
     assert first.hints[0].listed == ("One <each>.",)
     assert first.is_last
     assert second == first
+
+
+def test_it_points_to_what_is_not_begun_and_else_to_every_function_of_the_task():
+    begun = 'def a():\n    """A."""\n\n\ndef b():\n    """B."""\n'
+    half = begun + '    raise NotImplementedError("pair: not started")\n'
+    card = {"names": ["a", "b"]}
+
+    def said(module: str) -> str:
+        return ladder("pair", card, module, "", "", "sums")[0].sentences[0]
+
+    assert said(half).startswith("Read the docstring of b (line 5 of sums.py) again")
+    assert said(begun).startswith(
+        "Read the docstrings of a (line 1 of sums.py) and b (line 5 of sums.py) again"
+    )
 
 
 def test_without_a_task_it_is_about_the_one_that_comes_next(folder, capsys):

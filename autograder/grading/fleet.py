@@ -27,6 +27,7 @@ def examine_all(
     is_kept: bool = True,
     allow_unisolated: bool = False,
     on_report: Callable[[Report], None] = lambda _report: None,
+    on_begin: Callable[[], None] = lambda: None,
     again: frozenset[str] = frozenset(),
     shelf: str = store.REPORTS,
     cluster: str = "",
@@ -41,6 +42,7 @@ def examine_all(
         is_kept: use the reports that were kept and still fit, and keep the new ones
         allow_unisolated: judge without a sandbox where none works
         on_report: hears of each report as it comes, in the calling thread
+        on_begin: hears that every report that was kept is told, and the first examination begins
         again: examine these tasks anew, and only these where what was kept of the others still fits
         shelf: where reports are kept: with `again` not where those of the class lie
         cluster: the address of a Dask scheduler whose workers examine, in the place of judges here
@@ -69,6 +71,7 @@ def examine_all(
             if found and found[1] <= again:
                 work = replace(work, kept=found[0], tasks=again)
         todo.append(work)
+    on_begin()
     todo = _longest_first(course, todo)
     if cluster:
         from autograder.grading.cluster import examine_on  # it may be that Dask is not installed

@@ -104,19 +104,20 @@ def _reading(lesson: str, task: str) -> str:
 
 
 def _docstring(module: str, names: list[str], name: str) -> str:
-    """Point to the docstring of the first function of the task that is not written yet, else of the first."""
+    """Point to the docstring of the first function of the task that is not written yet, else to those of all."""
     try:
         nodes = {node.name: node for node in ast.parse(module).body if isinstance(node, _DEFINITION)}
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
     known = [nodes[name] for name in names if name in nodes]
-    found = next((node for node in known if "not started" in ast.unparse(node)), known[0] if known else None)
-    if found is None:
+    begun = next(([node] for node in known if "not started" in ast.unparse(node)), known)
+    if not begun:
         return ""
-    return (
-        f"Read the docstring of {found.name} again, word by word (line {found.lineno} of {name}.py): "
-        "it says all that any test asks."
-    )
+    places = [f"{node.name} (line {node.lineno} of {name}.py)" for node in begun]
+    if len(places) == 1:
+        return f"Read the docstring of {places[0]} again, word by word: it says all that any test asks."
+    listed = f"{', '.join(places[:-1])} and {places[-1]}"
+    return f"Read the docstrings of {listed} again, word by word: they say all that any test asks."
 
 
 def _sentences(tests: str, task: str) -> tuple[str, ...]:
