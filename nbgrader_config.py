@@ -3,7 +3,7 @@
 Add your own below the call, for example:
 
     c.Exchange.root = "/srv/nbgrader/exchange"
-    c.CourseDirectory.db_url = "postgresql://..."
+    c.CourseDirectory.db_url = "postgresql+psycopg2://user@host/name"  # with the extra postgres
     c.LatePolicy.points_per_day = 10  # what a late parcel loses for each day begun; nothing unless you say so
     c.LatePolicy.percent_per_day = 10  # or so much of the score that it reached
     c.LatePolicy.grace_minutes = 15

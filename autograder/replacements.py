@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autograder.errors import AuthorError
-from autograder.table import place, read_toml, refuse_unknown_keys
+from autograder.table import places, read_toml, refuse_unknown_keys
 
 Kind = Literal["mistake", "alternative", "equivalent"]
 #: the texts that a table of each kind needs, and those that it may have
@@ -61,10 +61,11 @@ def read_replacements(path: Path, kind: Kind, solution: str, tasks: tuple[str, .
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise AuthorError(f"{path}: {kind!r} must be a list of tables; write [[{kind}]]")
     seen: set[tuple[str, str]] = set()
+    at = places(path, f"[[{kind}]]")
     for number, entry in enumerate(entries):
         is_named = "name" in _KEYS[kind][0]
         name = f" ({entry.get('name', 'without a name')!r})" if is_named else ""
-        where = f"{place(path, f'[[{kind}]]', number)}: {kind} {number + 1}{name}"
+        where = f"{at[number] if number < len(at) else path}: {kind} {number + 1}{name}"
         _check_texts(entry, kind, tasks, where)
         _check_fit(entry, solution, where)
         identity = (entry["task"], entry["name"]) if is_named else (entry["find"], entry["replace"])

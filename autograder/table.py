@@ -24,13 +24,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise AuthorError(f"{where}: not TOML ({error}); mend that line") from None
 
 
-def place(path: Path, header: str, number: int = 0) -> str:
-    """Return path:line of the number-th table with that header; the path alone if there is none."""
-    text = path.read_text(encoding="utf-8")
-    found = [
-        line for line, words in enumerate(text.split("\n"), start=1) if words.split("#")[0].strip() == header
+def place(path: Path, header: str) -> str:
+    """Return path:line of the first table with that header; the path alone if there is none."""
+    return next(iter(places(path, header)), str(path))
+
+
+def places(path: Path, header: str) -> list[str]:
+    """Return path:line of every table with that header, in their order."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [
+        f"{path}:{number}" for number, line in enumerate(lines, 1) if line.split("#")[0].strip() == header
     ]
-    return f"{path}:{found[number]}" if number < len(found) else str(path)
 
 
 def value_of(table: dict[str, Any], key: str, kind: Any, where: Any, *, default: Any = None) -> Any:

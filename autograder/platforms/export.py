@@ -126,11 +126,9 @@ def export_marks(
 
 def _marks(course: Course, assignment: str) -> tuple[tuple[Mark, ...], str]:
     """The gradebook's marks, else those of the kept reports; and in words which."""
-    found: tuple[Mark, ...] = ()
-    if (course.root / "gradebook.db").is_file():
-        from autograder.recording import gradebook  # it imports nbgrader, which takes a second
+    from autograder.recording import gradebook  # it imports nbgrader, which takes a second
 
-        found = gradebook.marks(course, assignment)
+    found = gradebook.marks(course, assignment)
     if found:
         return found, "tests and written answers, from nbgrader's gradebook"
     reports = store.reports(course, assignment)

@@ -15,6 +15,9 @@ from autograder.grading.examine import handing
 from autograder.platforms.roster import Mark
 from autograder.report import Report
 
+#: the modules by which SQLAlchemy speaks to a server
+_DRIVERS = ("psycopg2", "psycopg", "asyncpg", "pg8000", "MySQLdb", "pymysql")
+
 
 def _nothing(student: str) -> None:
     """Tell nobody."""
@@ -35,7 +38,7 @@ def record(course: Course, reports: Iterable[Report], on_student: Callable[[str]
             recorded, while all others are
     """
     failed = []
-    with _nbgrader(course) as api, _not_locked(course), api.gradebook as book:
+    with _nbgrader(course) as api, api.gradebook as book:
         from autograder.recording.recorded import Recorded
 
         records: dict[str, Recorded] = {}
@@ -52,7 +55,7 @@ def record(course: Course, reports: Iterable[Report], on_student: Callable[[str]
                 else:
                     reason = _reason(result)
                     if "locked" in reason:
-                        raise CourseError(f"{course.root / 'gradebook.db'}: {reason}")
+                        raise CourseError(f"{_name_of(api.coursedir.db_url)}: {reason}")
                     failed.append(reason)
             on_student(report.student)
     if failed:
@@ -114,11 +117,13 @@ def marks(course: Course, assignment: str) -> tuple[Mark, ...]:
     Empty where no gradebook knows the assignment.
     """
     found = []
-    with _nbgrader(course) as api, api.gradebook as book:
+    with _nbgrader(course) as api, contextlib.ExitStack() as stack:
         from nbgrader.api import MissingEntry
 
+        if not _is_there(api.coursedir.db_url):
+            return ()
         try:
-            submissions = book.find_assignment(assignment).submissions
+            submissions = stack.enter_context(api.gradebook).find_assignment(assignment).submissions
         except MissingEntry:
             return ()
         for submission in submissions:
@@ -151,24 +156,46 @@ def _nbgrader(course: Course) -> Iterator[Any]:
             app.initialize([], root=str(course.root))
             app.log.handlers.clear()
             app.log.propagate = False
-            with warm_gradebook():
+            with warm_gradebook(), _within_reach(app.coursedir.db_url):
                 yield NbGraderAPI(app.coursedir, parent=app)
         finally:
             sys.path[:] = path  # nbgrader puts the current folder in front
 
 
 @contextlib.contextmanager
-def _not_locked(course: Course) -> Iterator[None]:
-    """Say in a sentence what keeps the gradebook from being read."""
-    from sqlalchemy.exc import OperationalError
+def _within_reach(url: str) -> Iterator[None]:
+    """Say in a sentence what keeps the gradebook from being read or written."""
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
+    kept = "(the reports are kept, nothing is judged twice)"
     try:
         yield
     except OperationalError as error:
-        raise CourseError(
-            f"{course.root / 'gradebook.db'}: {error.orig}; close the program that holds it, and run this again "
-            "(the reports are kept, nothing is judged twice)"
-        ) from None
+        said = " ".join(str(error.orig).split())
+        cure = "close the program that holds it" if "locked" in said else "see that its server answers"
+        raise CourseError(f"{_name_of(url)}: {said}; {cure}, and run this again {kept}") from None
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name not in _DRIVERS:
+            raise
+        cure = "write postgresql+psycopg2://user@host/name, and install the driver: pip install 'autograder[postgres]'"
+        raise CourseError(f"nbgrader_config.py: db_url cannot be opened ({error}); {cure}") from None
+
+
+def _name_of(url: str) -> str:
+    """Name a gradebook: the path of its file, or its address without the password."""
+    from sqlalchemy.engine import make_url
+
+    address = make_url(url)
+    is_file = address.get_backend_name() == "sqlite" and address.database
+    return str(address.database) if is_file else address.render_as_string(hide_password=True)
+
+
+def _is_there(url: str) -> bool:
+    """Whether a gradebook exists: to open a file of SQLite's makes one."""
+    from sqlalchemy.engine import make_url
+
+    address = make_url(url)
+    return address.get_backend_name() != "sqlite" or Path(address.database or "").is_file()
 
 
 def _require(api: Any, assignment: str) -> None:
