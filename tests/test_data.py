@@ -15,6 +15,7 @@ from autograder.data import (
     SHAPES10,
     co2,
     digits,
+    fresh_digits,
     sentiment,
     shapes7_weights,
     shapes10,
@@ -89,6 +90,25 @@ def test_digits_are_split_without_overlap() -> None:
     assert train.max() == 1
     seen = {image.tobytes() for image in train}
     assert not any(image.tobytes() in seen for image in test)
+
+
+def test_fresh_digits_are_digits_that_no_table_of_digits_holds() -> None:
+    (train, train_labels), (test, test_labels) = fresh_digits(2)
+    known, known_labels = digits("test", seed=2)
+
+    assert train.shape == (1300, 1, 8, 8)
+    assert (test.dtype, test_labels.dtype) == (known.dtype, known_labels.dtype)
+    assert 0.0 < np.abs(test - known).max() < 0.1  # the same pictures, and the eye sees no difference
+    assert not (test == known).reshape(len(test), -1).all(axis=1).any()
+    names = {(int(old), int(new)) for old, new in zip(known_labels, test_labels, strict=True)}
+    assert len(names) == len({new for _, new in names}) == 10  # each class has one other name,
+    assert names != {(digit, digit) for digit in range(10)}
+    nearest = np.abs(test[:50, None] - train[None]).sum(axis=(2, 3, 4)).argmin(axis=1)
+    assert (train_labels[nearest] == test_labels[:50]).mean() > 0.9  # which both halves agree on
+    assert names != {
+        (int(old), int(new))
+        for old, new in zip(digits("test", seed=3)[1], fresh_digits(3)[1][1], strict=True)
+    }
 
 
 def test_another_seed_cuts_the_digits_elsewhere() -> None:

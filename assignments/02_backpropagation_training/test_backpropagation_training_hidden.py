@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autograder import expect, probe
-from autograder.data import digits
+from autograder.data import fresh_digits
 
 ENTRYWISE_LOSSES = ["mse_loss", "bce_with_logits", "huber_loss"]
 REFUSALS = (ValueError, AssertionError)
@@ -1981,8 +1981,7 @@ def digits_run(student, seed):
     @functools.cache
     def run():
         cut = int(np.random.default_rng([seed, 7]).integers(1_000_000))
-        images, labels = digits("train", cut)
-        test_images, test_labels = digits("test", cut)
+        (images, labels), (test_images, test_labels) = fresh_digits(cut)
         X = images.reshape(len(images), 64).astype(np.float64)
         X_test = test_images.reshape(len(test_images), 64).astype(np.float64)
         fit, val = slice(0, 1220), slice(1220, None)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from autograder import expect, probe, spies
-from autograder.data import digits, shapes10
+from autograder.data import digits, fresh_digits, shapes10
 from autograder.vision import import_torchvision
 
 # Every axis has a size of its own, and stride, padding and kernel differ in rows and columns.
@@ -1022,8 +1022,7 @@ def labels_after_training(student, x, y, unseen, seed):
 @pytest.mark.task("small_cnn", weight=2)
 def test_unseen_digits_are_read(student, seed):
     """Training images come sorted by class: shuffle them, and go through all of them in each epoch."""
-    x, y = digits("train", seed)
-    unseen, labels = digits("test", seed)
+    (x, y), (unseen, labels) = fresh_digits(seed)
     order = np.argsort(y, kind="stable")
 
     predicted, training = labels_after_training(student, x[order], y[order], unseen, seed % 1000)

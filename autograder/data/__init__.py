@@ -1,6 +1,7 @@
 """Data sets of the course, one call each, as NumPy arrays: images (N, C, H, W) float32, labels (N,) int64.
 
     digits(split, seed)      real: scikit-learn's handwritten digits, 8x8, one channel
+    fresh_digits(seed)       the same digits with noise, their classes under other names: for tests
     shapes10(n, seed)        drawn: ten kinds of coloured shapes, 32x32, three channels, as many as you ask for
     shapes10_boxes(n, seed)  the same images with the box of each shape
     shapes7_weights()        a small network that knows the first seven of these shapes: its weights
@@ -15,7 +16,7 @@ Nothing is downloaded unless you say so (`cifar10(download=True)`), and importin
 
 from __future__ import annotations
 
-from autograder.data.digits import digits
+from autograder.data.digits import digits, fresh_digits
 from autograder.data.photos import CIFAR10_CLASSES, FASHION_CLASSES, cifar10, fashion_mnist, mnist
 from autograder.data.reviews import imdb
 from autograder.data.sentiment import sentiment
@@ -31,6 +32,7 @@ __all__ = [
     "co2",
     "digits",
     "fashion_mnist",
+    "fresh_digits",
     "imdb",
     "mnist",
     "sentiment",
