@@ -6,9 +6,9 @@ CPU seconds count, of a process and of every process below it that has ended; wa
 hint. Every way examines the same submissions with the same tests, in turns, and a way's number is the median over the
 turns. The tasks that train are measured by themselves, for next to a training any overhead looks small.
 
-    bench_parts.py   what is measured          bench_ways.py    the ways to examine it
-    bench_class.py   whole classes             bench_meter.py   seconds and memory
-    bench_alone.py   the process of the test functions alone
+    parts.py      what is measured        ways.py     the ways to examine it
+    classes.py    whole classes           meter.py    seconds and memory
+    alone.py      the process of the test functions alone
 """
 
 from __future__ import annotations

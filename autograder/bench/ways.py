@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -20,6 +21,8 @@ from autograder.topic import Topic
 
 #: how many submissions a way examines in one turn: few where each takes seconds
 MANY, FEW = 20, 3
+#: of a pytest that runs the suite as anybody would
+_OPTIONS = ("-q", "-p", "autograder.plugin", "-p", "no:cacheprovider", "--import-mode=importlib")
 
 BARE = "the test functions alone"
 IN_PROCESS = "pytest in one process, no isolation"
@@ -27,6 +30,7 @@ SANDBOXED = "autograder grade, sandboxed, one job"
 ALL_CORES = "autograder grade, sandboxed, a job a core"
 FRESH = "a fresh `python -m pytest` for each"
 STOCK = "stock `nbgrader autograde`, the same tests in its cells"
+OTTER = "`otter run`, the same tests in its files"
 
 
 def ways(topic: Topic, many: int = 0) -> dict[str, Callable[[], tuple[Cost, ...]]]:
@@ -47,6 +51,8 @@ def ways(topic: Topic, many: int = 0) -> dict[str, Callable[[], tuple[Cost, ...]
     }
     if shutil.which("jupyter", path=str(Path(sys.executable).parent)):
         found[STOCK] = lambda: (_stock_nbgrader(topic),)
+    if importlib.util.find_spec("otter"):
+        found[OTTER] = lambda: (_otter(topic),)
     return found
 
 
@@ -69,29 +75,21 @@ def _sandboxed(topic: Topic, many: int, jobs: int) -> Cost:
     return cost[0]
 
 
+def _stage(topic: Topic, folder: Path) -> None:
+    """Put the suite into a folder, for a pytest that knows nothing of ours but the marker of tasks."""
+    for path in (topic.public_tests_path, topic.hidden_tests_path, topic.folder / "topic.toml"):
+        shutil.copy(path, folder)
+    shutil.copy(topic.solution_path, folder / "reference_solution.py")
+    (folder / "conftest.py").write_text(_CONFTEST, encoding="utf-8")
+
+
 def _fresh_pytest(topic: Topic) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
-        for path in (topic.public_tests_path, topic.hidden_tests_path, topic.folder / "topic.toml"):
-            shutil.copy(path, folder)
-        solution = Path(folder, "solution", topic.solution_path.name)
-        solution.parent.mkdir()
-        shutil.copy(topic.solution_path, solution)
-        Path(folder, "conftest.py").write_text(_REFERENCE.format(path=str(solution)), encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "autograder.plugin",
-            "-p",
-            "no:cacheprovider",
-            "--import-mode=importlib",
-        ]
+        _stage(topic, Path(folder))
         with meter(FEW) as cost:
             for parcel in class_of(topic, FEW):
                 Path(folder, f"{topic.module}.py").write_bytes(parcel.source or b"")
-                _run([*command, "."], folder)
+                _run([sys.executable, "-m", "pytest", *_OPTIONS, "."], folder)
     return cost[0]
 
 
@@ -102,27 +100,11 @@ def _stock_nbgrader(topic: Topic) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "source", topic.id)
         source.mkdir(parents=True)
-        for path in (topic.public_tests_path, topic.hidden_tests_path, topic.folder / "topic.toml"):
-            shutil.copy(path, source)
-        hidden = source / "solution" / topic.solution_path.name
-        hidden.parent.mkdir()
-        shutil.copy(topic.solution_path, hidden)
+        _stage(topic, source)
         shutil.copy(topic.solution_path, source)
-        reference = _REFERENCE.format(path="solution/" + hidden.name)
-        (source / "conftest.py").write_text(reference, encoding="utf-8")
         notebook = nbformat.v4.new_notebook()
         for task in topic.tasks:
-            options = [
-                "-q",
-                "-p",
-                "autograder.plugin",
-                "-p",
-                "no:cacheprovider",
-                "--bench-task",
-                task.id,
-                ".",
-            ]
-            cell = nbformat.v4.new_code_cell(f"import pytest\nassert pytest.main({options}) == 0")
+            cell = nbformat.v4.new_code_cell(_tests_of(task.id))
             cell.metadata["nbgrader"] = {
                 "grade": True, "grade_id": task.id, "locked": True, "points": task.points,
                 "schema_version": 3, "solution": False, "cell_type": "code",
@@ -138,6 +120,48 @@ def _stock_nbgrader(topic: Topic) -> Cost:
         with meter(FEW) as cost:
             _run([*nbgrader, "autograde", topic.id], folder)
     return cost[0]
+
+
+def _otter(topic: Topic) -> Cost:
+    """Have Otter run a notebook that holds the student's code, and a test file for each task; without its container.
+
+    Its marks are looked at: it ends as if all were well whatever its tests did.
+    """
+    import nbformat
+
+    with tempfile.TemporaryDirectory() as folder:
+        _stage(topic, Path(folder))
+        Path(folder, "tests").mkdir()
+        for task in topic.tasks:
+            test = _OTTER_TEST.format(
+                name=task.id, points=task.points, body=_tests_of(task.id).replace("\n", "\n    ")
+            )
+            Path(folder, "tests", f"{task.id}.py").write_text(test, encoding="utf-8")
+        files = sorted(path.name for path in Path(folder).iterdir() if path.is_file())
+        otter = [sys.executable, "-m", "otter"]
+        _run([*otter, "generate", "-t", "tests", "-o", "autograder.zip", "--no-environment", *files], folder)
+        for parcel in class_of(topic, FEW):
+            write = f"%%writefile {topic.module}.py\n{(parcel.source or b'').decode()}"
+            cells = [nbformat.v4.new_code_cell(write)]
+            metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+            notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+            nbformat.write(notebook, Path(folder, f"{parcel.student}.ipynb"))
+            Path(folder, parcel.student).mkdir()
+        with meter(FEW) as cost:
+            for parcel in class_of(topic, FEW):
+                command = ["run", "-a", "autograder.zip", "-o", parcel.student, f"{parcel.student}.ipynb"]
+                _run([*otter, *command], folder)
+        for parcel in class_of(topic, FEW):
+            results = json.loads(Path(folder, parcel.student, "results.json").read_text(encoding="utf-8"))
+            marks = {test["name"]: test.get("score") for test in results["tests"]}
+            if not all(marks.get(task.id) == task.points for task in topic.tasks):
+                raise AutograderError(f"bench: otter refused a right answer: {marks}")
+    return cost[0]
+
+
+def _tests_of(task: str) -> str:
+    """Return the statements that run the tests of one task where the suite lies."""
+    return f"import pytest\nassert pytest.main({[*_OPTIONS, '--bench-task', task, '.']}) == 0"
 
 
 def _environment() -> dict[str, str]:
@@ -157,15 +181,17 @@ def _run(command: list[str], folder: str) -> None:
         )
 
 
-_REFERENCE = """\
+_CONFTEST = """\
 import importlib.util
+from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(scope="session")
 def reference():
-    spec = importlib.util.spec_from_file_location("reference_solution", {path!r})
+    path = Path(__file__).with_name("reference_solution.py")
+    spec = importlib.util.spec_from_file_location("reference_solution", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -179,4 +205,16 @@ def pytest_collection_modifyitems(config, items):
     wanted = config.getoption("--bench-task")
     if wanted:
         items[:] = [item for item in items if item.get_closest_marker("task").args == (wanted,)]
+"""
+_OTTER_TEST = """\
+from otter.test_files import test_case
+
+OK_FORMAT = False
+name = {name!r}
+points = {points!r}
+
+
+@test_case(points={points!r})
+def test_of_the_task():
+    {body}
 """
