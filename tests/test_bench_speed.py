@@ -1,5 +1,6 @@
 """The benchmark runs every way to its end and writes what it measured; how fast they are is not asserted."""
 
+import importlib.util
 import re
 
 import pytest
