@@ -1,4 +1,4 @@
-"""Spies: what a training loop does, noted beside it. For the probes of hidden tests; needs torch.
+"""Spies: what a training loop does, and what a layer calls, noted beside it. For probes of hidden tests; needs torch.
 
 A probe travels as source and may name modules only. So what several suites watch for stands here, once: the worker
 has this package too, and it holds no answer.
@@ -68,3 +68,19 @@ def watched(on_backward: Callable[[], Any] = lambda: None) -> Iterator[Notes]:
     finally:
         torch.Tensor.backward, functional.cross_entropy = backward_of_torch, cross_entropy_of_torch  # type: ignore[method-assign]
         hook.remove()
+
+
+@contextmanager
+def calls_of_torch() -> Iterator[set[str]]:
+    """Note the name of every function of torch that is called with a tensor, until the block ends."""
+    import torch
+
+    called: set[str] = set()
+
+    class Spy(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            called.add(getattr(function, "__name__", "?"))
+            return function(*args, **(kwargs or {}))
+
+    with Spy():
+        yield called

@@ -41,25 +41,16 @@ def _conv2d(x, w, b, stride, padding):
 @probe
 def calls_of_torch(student, name, steps):
     """Run forward (and backward) of a layer and list the functions of torch that it calls."""
-    called = []
-
-    class Spy(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):
-            called.append(getattr(function, "__name__", "?"))
-            return function(*args, **(kwargs or {}))
-
-    with Spy():
+    with spies.calls_of_torch() as called:
         out = getattr(student, name)(*steps[0])
         if len(steps) > 1:
             getattr(student, steps[1])(np.ones_like(out[0]), out[1])
-    return called
+    return sorted(called)
 
 
 def _written_with_numpy(student, name, *steps):
     called = calls_of_torch(student, name, steps)
-    expect.is_true(
-        not called, f"{name}: write it with NumPy alone. It called torch: {', '.join(sorted(set(called)))}."
-    )
+    expect.is_true(not called, f"{name}: write it with NumPy alone. It called torch: {', '.join(called)}.")
 
 
 # ------------------------------------------------------------------------------------------------------------

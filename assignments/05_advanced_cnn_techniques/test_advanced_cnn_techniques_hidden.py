@@ -18,19 +18,12 @@ from autograder.vision import import_torchvision
 @probe
 def calls_of_torch(student, name, arguments, x):
     """Run a layer forward and backward in both modes, and list the functions of torch that it calls."""
-    called = []
-
-    class Spy(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):
-            called.append(getattr(function, "__name__", "?"))
-            return function(*args, **(kwargs or {}))
-
-    with Spy():
+    with spies.calls_of_torch() as called:
         layer = getattr(student, name)(*arguments)
         out, cache = layer.forward(x)
         layer.backward(out, cache)
         layer.eval().forward(x)
-    return sorted(set(called))
+    return sorted(called)
 
 
 # ------------------------------------------------------------------------------------------------------------
