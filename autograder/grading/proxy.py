@@ -10,6 +10,7 @@ from typing import Any
 
 from autograder.errors import SandboxError
 from autograder.faults import StudentError, explain_import
+from autograder.grading.integrity import LARGEST_MODULE
 from autograder.probe import Probe
 from autograder.sandbox.allowance import Allowance
 from autograder.sandbox.changes import Changes
@@ -17,8 +18,7 @@ from autograder.sandbox.faults import Ended, ImportFailed, LimitExceeded
 from autograder.sandbox.session import Session
 from autograder.sandbox.zygotes import Zygote
 
-#: CPU seconds that the import of a student's module may take, and its largest size
-IMPORT_SECONDS, LARGEST_MODULE = 10.0, 2 << 20
+IMPORT_SECONDS = 10.0  #: CPU seconds that the import of a student's module may take
 
 
 class Examinee:
@@ -94,7 +94,7 @@ class Examinee:
             self.import_fault = f"{self._module}.py was not handed in"
             return
         if len(self._source) > LARGEST_MODULE:
-            self.import_fault = f"{self._module}.py is larger than {LARGEST_MODULE >> 20} MB"
+            self.import_fault = f"{self._module}.py is larger than {LARGEST_MODULE >> 10} KB"
             return
         self._session = Session(self._zygote.spawn(), self._zygote.how_it_ended, self.allowance, self.changes)
         self._session.start_budget("", IMPORT_SECONDS)
