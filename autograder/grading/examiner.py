@@ -36,7 +36,7 @@ from typing import IO, Any, cast
 import pytest
 
 from autograder.errors import AutograderError, SandboxError
-from autograder.faults import StudentError, explain
+from autograder.faults import Budgets, StudentError, explain
 from autograder.grading import fixtures
 from autograder.grading.direct import PlainTest, read_plain
 from autograder.grading.proxy import Examinee, Student
@@ -216,6 +216,7 @@ class Examination:
             imports=topic.packages,
             seconds=_SECONDS + _SECONDS_A_SECOND * sum(task.seconds for task in topic.tasks),
             is_fresh=topic.worker == "test",
+            bytes_a_test=topic.answers << 20,
         )
         self._student = Student(examinee)
         try:
@@ -231,7 +232,7 @@ class Examination:
         progress = self._progress
         outcome, kind, sentence = "failed", "", ""
         if progress.error is not None:
-            fault = explain(progress.error, module=self._topic.module)
+            fault = explain(progress.error, module=self._topic.module, budgets=self._budgets_of(item))
             kind, sentence = fault.kind, fault.sentence
             self._is_lost |= isinstance(progress.error, SandboxError)
             if isinstance(progress.error, _OURS) and not isinstance(progress.error, StudentError):
@@ -257,6 +258,12 @@ class Examination:
             "changes": sorted(progress.changes),
             "held_back": sorted(progress.are_held_back),
         }
+
+    def _budgets_of(self, item: pytest.Item) -> Budgets:
+        topic = self._topic
+        return Budgets(
+            f"{task_of(item)}: ", f"{topic.memory} MB", f"{topic.files} MB", f"{topic.processes} at once"
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
@@ -479,9 +486,8 @@ def main() -> int:
     options = parser.parse_args()
 
     def hold(topic: Topic, requests: IO[str], answers: IO[str]) -> int:
-        with Zygote(
-            cast(Isolation, options.isolation), topic.packages, Limits(memory_mb=topic.memory)
-        ) as zygote:
+        limits = Limits(memory_mb=topic.memory, scratch_mb=topic.files, processes=topic.processes)
+        with Zygote(cast(Isolation, options.isolation), topic.packages, limits) as zygote:
             return run(Examination(topic, zygote, requests, answers), topic)
 
     return answer_requests(options.folder, hold)

@@ -130,7 +130,7 @@ def _encoding(source: bytes) -> str:
 def _with_doors(forbidden: tuple[str, ...]) -> frozenset[str]:
     """Return what is forbidden, and the doors at the back of its packages."""
     doors = {f"{call.partition('.')[0]}.{door}" for call in forbidden for door in _BACK_DOORS}
-    return doors.union(forbidden)
+    return frozenset(doors.union(forbidden))
 
 
 def _parsed(source: bytes) -> ast.Module | None:

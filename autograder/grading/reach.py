@@ -42,7 +42,9 @@ class Module:
         self._statements = [
             Statement(node, binds, _names(node))
             for number, (node, binds) in enumerate(found)
-            if not (isinstance(node, ast.ImportFrom) and all(defined.get(name, -1) > number for name in binds))
+            if not (
+                isinstance(node, ast.ImportFrom) and all(defined.get(name, -1) > number for name in binds)
+            )
         ]
         self._binding: dict[str, list[int]] = {}
         for number, statement in enumerate(self._statements):
@@ -95,7 +97,9 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[tuple[ast.AST, frozenset[s
 
 def _imported(node: ast.AST) -> Iterator[tuple[ast.ImportFrom, frozenset[str]]]:
     """Give each name that `from ... import ...` binds, as a statement of its own."""
-    for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+    if not isinstance(node, ast.ImportFrom):
+        return
+    for alias in node.names:
         alone = ast.ImportFrom(node.module, [alias], node.level)
         yield ast.copy_location(alone, node), frozenset({alias.asname or alias.name})
 

@@ -94,7 +94,7 @@ class Names:
         """Return those of some names that are to be followed."""
         inside = sorted(name for name in names if self._is_wanted(name))[:_MOST]
         inside = [".".join(name.split(".")[:_LONGEST]) for name in inside]
-        return self._leading.intersection(names).union(inside)
+        return frozenset(self._leading.intersection(names).union(inside))
 
     def _within(self, owners: frozenset[str], name: str | None) -> frozenset[str]:
         return self._kept({f"{owner}.{name or _COMPUTED}" for owner in owners}) if owners else _NOTHING
@@ -179,8 +179,10 @@ class Names:
                     self._bind(target, item)
             case ast.ClassDef(body=body):  # what a class imports is its attribute
                 for statement in body:
-                    for alias in statement.names if isinstance(statement, ast.ImportFrom) else ():
-                        self._add_attribute(alias.asname or alias.name, {f"{statement.module}.{alias.name}"})
+                    if isinstance(statement, ast.ImportFrom):
+                        for alias in statement.names:
+                            known = {f"{statement.module}.{alias.name}"}
+                            self._add_attribute(alias.asname or alias.name, known)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in self._parameters:
                 for parameter, value in zip(self._parameters[name], args, strict=False):
                     self._add(parameter, self.meant(value))

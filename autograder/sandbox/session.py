@@ -18,7 +18,7 @@ import numpy as np
 from autograder.sandbox import wire
 from autograder.sandbox.allowance import MOST_BYTES_A_TEST, Allowance
 from autograder.sandbox.changes import Changes
-from autograder.sandbox.codec import CannotCross, Codec, size_of
+from autograder.sandbox.codec import TORCH_DTYPES, CannotCross, Codec, size_of
 from autograder.sandbox.faults import Ended, LimitExceeded, ProtocolBroken, WorkerDied, student_error
 from autograder.sandbox.handle import Handle
 from autograder.sandbox.randomness import torch_state_lies_ahead
@@ -34,23 +34,27 @@ _MAX_CALLS = 200_000  #: answers and calls in one test
 _LOOK_EVERY = 512  #: answers after which the CPU time is looked at, however fast they come
 #: what one worker may have us keep: parameters, and in one answer objects
 _MAX_MIRRORS, _MAX_HANDLES = 20_000, 20_000
-_SCRATCH_MB, _SCRATCH_FILES = 64, 4096
+_SCRATCH_FILES = 4096
 _MAX_NESTED = 40  #: callbacks within callbacks
+_MAX_FREED = 100_000  #: objects that the worker is told with one request to forget
 
 
 class Scope:
     """The mutable arguments of one call, by the order in which they were sent."""
 
-    def __init__(self, called: str = "") -> None:
+    def __init__(self, called: frozenset[str] = frozenset()) -> None:
+        """Args: called: the names under which the test has asked for the function that is called now."""
         self.cells: list[Any] = []
-        self.places: list[str] = []  #: of each cell: "function:argument"
+        self.numbers: dict[int, int] = {}  #: id of a cell -> its place in `cells`
+        self.places: list[frozenset[str]] = []  #: of each cell: "function:argument"
         self.called = called
         self.argument = ""
 
     def note(self, cell: Any) -> None:
         """Remember an argument, or a part of one."""
+        self.numbers[id(cell)] = len(self.cells)
         self.cells.append(cell)
-        self.places.append(f"{self.called}:{self.argument}")
+        self.places.append(frozenset(f"{name}:{self.argument}" for name in self.called or {""}))
 
 
 class JudgeCodec(Codec):
@@ -74,9 +78,9 @@ class JudgeCodec(Codec):
     # --- out ---------------------------------------------------------------------------------------------------
 
     def note_out(self, value: Any) -> Any:
-        for index, cell in enumerate(self.scope.cells):
-            if cell is value:
-                return ["x", index]
+        index = self.scope.numbers.get(id(value))
+        if index is not None:
+            return ["x", index]
         self.scope.note(value)
         return None
 
@@ -153,6 +157,8 @@ class JudgeCodec(Codec):
         from autograder.sandbox.autograd import attach
 
         number, tree, leaves = items
+        if type(number) is not int or any(leaf[2] not in TORCH_DTYPES for leaf in leaves):
+            raise wire.WireError("a malformed tensor")
         inputs = []
         for leaf_number, shape, dtype in leaves:
             known = self.session.arguments.get(leaf_number)
@@ -173,8 +179,10 @@ class Session:
         how_it_ended: Callable[[WorkerProcess], int | None],
         allowance: Allowance | None = None,
         changes: Changes | None = None,
+        bytes_a_test: int = MOST_BYTES_A_TEST,
     ) -> None:
         self.process = process
+        self._bytes_a_test = bytes_a_test
         self.allowance = allowance or Allowance(seconds=3600.0)
         self.changes = changes or Changes()
         self._how_it_ended = how_it_ended
@@ -182,7 +190,7 @@ class Session:
         self._codec = JudgeCodec(self)
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         self._freed: dict[int, None] = {}
-        self._names: dict[int, str] = {}  # handle -> the name under which it was asked for
+        self._names: dict[int, frozenset[str]] = {}  # handle -> the names under which it was asked for
         self._callbacks: dict[int, Any] = {}
         self._callback_count = 0
         self._lasting: frozenset[int] = frozenset()  # callbacks of fixtures, which later tests may need
@@ -195,7 +203,7 @@ class Session:
         self._seed: int | None = None  # for the next request to carry
         self._named: dict[str, Handle] = {}  # the module's functions and classes, as its import left them
         self._takes_torch_states = True
-        self._bytes_left = MOST_BYTES_A_TEST
+        self._bytes_left = bytes_a_test
         self._calls_left = _MAX_CALLS
         self._what = ""
         self._budget = 30.0
@@ -203,6 +211,7 @@ class Session:
         self._ticks = self._idle_ticks = 0
         self._cpu_at_start = 0.0
         self._cpu_before = 0.0
+        self._reading = 0.0  # CPU seconds of ours that went into answers and calls of this test
 
     # --- budget ------------------------------------------------------------------------------------------------
 
@@ -210,10 +219,10 @@ class Session:
         """Give the worker `seconds` of CPU time from now on, for a test of `what`."""
         self.settle()
         self.process.share_core()
-        self._what, self._ticks = f"{what}: " if what else "", 0
+        self._what, self._ticks, self._reading = f"{what}: " if what else "", 0, 0.0
         self._budget = min(seconds, max(self.allowance.seconds, 0.1))
         self._ends_all = self._budget < seconds
-        self._bytes_left, self._calls_left = MOST_BYTES_A_TEST, _MAX_CALLS
+        self._bytes_left, self._calls_left = self._bytes_a_test, _MAX_CALLS
         for number in set(self._callbacks) - self._lasting:
             del self._callbacks[number]
 
@@ -239,8 +248,9 @@ class Session:
         Time is counted in ticks at which this process was awake itself: a machine that stood still costs no mark.
         """
         self.process.leave_core()
-        if self.process.has_filled_its_scratch(_SCRATCH_MB, _SCRATCH_FILES):
-            self._end(LimitExceeded(f"{self._what}your code wrote more than {_SCRATCH_MB} MB of files"))
+        if self.process.has_filled_its_scratch(_SCRATCH_FILES):
+            most = f"{self.process.scratch_mb} MB of files, or {_SCRATCH_FILES} of them"
+            self._end(LimitExceeded(f"{self._what}your code wrote more than {most}"))
         cpu = self.process.cpu_seconds()
         is_asleep = cpu - self._cpu_before < 0.01 and self.process.is_asleep()
         self._idle_ticks = self._idle_ticks + 1 if is_asleep else 0
@@ -270,7 +280,8 @@ class Session:
         if not self.process.is_alive:
             raise WorkerDied(f"{self._what}your code ended the process in an earlier step of this test")
         codec, outer = self._codec, self._codec.scope
-        codec.scope = scope = Scope(name or self._names.get(target, ""))
+        called = frozenset({name}) if name else self._names.get(target, frozenset())
+        codec.scope = scope = Scope(called)
         try:
             codec.begin_encoding()
             trees = self._encode_arguments(scope, args, kwargs or {})
@@ -280,8 +291,8 @@ class Session:
             value = self._take_answer(nonce, scope)
         finally:
             codec.scope = outer
-        if op == "get" and type(value) is Handle:
-            self._names[self.number_of(value)] = name
+        if op == "get":
+            self._note_name(value, name)
         return value
 
     def load(self, module: str, source: bytes, imports: tuple[str, ...]) -> None:
@@ -290,12 +301,20 @@ class Session:
         for name, value in found.items() if type(found) is dict else ():
             if type(value) is Handle:
                 self._named[name] = value
-                self._names[self.number_of(value)] = name
 
     def get(self, name: str) -> Any:
         """Return what the student's module has under a name. Raises: as `request`."""
         known = self._named.get(name)
-        return self.request("get", name=name) if known is None else known
+        if known is None:
+            return self.request("get", name=name)
+        self._note_name(known, name)
+        return known
+
+    def _note_name(self, value: Any, name: str) -> None:
+        """Remember every name of an object: one function under two names may change what both may."""
+        if type(value) is Handle:
+            number = self.number_of(value)
+            self._names[number] = self._names.get(number, frozenset()) | {name}
 
     def set(self, name: str, value: Any) -> None:
         """Put something into the student's module. Raises: as `request`."""
@@ -339,6 +358,9 @@ class Session:
             self._end(LimitExceeded(self._over_budget()))
         except wire.Closed:
             self._end_of_worker()
+        except wire.TooLarge:
+            limits = f"{_MAX_FRAME >> 20} MB at once, or {self._bytes_a_test >> 20} MB in one test"
+            self._end(LimitExceeded(f"{self._what}your code returned more than {limits}"))
         except wire.WireError as error:
             self._end(
                 ProtocolBroken(
@@ -357,6 +379,7 @@ class Session:
         codec = self._codec
         while True:
             frame = self._receive()
+            started = time.thread_time()
             try:
                 tree = codec.begin_decoding(frame)
                 if type(tree) is list and len(tree) == 5 and tree[1] == "callback":
@@ -382,6 +405,10 @@ class Session:
                 words = str(error) if isinstance(error, wire.WireError) else "a malformed answer"
                 self._end(ProtocolBroken(f"{self._what}your code answered with {words}; return plain values"))
             self._call_back(*call)
+            self._reading += time.thread_time() - started
+            if self._reading > self._budget + _GRACE:
+                said = f"your code keeps the test busy for more than {self._budget:g} s of CPU time"
+                self._end(LimitExceeded(f"{self._what}{said}; call its functions less, and with less"))
         if status == "ok":
             return value
         raise student_error(value)
@@ -397,14 +424,16 @@ class Session:
                 self._end(LimitExceeded(f"{self._what}your code and the test call each other without end"))
             self._nested += 1
             try:
-                codec.begin_encoding()
-                tree, status = codec.encode(function(*args, **kwargs)), "answer"
+                value = function(*args, **kwargs)
+                codec.begin_encoding()  # only now: the function may have asked the worker for something itself
+                tree, status = codec.encode(value), "answer"
             except AssertionError:
                 raise  # a test's own judgement, which the student's code must not swallow
             except Exception as error:
                 codec.begin_encoding()
                 tree, status = codec.encode([type(error).__name__, str(error)[:2000]]), "raise"
-            self._nested -= 1
+            finally:
+                self._nested -= 1
             self._send([b"", status, tree], codec.buffers)
         finally:
             codec.scope = outer
@@ -505,7 +534,8 @@ class Session:
 
     def free(self, number: int) -> None:
         """Tell the worker, with the next request, that something is not needed any more."""
-        self._freed[number] = None
+        if len(self._freed) < _MAX_FREED:
+            self._freed[number] = None
         self._names.pop(number, None)
 
     def _ambient(self) -> list[Any]:
