@@ -117,7 +117,7 @@ def new(topic_id: str) -> None:
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the reports to this file.")
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**31 - 1),
+    type=click.IntRange(0, 2**53 - 1),
     help="Draw the tests' inputs from this seed, not the class's.",
 )
 @click.option("--jobs", type=click.IntRange(1), help="Examine so many at once (the number of cores).")

@@ -13,12 +13,12 @@ from typing import Literal, get_args
 Kind = Literal["not_started", "missing_name", "mismatch", "raised", "limit", "died", "import_failed"]
 LONGEST = 500  #: characters of a student's text that a sentence may carry
 
-#: what Python raises where a worker's budget ends: a class, a part of its text, and what it means
-_BUDGETS = (
-    (MemoryError, "", "used more memory than this assignment allows"),
-    (OSError, "No space left on device", "wrote more to files than a test may"),
-    (OSError, "File too large", "wrote more to files than a test may"),
-    (RuntimeError, "can't start new thread", "started more threads than a test may"),
+#: what Python raises where a worker's budget ends: a class, a part of its text, what it means, and which budget
+_ENDS = (
+    (MemoryError, "", "used more memory than this assignment allows", "memory"),
+    (OSError, "No space left on device", "wrote more to files than a test may", "files"),
+    (OSError, "File too large", "wrote more to files than a test may", "files"),
+    (RuntimeError, "can't start new thread", "started more threads than a test may", "processes"),
 )
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
@@ -37,6 +37,16 @@ class Fault:
 
     kind: Kind
     sentence: str
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """What a test may use, in words; empty where nothing holds the code to it, as in a student's own folder."""
+
+    task: str = ""  #: such as "softmax: "
+    memory: str = ""  #: such as "1024 MB"
+    files: str = ""
+    processes: str = ""
 
 
 class Mismatch(AssertionError):
@@ -61,12 +71,13 @@ class StudentError(Exception):
     text: str = ""  #: that line, as it stands in the module
 
 
-def explain(error: BaseException, *, module: str) -> Fault:
+def explain(error: BaseException, *, module: str, budgets: Budgets | None = None) -> Fault:
     """Say in one sentence what `error` means to the student who wrote `module`.
 
     Args:
         error: what a test, or the import of the module, ended with
         module: the name of the student's module, without .py
+        budgets: what the test may use
     """
     if kind := _declared_kind(error):
         return Fault(kind, plain(text_of(error)))
@@ -76,7 +87,7 @@ def explain(error: BaseException, *, module: str) -> Fault:
         return Fault("not_started", f"{plain(name)}: not started yet.")
     if name := missing_name(error):
         return Fault("missing_name", _missing_sentence(name, error, module))
-    return Fault("raised", _raised_sentence(error, module))
+    return Fault("raised", _raised_sentence(error, module, budgets or Budgets()))
 
 
 def explain_import(error: BaseException, *, module: str) -> Fault:
@@ -192,14 +203,14 @@ def _names_of(owner: object) -> list[str]:
         return []
 
 
-def _raised_sentence(error: BaseException, module: str) -> str:
+def _raised_sentence(error: BaseException, module: str, budgets: Budgets) -> str:
     function, place = _function(error, module), place_of(error, module)
     if type_name(error) == "SystemExit":
         return f"{function or module} ended the program with sys.exit(){place}."
-    if budget := next(
-        (words for kind, text, words in _BUDGETS if isinstance(error, kind) and text in _message(error)), ""
-    ):
-        return f"{function or module} {budget}{place}."
+    for kind, text, words, budget in _ENDS:
+        if isinstance(error, kind) and text in _message(error):
+            most = getattr(budgets, budget)
+            return f"{budgets.task}{function or module} {words}{f', {most}' if most else ''}{place}."
     if isinstance(error, RecursionError):
         return f"{function or module} calls itself without end{place}."
     said = f"{type_name(error)}: {plain(_plainly(_message(error)))}".rstrip(": ")

@@ -54,6 +54,15 @@ def read_suite(topic: Topic) -> tuple[SuiteTest, ...]:
     return public + hidden
 
 
+def task_of(test: ast.FunctionDef) -> str:
+    """Return the task that a test function is marked for, '' for none."""
+    for decorator in test.decorator_list:
+        match decorator:
+            case ast.Call(func=ast.Attribute(attr="task"), args=[ast.Constant(value=str(task))]):
+                return task
+    return ""
+
+
 def public_share(tests: tuple[SuiteTest, ...], task_id: str) -> float:
     """Return which part of a task's weight its public tests carry, 0 to 1."""
     total = sum(test.weight for test in tests if test.task == task_id)

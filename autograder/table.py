@@ -37,6 +37,13 @@ def places(path: Path, header: str) -> list[str]:
     ]
 
 
+def line_of(path: Path, key: str) -> str:
+    """Return path:line where a key of the file itself is given; the path alone if it is not."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    found = [number for number, words in enumerate(lines, start=1) if words.split("=")[0].strip() == key]
+    return f"{path}:{found[0]}" if found else str(path)
+
+
 def value_of(table: dict[str, Any], key: str, kind: Any, where: Any, *, default: Any = None) -> Any:
     """Return the value of a key, of that kind; a key without a default must be there."""
     value = table.get(key, default)

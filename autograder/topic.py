@@ -14,9 +14,16 @@ from typing import Any
 from autograder import extras
 from autograder.errors import AuthorError
 from autograder.replacements import Alternative, Equivalent, Kind, Mistake, read_replacements
-from autograder.table import place, read_toml, refuse_unknown_keys, value_of, words_of
+from autograder.table import line_of, place, read_toml, refuse_unknown_keys, value_of, words_of
 
 _WORKERS = ("submission", "test")
+#: the budgets of a worker: key -> its value where it is not given, the smallest, the largest, and what it counts
+_BUDGETS = {
+    "memory": (3072, 256, 1 << 20, "MB"),
+    "files": (64, 1, 4096, "MB"),
+    "processes": (64, 1, 4096, "processes and threads"),
+    "answers": (1024, 1, 4096, "MB"),
+}
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
 
@@ -58,6 +65,9 @@ class Topic:
     feedback: str = "hints"  #: "hints", or "scores" where nothing is said of hidden tests but the score
     tasks: tuple[Task, ...] = field(default=())
     worker: str = "submission"  #: what one process serves: a "submission", or a single "test"
+    files: int = _BUDGETS["files"][0]  #: MB that a worker may write
+    processes: int = _BUDGETS["processes"][0]  #: threads and processes that a worker may have at once
+    answers: int = _BUDGETS["answers"][0]  #: MB that a student's code may return in one test
 
     @property
     def id(self) -> str:
@@ -150,8 +160,8 @@ def read_topic(folder: Path) -> Topic:
     """
     path = folder / "topic.toml"
     table = read_toml(path)
-    keys = {"title", "summary", "module", "objectives", "imports", "memory", "attempts", "feedback", "worker"}
-    refuse_unknown_keys(table, keys | {"tasks"}, str(path))
+    keys = {"title", "summary", "module", "objectives", "imports", "attempts", "feedback", "worker", "tasks"}
+    refuse_unknown_keys(table, keys | _BUDGETS.keys(), str(path))
     title = value_of(table, "title", str, path)
     module = value_of(table, "module", str, path)
     if not _ID.fullmatch(module):
@@ -175,7 +185,10 @@ def read_topic(folder: Path) -> Topic:
         module=module,
         objectives=words_of(table, "objectives", path),
         imports=words_of(table, "imports", path),
-        memory=int(value_of(table, "memory", int, path, default=3072)),
+        memory=_budget(table, "memory", path),
+        files=_budget(table, "files", path),
+        processes=_budget(table, "processes", path),
+        answers=_budget(table, "answers", path),
         attempts=attempts,
         feedback=feedback,
         tasks=tuple(_task(task_id, entry, path) for task_id, entry in tasks.items()),
@@ -186,6 +199,15 @@ def read_topic(folder: Path) -> Topic:
         if not needed.is_file():
             raise AuthorError(f"{needed}: no such file; an assignment is six files, see CONTRIBUTING.md")
     return topic
+
+
+def _budget(table: dict[str, Any], key: str, path: Path) -> int:
+    usual, least, most, unit = _BUDGETS[key]
+    where = line_of(path, key)
+    amount = int(value_of(table, key, int, where, default=usual))
+    if not least <= amount <= most:
+        raise AuthorError(f"{where}: {key} is {amount}; give from {least} to {most} {unit}")
+    return amount
 
 
 def _task(task_id: str, entry: Any, path: Path) -> Task:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from factory import SOLUTION, make_course
 
 from autograder.faults import explain
+from autograder.grading.judge import Judge
 from autograder.grading.proxy import Examinee, Student
+from autograder.grading.submission import Submission
 from autograder.sandbox import session
 from autograder.sandbox.allowance import Allowance
 from autograder.sandbox.ladder import climb
@@ -55,7 +59,7 @@ def said(zygote: Zygote) -> Iterator[Said]:
     [
         ("while True: pass", "softmax: your code used more than 1 s of CPU time; look for an endless"),
         ("import time; time.sleep(60)", "softmax: your code waited for too long without computing"),
-        ("return np.zeros(40 << 20)", "softmax: your code answered with"),
+        ("return np.zeros(40 << 20)", "softmax: your code returned more than 256 MB at once"),
         ("np.zeros((1 << 20, 1 << 20))", " used more memory than this assignment allows (line 3"),
         ("open('f', 'wb').write(bytes(1 << 26))", "f wrote more to files than a test may (line 3"),
         ("import threading as t, time; [t.Thread(target=time.sleep, args=(1,), daemon=True).start() for _ in range(99)]",
@@ -67,6 +71,36 @@ def said(zygote: Zygote) -> Iterator[Said]:
 def test_over_a_budget_is_a_sentence(said: Said, body: str, words: str) -> None:
     assert words in said(body)
     assert words or said(body) == ""
+
+
+@pytest.fixture(scope="module")
+def frugal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    """Judges a topic whose topic.toml allows little."""
+    little = "memory = 512\nfiles = 2\nprocesses = 4\nanswers = 3"
+    course = make_course(tmp_path_factory.mktemp("course"), manifest=("memory = 1024", little))
+    with Judge(course.topic("01_tiny"), seed=1) as judge:
+        yield judge
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return bytearray(1 << 30)", "double: double used more memory than this assignment allows, 512 MB (line"),
+        ("open('f', 'wb').write(bytes(3 << 20))", "double: double wrote more to files than a test may, 2 MB (line"),
+        ("import threading as t, time; [t.Thread(target=time.sleep, args=(1,), daemon=True).start() for _ in range(9)]",
+         " started more threads than a test may, 4 at once (line"),
+        ("import numpy as np; return np.zeros(1 << 19)", "double: your code returned more than 256 MB at once, or 3 MB in one test"),
+    ],
+)  # fmt: skip
+def test_each_budget_of_topic_toml_holds_and_names_task_and_amount(
+    frugal: Judge, body: str, words: str
+) -> None:
+    source = SOLUTION.replace("doubled_at_last = _secret_helper(x)", body)
+
+    report = frugal.examine(Submission("zoe", "01_tiny", Path("tiny.py"), source.encode()))
+
+    assert words in report.tasks[0].results[0].sentence
+    assert report.tasks[1].score == 30
 
 
 def test_a_submission_has_a_budget_of_cpu_time_over_all_tests(said: Said) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,12 @@ HIDING_PLACES = [
     "import torch\ndef double(x):\n    return (lambda y: torch.nn.functional.conv2d(y))(x)",
     "import torch\ndef double(x):\n    if (F := torch.nn.functional): return F.conv2d(x)",
     "import torch\n@torch.nn.functional.conv2d\ndef double(x): return x",
+    "from torch.nn.functional import conv2d as double",
+    "def double(x): return 2 * x\nfrom torch.nn.functional import conv2d as double",
+    "class _A:\n    from torch.nn.functional import conv2d as c\ndouble = _A.c",
+    "def _start():\n    global double\n    from torch.nn.functional import conv2d as double\n_start()",
+    "# coding: utf-7\n# +AAo-from torch.nn.functional import conv2d as double\n",
+    "import torch\n_f = torch\n_f = _f.nn\n_f = _f.functional\n_f = _f.conv2d\ndef double(x): return _f(x)",
 ]
 
 
@@ -123,6 +130,7 @@ def test_what_is_put_into_the_module_by_a_text_may_be_any_function(tmp_path: Pat
         "def conv(x): return F.conv2d(x)",
         "def double(x):\n    'Not torch.nn.functional.conv2d.'\n    return 2 * x",
         "class F: conv2d = 1\ndef double(x): return F.conv2d * x",
+        "from torch.nn.functional import conv2d as double\ndef double(x): return 2 * x",
     ],
 )
 def test_a_forbidden_call_elsewhere_costs_nothing(tmp_path: Path, source: str) -> None:
@@ -143,6 +151,31 @@ def test_a_call_costs_each_task_that_reaches_it(tmp_path: Path) -> None:
     source = "import torch\ndef _f(x): return torch.add(x, x)\ndef double(x): return _f(x)\nclass Halver:\n    f = _f\n"
 
     assert set(forbidden(tmp_path, source, "torch")) == {"double", "halve"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch\ndouble = torch\n" + "".join(f"double = double.a{n}\n" for n in range(40)),
+        "".join(f"def f{n}(): return f{n + 1}()\n" for n in range(20_000)) + "double = f0",
+    ],
+    ids=["a name that stands for 2**40", "a chain of 20,000 functions"],
+)
+def test_a_text_takes_no_more_time_than_its_length_asks_for(tmp_path: Path, source: str) -> None:
+    started = time.process_time()
+
+    assert forbidden(tmp_path, source) == {}
+    assert time.process_time() - started < 20
+
+
+def test_another_encoding_is_a_complaint_and_its_lines_are_counted_as_python_does(tmp_path: Path) -> None:
+    source = "# coding: unicode_escape\n#" + "\\n" * 50 + "from torch import conv2d as double"
+
+    found = forbidden(tmp_path, source, "torch.conv2d")
+
+    assert found["double"].endswith("(line 52: from torch import conv2d as double)")
+    assert any("written in unicode_escape" in complaint for complaint in complaints(source.encode()))
+    assert list(complaints(b"# coding: no-such\n")) == []
 
 
 def test_a_text_that_is_too_deep_to_be_followed_is_a_complaint(tmp_path: Path) -> None:

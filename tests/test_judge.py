@@ -99,6 +99,13 @@ def test_an_import_that_is_not_offered_is_a_complaint(judge: Judge) -> None:
     )
 
 
+def test_a_cause_for_complaint_in_every_line_leaves_a_report_readable(judge: Judge) -> None:
+    report = examine(judge, SOLUTION + "\neval" * 1000)
+
+    assert report.complaints[-1] == "980 more complaints of this kind."
+    assert len(report.complaints) == 21
+
+
 def test_an_examiner_that_is_killed_is_started_again(judge: Judge) -> None:
     examine(judge, SOLUTION)
     process = judge._examiner._process

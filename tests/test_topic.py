@@ -58,7 +58,19 @@ def test_no_mistakes_at_all_is_an_empty_list(tmp_path):
         ({"manifest": ('title = "Tiny"', "title = 3")}, r"topic\.toml: 'title' is 3, of the wrong type"),
         (
             {"manifest": ("memory = 1024", "memory = true")},
-            r"topic\.toml: 'memory' is True, of the wrong type",
+            r"topic\.toml:6: 'memory' is True, of the wrong type",
+        ),
+        (
+            {"manifest": ("memory", "processes = 0\nmemory")},
+            r"topic\.toml:6: processes is 0; give from 1 to 4096",
+        ),
+        (
+            {"manifest": ("memory = 1024", "files = 5000")},
+            r"topic\.toml:6: files is 5000; give from 1 to 4096 MB",
+        ),
+        (
+            {"manifest": ("memory = 1024", 'answers = "1 GB"')},
+            r"topic\.toml:6: 'answers' is '1 GB', of the wrong",
         ),
         (
             {"manifest": ("memory", 'worker = "task"\nmemory')},

@@ -217,6 +217,35 @@ def test_callbacks_run_here_and_may_ask_there_again(open_module: Open) -> None:
     assert values[0] == 5.0
 
 
+def test_a_callback_may_ask_for_one_array_and_return_another(open_module: Open) -> None:
+    student = open_module("def double(x): return 2 * x\ndef ask(f): return f()")
+
+    back = student.ask(lambda: np.array([1.0, 2.0, 3.0]) + student.double(np.array([9.0, 9.0, 9.0])))
+
+    np.testing.assert_array_equal(back, [19.0, 20.0, 21.0])
+
+
+def test_one_function_under_two_names_may_change_only_what_both_may(
+    open_module: Open, examinees: list[Examinee]
+) -> None:
+    student = open_module("def look(x): x[...] = 0\nstep = look")
+    x, y = np.ones(2), np.ones(2)
+    examinees[0].changes.begin(frozenset({"step:0"}))
+
+    student.step(x)
+    student.look(y)
+
+    assert (x.tolist(), y.tolist()) == ([0, 0], [1, 1])
+    assert examinees[0].changes.places == {"step:0", "look:0"}
+
+
+def test_an_empty_array_whose_sum_would_fill_the_memory_is_refused(open_module: Open) -> None:
+    student = open_module("import numpy as np\ndef f(): return np.empty((0, 1 << 39))")
+
+    with pytest.raises(ProtocolBroken, match="an impossible shape"):
+        student.f()
+
+
 def test_an_exception_of_a_callback_reaches_the_student_and_comes_back(open_module: Open) -> None:
     student = open_module(
         """

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autograder.course import Course
 from autograder.grading.submission import Submission
+from autograder.suite import task_of
 from autograder.topic import Topic, read_topic
 
 #: a task whose tests may take so many CPU seconds trains something
@@ -59,19 +60,7 @@ def _with_tests_of(source: str, tasks: tuple[str, ...]) -> str:
     """Return a test file without the tests of other tasks."""
     lines = source.splitlines(keepends=True)
     for node in ast.parse(source).body:
-        if (
-            isinstance(node, ast.FunctionDef)
-            and node.name.startswith("test_")
-            and _task_of(node) not in tasks
-        ):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and task_of(node) not in tasks:
             first = min(decorator.lineno for decorator in node.decorator_list)
             lines[first - 1 : node.end_lineno] = [""] * ((node.end_lineno or 0) - first + 1)
     return "".join(lines)
-
-
-def _task_of(test: ast.FunctionDef) -> str:
-    for decorator in test.decorator_list:
-        match decorator:
-            case ast.Call(func=ast.Attribute(attr="task"), args=[ast.Constant(value=str(task))]):
-                return task
-    return ""

@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 import pytest
 
 from autograder.errors import AutograderError, SandboxError
-from autograder.faults import StudentError, explain
+from autograder.faults import Budgets, StudentError, explain
 from autograder.grading.direct import PlainTest, read_plain
 from autograder.grading.proxy import Examinee, Student
 from autograder.plugin import ambient_seed, rng_of, secret_of, seed_everything, task_of
@@ -188,6 +188,7 @@ class Examination:
             imports=topic.packages,
             seconds=_SECONDS + _SECONDS_A_SECOND * sum(task.seconds for task in topic.tasks),
             is_fresh=topic.worker == "test",
+            bytes_a_test=topic.answers << 20,
         )
         self._student = Student(examinee)
         try:
@@ -203,7 +204,7 @@ class Examination:
         progress = self._progress
         outcome, kind, sentence = "failed", "", ""
         if progress.error is not None:
-            fault = explain(progress.error, module=self._topic.module)
+            fault = explain(progress.error, module=self._topic.module, budgets=self._budgets_of(item))
             kind, sentence = fault.kind, fault.sentence
             self._is_lost |= isinstance(progress.error, SandboxError)
             if isinstance(progress.error, _OURS) and not isinstance(progress.error, StudentError):
@@ -229,6 +230,12 @@ class Examination:
             "changes": sorted(progress.changes),
             "held_back": sorted(progress.are_held_back),
         }
+
+    def _budgets_of(self, item: pytest.Item) -> Budgets:
+        topic = self._topic
+        return Budgets(
+            f"{task_of(item)}: ", f"{topic.memory} MB", f"{topic.files} MB", f"{topic.processes} at once"
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:

@@ -104,9 +104,8 @@ def main() -> int:
     options = parser.parse_args()
 
     def hold(topic: Topic, requests: IO[str], answers: IO[str]) -> int:
-        with Zygote(
-            cast(Isolation, options.isolation), topic.packages, Limits(memory_mb=topic.memory)
-        ) as zygote:
+        limits = Limits(memory_mb=topic.memory, scratch_mb=topic.files, processes=topic.processes)
+        with Zygote(cast(Isolation, options.isolation), topic.packages, limits) as zygote:
             return run(Examination(topic, zygote, requests, answers), topic)
 
     return answer_requests(options.folder, hold)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import warnings
 from collections.abc import Collection, Iterator
 
 _IMPORTERS = {"__import__", "import_module"}
@@ -20,7 +21,9 @@ def imports_outside(source: str, allowed: Collection[str]) -> list[tuple[int, st
         in the order of their lines; a relative import is named ".", one whose name is computed "?"
     """
     try:
-        tree = ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the student's escapes, on somebody's terminal
+            tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     found = {(line, name) for line, name in _imports(tree) if not _is_allowed(name, allowed)}

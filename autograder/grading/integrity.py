@@ -7,6 +7,9 @@ reach it (reach.py, uses.py), with the line shown.
 from __future__ import annotations
 
 import ast
+import io
+import re
+import tokenize
 import warnings
 from collections.abc import Iterator
 
@@ -15,6 +18,7 @@ from autograder.grading.reach import Module
 from autograder.grading.uses import Names
 from autograder.topic import Topic
 
+LARGEST_MODULE = 1 << 19  #: bytes of a module that are looked at; a larger one is not run at all
 #: modules that no task needs, and what somebody who imports them may be after
 _SUSPECT = {
     "ctypes": "reaches into the interpreter's memory",
@@ -39,7 +43,7 @@ _LONG_WORD, _LARGE_WORDS = (
     1_000,
 )  #: characters of a text without a space that may be data, and of all of these
 _DEEPEST = 200  #: levels of a syntax tree that are followed
-_LARGEST = 1 << 20  #: bytes of a module that are looked at
+_LINE_END = re.compile(r"\r\n|[\r\n]")  #: as Python counts lines
 
 
 def complaints(source: bytes) -> Iterator[str]:
@@ -47,6 +51,8 @@ def complaints(source: bytes) -> Iterator[str]:
     tree = _parsed(source)
     if tree is None:
         return
+    if (encoding := _encoding(source)) not in ("utf-8", "utf-8-sig"):
+        yield f"The module is written in {plain(encoding, 40)}: what it does is not what an editor may show."
     if _is_deep(tree):
         yield f"The module nests more than {_DEEPEST} levels deep; what it calls was not looked at."
     for node in ast.walk(tree):
@@ -93,28 +99,42 @@ def forbidden_calls(source: bytes, topic: Topic) -> dict[str, str]:
     tree = _parsed(source) if tasks else None
     if tree is None or _is_deep(tree):
         return {}
-    module, names = Module(tree), Names(tree)
-    lines = source.decode("utf-8", "replace").splitlines()
+    module = Module(tree)
+    known = {forbid: Names(tree, _with_doors(forbid)) for forbid in {task.forbid for task in tasks}}
+    lines = ["", *_LINE_END.split(text_of(source))]
     found: dict[str, str] = {}
     for task in tasks:
-        uses = names.uses(module.reached(task.names))
-        use = next((use for use in uses if _is_forbidden(use.name, task.forbid)), None)
+        use = next(known[task.forbid].uses(module.reached(task.names)), None)
         if use:
-            text = plain(lines[use.line - 1], 80)
+            text = plain(lines[use.line], 80) if use.line < len(lines) else ""
             found[task.id] = (
                 f"{task.id}: {plain(use.name, 80)} may not be used here (line {use.line}: {text})"
             )
     return found
 
 
-def _is_forbidden(name: str, forbidden: tuple[str, ...]) -> bool:
-    """True for a forbidden name, what lies in it, and the doors at the back of its package."""
+def text_of(source: bytes) -> str:
+    """Return a module's text as Python reads it, which may be written in another encoding than it is shown in."""
+    return source.decode(_encoding(source), "replace")
+
+
+def _encoding(source: bytes) -> str:
+    try:
+        encoding = tokenize.detect_encoding(io.BytesIO(source).readline)[0]
+        "".encode(encoding)  # not all that it may name is an encoding of texts
+        return encoding
+    except (SyntaxError, LookupError, ValueError):
+        return "utf-8"
+
+
+def _with_doors(forbidden: tuple[str, ...]) -> frozenset[str]:
+    """Return what is forbidden, and the doors at the back of its packages."""
     doors = {f"{call.partition('.')[0]}.{door}" for call in forbidden for door in _BACK_DOORS}
-    return any(name == call or name.startswith(f"{call}.") for call in (*forbidden, *doors))
+    return frozenset(doors.union(forbidden))
 
 
 def _parsed(source: bytes) -> ast.Module | None:
-    if len(source) > _LARGEST:
+    if len(source) > LARGEST_MODULE:
         return None
     try:
         with warnings.catch_warnings():

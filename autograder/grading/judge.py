@@ -37,6 +37,7 @@ _TELLABLE = {
     "missing_name": "A name of the stub is missing in the module; keep the names of the stub.",
     "raised": "Your code raises an error for an input that the docstring allows.",
 }
+_COMPLAINTS = 20  #: shown of what a module's text makes one complain about
 _ELSE = "The public tests pass, a hidden one does not: read the docstring again, and try its edge cases."
 
 
@@ -93,7 +94,7 @@ class Judge:
         manifest = tuple(test for test in manifest if test.task not in standing)
         changes = allowed_changes({test.test: test.changes for test in self.manifest()})
         answer = self._ask(submission.source, changes, [test.test for test in manifest] if standing else None)
-        complaints = [*submission.complaints, *self._complain(submission.source)]
+        complaints = [*submission.complaints, *_the_first(list(self._complain(submission.source)))]
         if answer is None:
             answer = {"results": [], "seconds": 0.0, "import_fault": ""}
             complaints.append("The examiner crashed on this submission twice; a person has to look at it.")
@@ -182,10 +183,10 @@ class Judge:
         )
 
     def _complain(self, source: bytes | None) -> Iterable[str]:
-        if source is None:
+        if source is None or len(source) > integrity.LARGEST_MODULE:
             return
         offers = (*self.topic.imports, *self.topic.extras)
-        for line, name in imports_outside(source.decode("utf-8", "replace"), (*offers, "autograder")):
+        for line, name in imports_outside(integrity.text_of(source), (*offers, "autograder")):
             offered = ", ".join(offers)
             yield f"Line {line} imports {plain(name, 80)}, which this assignment does not offer; it offers {offered}."
         yield from integrity.complaints(source)
@@ -233,6 +234,12 @@ def mark(
 def not_gradable(task: Task) -> TaskReport:
     """Report a task whose extra is not installed here: no points lost, none given, none within reach."""
     return TaskReport(task.id, 0.0, 0.0, (), extras.sentence(task.extra), missing=task.extra)
+
+
+def _the_first(complaints: list[str]) -> list[str]:
+    """Keep a report readable: a module can give cause for a complaint in every line."""
+    rest = len(complaints) - _COMPLAINTS
+    return [*complaints[:_COMPLAINTS], *([f"{rest} more complaints of this kind."] if rest > 0 else [])]
 
 
 def _seconds(tasks: Iterable[TaskReport]) -> float:

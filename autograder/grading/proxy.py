@@ -10,15 +10,15 @@ from typing import Any
 
 from autograder.errors import SandboxError
 from autograder.faults import StudentError, explain_import
+from autograder.grading.integrity import LARGEST_MODULE
 from autograder.probe import Probe
-from autograder.sandbox.allowance import Allowance
+from autograder.sandbox.allowance import MOST_BYTES_A_TEST, Allowance
 from autograder.sandbox.changes import Changes
 from autograder.sandbox.faults import Ended, ImportFailed, LimitExceeded
 from autograder.sandbox.session import Session
 from autograder.sandbox.zygotes import Zygote
 
-#: CPU seconds that the import of a student's module may take, and its largest size
-IMPORT_SECONDS, LARGEST_MODULE = 10.0, 2 << 20
+IMPORT_SECONDS = 10.0  #: CPU seconds that the import of a student's module may take
 
 
 class Examinee:
@@ -33,13 +33,20 @@ class Examinee:
         imports: tuple[str, ...],
         seconds: float = 3600.0,
         is_fresh: bool = False,
+        bytes_a_test: int = MOST_BYTES_A_TEST,
     ) -> None:
-        """Args: is_fresh: whether every test gets a worker of its own, in which nothing has run before."""
+        """Prepare to examine.
+
+        Args:
+            is_fresh: whether every test gets a worker of its own, in which nothing has run before
+            bytes_a_test: what the student's code may return in one test
+        """
         self._zygote = zygote
         self._module = module
         self._source = source
         self._imports = imports
         self._is_fresh = is_fresh
+        self._bytes_a_test = bytes_a_test
         self._session: Session | None = None
         self.import_fault = ""
         self.changes = Changes()
@@ -94,9 +101,11 @@ class Examinee:
             self.import_fault = f"{self._module}.py was not handed in"
             return
         if len(self._source) > LARGEST_MODULE:
-            self.import_fault = f"{self._module}.py is larger than {LARGEST_MODULE >> 20} MB"
+            self.import_fault = f"{self._module}.py is larger than {LARGEST_MODULE >> 10} KB"
             return
-        self._session = Session(self._zygote.spawn(), self._zygote.how_it_ended, self.allowance, self.changes)
+        self._session = Session(
+            self._zygote.spawn(), self._zygote.how_it_ended, self.allowance, self.changes, self._bytes_a_test
+        )
         self._session.start_budget("", IMPORT_SECONDS)
         try:
             self._session.load(self._module, self._source, self._imports)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 _EVERYTHING = "*"
 #: what writes into a module, or looks into it, under a name that is a text
 _BY_TEXT = {"globals", "locals", "vars", "setattr", "exec", "eval", "__dict__", "modules"}
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_SCOPES = (*_DEFINITIONS, ast.Lambda)
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
@@ -31,7 +32,24 @@ class Module:
     """The statements of one module, and how they hang together."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self._statements = [Statement(node, binds, _names(node)) for node, binds in _statements(tree.body)]
+        found = list(_statements(tree.body))
+        at_the_top = {id(node) for node in tree.body}
+        defined = {
+            node.name: number
+            for number, (node, _) in enumerate(found)
+            if isinstance(node, _DEFINITIONS) and id(node) in at_the_top
+        }
+        self._statements = [
+            Statement(node, binds, _names(node))
+            for number, (node, binds) in enumerate(found)
+            if not (
+                isinstance(node, ast.ImportFrom) and all(defined.get(name, -1) > number for name in binds)
+            )
+        ]
+        self._binding: dict[str, list[int]] = {}
+        for number, statement in enumerate(self._statements):
+            for name in statement.binds:
+                self._binding.setdefault(name, []).append(number)
 
     def reached(self, names: Iterable[str]) -> list[ast.AST]:
         """Return the statements that have a part in what these names stand for, in the order of the text."""
@@ -42,10 +60,10 @@ class Module:
             if name in known:
                 continue
             known.add(name)
-            for number, statement in enumerate(self._statements):
-                if name in statement.binds and number not in found:
+            for number in self._binding.get(name, ()):
+                if number not in found:
                     found.add(number)
-                    pending.extend(statement.names)
+                    pending.extend(self._statements[number].names)
         return [self._statements[number].node for number in sorted(found)]
 
 
@@ -54,7 +72,12 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[tuple[ast.AST, frozenset[s
     for node in body:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                yield node, frozenset({node.name, *_made_global(node)})
+                made = _made_global(node)
+                yield node, frozenset({node.name, *made})
+                for inner in ast.walk(node) if made else ():
+                    yield from (item for item in _imported(inner) if item[1] <= made)
+            case ast.ImportFrom():
+                yield from _imported(node)
             case ast.If() if _is_main(node.test):
                 yield from _statements(node.orelse)
             case (
@@ -70,6 +93,15 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[tuple[ast.AST, frozenset[s
                     yield from _statements(case.body)
             case ast.Expr() | ast.Assign() | ast.AnnAssign() | ast.AugAssign():
                 yield node, _bound(node)
+
+
+def _imported(node: ast.AST) -> Iterator[tuple[ast.ImportFrom, frozenset[str]]]:
+    """Give each name that `from ... import ...` binds, as a statement of its own."""
+    if not isinstance(node, ast.ImportFrom):
+        return
+    for alias in node.names:
+        alone = ast.ImportFrom(node.module, [alias], node.level)
+        yield ast.copy_location(alone, node), frozenset({alias.asname or alias.name})
 
 
 def _heads(node: ast.stmt) -> Iterator[tuple[ast.AST, frozenset[str]]]:

@@ -44,7 +44,8 @@ def states(topic: Topic, suite: str) -> States:
     """
     task_of = {test.name: test.task for test in read_suite(topic)}
     parts: dict[str, list[str]] = {task.id: [] for task in topic.tasks}
-    common = [topic.module, repr(topic.packages), str(topic.memory), topic.solution_path.read_text("utf-8")]
+    budgets = topic.memory, topic.files, topic.processes, topic.answers
+    common = [topic.module, repr(topic.packages), repr(budgets), topic.solution_path.read_text("utf-8")]
     common += list(parts)
     for path in (topic.public_tests_path, topic.hidden_tests_path):
         file = _File(parse(path.read_text(encoding="utf-8"), str(path)))

@@ -34,10 +34,13 @@ REPORTS = "reports"
 
 
 def class_seed(course: Course, assignment: str) -> int:
-    """Return the assignment's seed, the same for the whole class: drawn on first use, never changed."""
+    """Return the assignment's seed, the same for the whole class: drawn on first use, never changed.
+
+    Of 53 bits, which a JSON number holds: of 31, a fast machine tries them all in an afternoon.
+    """
     path = _folder(course, assignment) / "seed"
     if not path.exists():
-        drawn = written_beside(path, f"{secrets.randbelow(2**31)}\n".encode(), mode=TEACHERS)
+        drawn = written_beside(path, f"{secrets.randbelow(2**53)}\n".encode(), mode=TEACHERS)
         try:
             os.link(drawn, path)  # fails where another process was first: its seed is the class's
         except FileExistsError:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _ROUNDS = 5  #: how often a name may be handed on to another name
+#: names within what is looked for that one name of the module may stand for, and the parts of each: more say no more
+_MOST, _LONGEST = 8, 12
 _COMPUTED = "?"
 _NOTHING: frozenset[str] = frozenset()
 _TYPE_TESTS = {"isinstance", "issubclass"}
@@ -26,12 +28,21 @@ class Use:
 
 
 class Names:
-    """What each name of a module stands for, as far as its text tells: {"F": {"torch.nn.functional"}}."""
+    """What each name of a module stands for, as far as its text tells: {"F": {"torch.nn.functional"}}.
 
-    def __init__(self, tree: ast.Module) -> None:
+    Only names that lie in what is looked for, or lead to it, are followed: `x = x.a`, four times with other
+    attributes, would stand for half a million.
+    """
+
+    def __init__(self, tree: ast.Module, wanted: frozenset[str]) -> None:
+        """Args: wanted: what to look for, such as "torch.nn.functional.conv2d"; and all that lies in it."""
+        self._wanted = wanted
+        self._inside = tuple(f"{name}." for name in wanted)
+        parts = [name.split(".") for name in wanted]
+        self._leading = {".".join(name[:count]) for name in parts for count in range(1, len(name))}
         self._meant: dict[str, frozenset[str]] = {}
         self._attributes: dict[str, frozenset[str]] = {}
-        self._stars: list[str] = []
+        self._stars = _NOTHING
         nodes = list(ast.walk(tree))
         self._defined = {
             node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
@@ -49,15 +60,18 @@ class Names:
         }
         for node in nodes:
             self._learn_import(node)
+        self._found: dict[int, frozenset[str]] | None = None  # by a node's id, once all is learnt
         for _ in range(_ROUNDS):
             for node in nodes:
                 self._learn(node)
+        self._found = {}
 
     def uses(self, nodes: Iterable[ast.AST]) -> Iterator[Use]:
-        """Give each use within some nodes, the longest name that stands there; no types that are only named."""
+        """Give each use of what is looked for within some nodes; no types that are only named."""
         for node in nodes:
-            for name in self.meant(node):
-                yield Use(name, int(getattr(node, "lineno", 0)))
+            for name in sorted(self.meant(node)):
+                if self._is_wanted(name):
+                    yield Use(name, int(getattr(node, "lineno", 0)))
             yield from self.uses(self._parts(node))
 
     def _parts(self, node: ast.AST) -> Iterator[ast.AST]:
@@ -73,39 +87,60 @@ class Names:
                 item for item in (child if isinstance(child, list) else [child]) if isinstance(item, ast.AST)
             )
 
+    def _is_wanted(self, name: str) -> bool:
+        return name in self._wanted or name.startswith(self._inside)
+
+    def _kept(self, names: Iterable[str]) -> frozenset[str]:
+        """Return those of some names that are to be followed."""
+        inside = sorted(name for name in names if self._is_wanted(name))[:_MOST]
+        inside = [".".join(name.split(".")[:_LONGEST]) for name in inside]
+        return frozenset(self._leading.intersection(names).union(inside))
+
+    def _within(self, owners: frozenset[str], name: str | None) -> frozenset[str]:
+        return self._kept({f"{owner}.{name or _COMPUTED}" for owner in owners}) if owners else _NOTHING
+
     # --- what is meant ---------------------------------------------------------------------------------------------
 
     def meant(self, node: ast.AST) -> frozenset[str]:
         """Return the full names that an expression may stand for."""
+        if self._found is None:
+            return self._meaning(node)
+        if id(node) not in self._found:
+            self._found[id(node)] = self._meaning(node)
+        return self._found[id(node)]
+
+    def _meaning(self, node: ast.AST) -> frozenset[str]:
         match node:
             case ast.Name(id=name):
-                stars = () if name in self._defined or name in self._meant else self._stars
-                return self._meant.get(name, _NOTHING) | {f"{star}.{name}" for star in stars}
+                stars = _NOTHING if name in self._defined or name in self._meant else self._stars
+                return self._meant.get(name, _NOTHING) | self._within(stars, name)
+            case ast.ImportFrom(module=str(module), names=aliases):
+                return self._kept({f"{module}.{alias.name}" for alias in aliases})
             case ast.Attribute(value=owner, attr=attribute):
                 owners = self.meant(owner)
                 if attribute == "__dict__":
                     return owners
-                return _within(owners, attribute) or self._attributes.get(attribute, _NOTHING)
+                return self._within(owners, attribute) or self._attributes.get(attribute, _NOTHING)
             case ast.NamedExpr(value=value):
                 return self.meant(value)
             case ast.IfExp(body=body, orelse=orelse):
-                return self.meant(body) | self.meant(orelse)
+                return self._kept(self.meant(body) | self.meant(orelse))
             case ast.Subscript(value=ast.Attribute(attr="modules"), slice=key):
                 return frozenset({text_of(key) or _COMPUTED})
             case ast.Subscript(value=owner, slice=key) if _is_a_table(owner):
-                return _within(self.meant(owner), text_of(key))
+                return self._within(self.meant(owner), text_of(key))
             case ast.Call(func=ast.Name(id="vars"), args=[owner]):
                 return self.meant(owner)
             case ast.Call(func=ast.Name(id="getattr"), args=[owner, key, *_]):
-                return _within(self.meant(owner), text_of(key))
+                return self._within(self.meant(owner), text_of(key))
             case ast.Call(
                 func=ast.Attribute(value=owner, attr="__getattribute__" | "__getattr__"), args=[key]
             ):
-                return _within(self.meant(owner), text_of(key))
+                return self._within(self.meant(owner), text_of(key))
             case ast.Call(func=ast.Call(func=function, args=[key]), args=[owner]) if (
                 _called(function) == "attrgetter"
             ):
-                return _within(self.meant(owner), text_of(key))
+                return self._within(self.meant(owner), text_of(key))
             case ast.Call(func=function, args=[key, *_]) if _called(function) == "import_module":
                 return frozenset({text_of(key) or _COMPUTED})
             case ast.Call(func=function, args=[key, *_], keywords=keywords) if (
@@ -125,7 +160,7 @@ class Names:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 if alias.name == "*":
-                    self._stars.append(node.module)
+                    self._stars = self._kept({*self._stars, node.module})
                 else:
                     self._add(alias.asname or alias.name, {f"{node.module}.{alias.name}"})
 
@@ -142,6 +177,12 @@ class Names:
             case ast.For(target=target, iter=ast.Tuple(elts=items) | ast.List(elts=items)):
                 for item in items:
                     self._bind(target, item)
+            case ast.ClassDef(body=body):  # what a class imports is its attribute
+                for statement in body:
+                    if isinstance(statement, ast.ImportFrom):
+                        for alias in statement.names:
+                            known = {f"{statement.module}.{alias.name}"}
+                            self._add_attribute(alias.asname or alias.name, known)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in self._parameters:
                 for parameter, value in zip(self._parameters[name], args, strict=False):
                     self._add(parameter, self.meant(value))
@@ -160,7 +201,7 @@ class Names:
             case ast.Name(id=name), _:
                 self._add(name, self.meant(value))
             case ast.Attribute(attr=attribute), _:
-                self._attributes[attribute] = self._attributes.get(attribute, _NOTHING) | self.meant(value)
+                self._add_attribute(attribute, self.meant(value))
             case (
                 (ast.Tuple(elts=targets) | ast.List(elts=targets)),
                 (ast.Tuple(elts=values) | ast.List(elts=values)),
@@ -169,8 +210,12 @@ class Names:
                     self._bind(one, other)
 
     def _add(self, name: str, meant: Iterable[str]) -> None:
-        if known := frozenset(meant):
-            self._meant[name] = self._meant.get(name, _NOTHING) | known
+        if known := self._kept(frozenset(meant)):
+            self._meant[name] = self._kept(self._meant.get(name, _NOTHING) | known)
+
+    def _add_attribute(self, name: str, meant: Iterable[str]) -> None:
+        if known := self._kept(frozenset(meant)):
+            self._attributes[name] = self._kept(self._attributes.get(name, _NOTHING) | known)
 
 
 def text_of(node: ast.AST) -> str | None:
@@ -191,10 +236,6 @@ def text_of(node: ast.AST) -> str | None:
         case _:
             return None
     return None if None in parts else "".join(map(str, parts))
-
-
-def _within(owners: frozenset[str], name: str | None) -> frozenset[str]:
-    return frozenset(f"{owner}.{name or _COMPUTED}" for owner in owners)
 
 
 def _is_a_table(node: ast.AST) -> bool:

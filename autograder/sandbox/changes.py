@@ -34,10 +34,11 @@ class Changes:
         """Start a phase of a test, under a rule."""
         self.allowed, self.places, self.are_held_back = allowed, set(), False
 
-    def apply(self, place: str, cell: Any, value: Any, *, is_students: bool) -> None:
+    def apply(self, places: frozenset[str], cell: Any, value: Any, *, is_students: bool) -> None:
         """Write into an argument what the code made of it, if it may.
 
         Args:
+            places: of the cell, one for each name of the function that changed it
             is_students: the cell stands for an object of the student's own
 
         Raises:
@@ -47,8 +48,8 @@ class Changes:
         if is_students:
             write()
             return
-        self.places.add(place)
-        if self.allowed is not None and place not in self.allowed:
+        self.places |= places
+        if self.allowed is not None and not places <= self.allowed:
             self.are_held_back = True
             return
         if id(cell) not in self._ways_back:

@@ -26,6 +26,7 @@ _TORCH = {
     "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16,
     "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8, "bool": 1,
 }  # fmt: skip
+TORCH_DTYPES = frozenset(_TORCH)
 _NOT_NUMPYS = {"bfloat16"}
 _MAX_DIMENSIONS = 32
 _IN_ORDER = [list(range(count)) for count in range(_MAX_DIMENSIONS + 1)]  #: axes of an array in C order
@@ -405,17 +406,18 @@ def size_of(shape: Any, order: Any) -> int:
     """Return the number of entries of an array that a header describes, if there can be such an array."""
     if type(shape) is not list or type(order) is not list or len(shape) > _MAX_DIMENSIONS:
         raise WireError("an impossible shape")
-    size = 1
+    size = extent = 1
     for length in shape:
         if type(length) is not int or not 0 <= length < 1 << 40:
             raise WireError("an impossible shape")
         size *= length
+        extent *= length or 1  # without entries it has no size, but its sum along an axis has
     for axis in order:
         if type(axis) is not int:
             raise WireError("an impossible layout")
     if order != _IN_ORDER[len(shape)] and sorted(order) != _IN_ORDER[len(shape)]:
         raise WireError("an impossible layout")
-    if size > MAX_BODY:
+    if extent > MAX_BODY:
         raise WireError("an impossible shape")
     return size
 

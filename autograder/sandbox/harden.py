@@ -143,6 +143,8 @@ def limit_resources(*, cpu_seconds: int, memory_mb: int, scratch_mb: int, tasks:
         (resource.RLIMIT_CORE, 0, 0),
     ):
         resource.setrlimit(limit, (soft, hard))
+    if hasattr(resource, "RLIMIT_SIGPENDING"):  # timers count, and all of one user's together
+        resource.setrlimit(resource.RLIMIT_SIGPENDING, (tasks, tasks))
 
 
 def landlock_abi() -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autograder.sandbox import wire
-from autograder.sandbox.codec import CannotCross, Codec, size_of
+from autograder.sandbox.codec import TORCH_DTYPES, CannotCross, Codec, size_of
 from autograder.sandbox.handle import Handle
 
 if TYPE_CHECKING:
@@ -25,16 +25,19 @@ _MAX_MEMORY, _MAX_HANDLES = 1 << 29, 20_000
 class Scope:
     """The mutable arguments of one call, by the order in which they were sent."""
 
-    def __init__(self, called: str = "") -> None:
+    def __init__(self, called: frozenset[str] = frozenset()) -> None:
+        """Args: called: the names under which the test has asked for the function that is called now."""
         self.cells: list[Any] = []
-        self.places: list[str] = []  #: of each cell: "function:argument"
+        self.numbers: dict[int, int] = {}  #: id of a cell -> its place in `cells`
+        self.places: list[frozenset[str]] = []  #: of each cell: "function:argument"
         self.called = called
         self.argument = ""
 
     def note(self, cell: Any) -> None:
         """Remember an argument, or a part of one."""
+        self.numbers[id(cell)] = len(self.cells)
         self.cells.append(cell)
-        self.places.append(f"{self.called}:{self.argument}")
+        self.places.append(frozenset(f"{name}:{self.argument}" for name in self.called or {""}))
 
 
 class JudgeCodec(Codec):
@@ -58,9 +61,9 @@ class JudgeCodec(Codec):
     # --- out ---------------------------------------------------------------------------------------------------
 
     def note_out(self, value: Any) -> Any:
-        for index, cell in enumerate(self.scope.cells):
-            if cell is value:
-                return ["x", index]
+        index = self.scope.numbers.get(id(value))
+        if index is not None:
+            return ["x", index]
         self.scope.note(value)
         return None
 
@@ -137,6 +140,8 @@ class JudgeCodec(Codec):
         from autograder.sandbox.autograd import attach
 
         number, tree, leaves = items
+        if type(number) is not int or any(leaf[2] not in TORCH_DTYPES for leaf in leaves):
+            raise wire.WireError("a malformed tensor")
         inputs = []
         for leaf_number, shape, dtype in leaves:
             known = self.session.objects.arguments.get(leaf_number)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from autograder.sandbox.session import Session
 
 _MAX_MIRRORS = 20_000
+_MAX_FREED = 100_000  #: objects that the worker is told with one request to forget
 
 
 class Objects:
@@ -29,7 +30,7 @@ class Objects:
         self._session = session
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         self._freed: dict[int, None] = {}
-        self._names: dict[int, str] = {}  # handle -> the name under which it was asked for
+        self._names: dict[int, frozenset[str]] = {}  # handle -> the names under which it was asked for
         self._callbacks: dict[int, Any] = {}
         self._callback_count = 0
         self._lasting: frozenset[int] = frozenset()  # callbacks of fixtures, which later tests may need
@@ -54,13 +55,15 @@ class Objects:
             raise WorkerDied("an object of an earlier step is lost: your code ended the process that held it")
         return int(number)
 
-    def name_of(self, number: int) -> str:
-        """Return the name under which a handle was asked for, or nothing."""
-        return self._names.get(number, "")
+    def names_of(self, number: int) -> frozenset[str]:
+        """Return the names under which a handle was asked for."""
+        return self._names.get(number, frozenset())
 
-    def note_name(self, handle: Handle, name: str) -> None:
-        """Remember the name under which a handle was asked for."""
-        self._names[self.number_of(handle)] = name
+    def note_name(self, value: Any, name: str) -> None:
+        """Remember every name of an object: one function under two names may change what both may."""
+        if type(value) is Handle:
+            number = self.number_of(value)
+            self._names[number] = self.names_of(number) | {name}
 
     def note_callback(self, function: Any) -> int:
         for number, known in self._callbacks.items():
@@ -114,7 +117,8 @@ class Objects:
 
     def free(self, number: int) -> None:
         """Remember, for the next request, that something is not needed there any more."""
-        self._freed[number] = None
+        if len(self._freed) < _MAX_FREED:
+            self._freed[number] = None
         self._names.pop(number, None)
 
     def take_freed(self) -> list[int]:

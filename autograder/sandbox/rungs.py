@@ -36,6 +36,7 @@ class Limits:
     cpu_seconds: int = 600
     memory_mb: int = 3072
     scratch_mb: int = 64
+    processes: int = 64  #: and threads
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def launch(
         "cpu_seconds": limits.cpu_seconds,
         "memory_mb": limits.memory_mb,
         "scratch_mb": limits.scratch_mb,
+        "processes": limits.processes,
     }
     if isolation == "A":
         readable = [

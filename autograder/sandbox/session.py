@@ -30,7 +30,7 @@ _PATIENCE, _GRACE = 4.0, 5.0
 _TICK, _IDLE = 0.5, 3.0
 _MAX_CALLS = 200_000  #: answers and calls in one test
 _LOOK_EVERY = 512  #: answers after which the CPU time is looked at, however fast they come
-_SCRATCH_MB, _SCRATCH_FILES = 64, 4096
+_SCRATCH_FILES = 4096
 _MAX_NESTED = 40  #: callbacks within callbacks
 
 
@@ -43,8 +43,10 @@ class Session:
         how_it_ended: Callable[[WorkerProcess], int | None],
         allowance: Allowance | None = None,
         changes: Changes | None = None,
+        bytes_a_test: int = MOST_BYTES_A_TEST,
     ) -> None:
         self.process = process
+        self._bytes_a_test = bytes_a_test
         self.allowance = allowance or Allowance(seconds=3600.0)
         self.changes = changes or Changes()
         self._how_it_ended = how_it_ended
@@ -56,7 +58,7 @@ class Session:
         self._seed: int | None = None  # for the next request to carry
         self._named: dict[str, Handle] = {}  # the module's functions and classes, as its import left them
         self._takes_torch_states = True
-        self._bytes_left = MOST_BYTES_A_TEST
+        self._bytes_left = bytes_a_test
         self._calls_left = _MAX_CALLS
         self._what = ""
         self._budget = 30.0
@@ -64,6 +66,7 @@ class Session:
         self._ticks = self._idle_ticks = 0
         self._cpu_at_start = 0.0
         self._cpu_before = 0.0
+        self._reading = 0.0  # CPU seconds of ours that went into answers and calls of this test
 
     # --- budget ------------------------------------------------------------------------------------------------
 
@@ -71,10 +74,10 @@ class Session:
         """Give the worker `seconds` of CPU time from now on, for a test of `what`."""
         self.settle()
         self.process.share_core()
-        self._what, self._ticks = f"{what}: " if what else "", 0
+        self._what, self._ticks, self._reading = f"{what}: " if what else "", 0, 0.0
         self._budget = min(seconds, max(self.allowance.seconds, 0.1))
         self._ends_all = self._budget < seconds
-        self._bytes_left, self._calls_left = MOST_BYTES_A_TEST, _MAX_CALLS
+        self._bytes_left, self._calls_left = self._bytes_a_test, _MAX_CALLS
         self.objects.forget_callbacks()
 
     def start_call(self) -> None:
@@ -99,8 +102,9 @@ class Session:
         Time is counted in ticks at which this process was awake itself: a machine that stood still costs no mark.
         """
         self.process.leave_core()
-        if self.process.has_filled_its_scratch(_SCRATCH_MB, _SCRATCH_FILES):
-            self._end(LimitExceeded(f"{self._what}your code wrote more than {_SCRATCH_MB} MB of files"))
+        if self.process.has_filled_its_scratch(_SCRATCH_FILES):
+            most = f"{self.process.scratch_mb} MB of files, or {_SCRATCH_FILES} of them"
+            self._end(LimitExceeded(f"{self._what}your code wrote more than {most}"))
         cpu = self.process.cpu_seconds()
         is_asleep = cpu - self._cpu_before < 0.01 and self.process.is_asleep()
         self._idle_ticks = self._idle_ticks + 1 if is_asleep else 0
@@ -130,7 +134,7 @@ class Session:
         if not self.process.is_alive:
             raise WorkerDied(f"{self._what}your code ended the process in an earlier step of this test")
         codec, outer = self._codec, self._codec.scope
-        codec.scope = scope = Scope(name or self.objects.name_of(target))
+        codec.scope = scope = Scope(frozenset({name}) if name else self.objects.names_of(target))
         try:
             codec.begin_encoding()
             trees = self._encode_arguments(scope, args, kwargs or {})
@@ -140,7 +144,7 @@ class Session:
             value = self._take_answer(nonce, scope)
         finally:
             codec.scope = outer
-        if op == "get" and type(value) is Handle:
+        if op == "get":
             self.objects.note_name(value, name)
         return value
 
@@ -150,12 +154,14 @@ class Session:
         for name, value in found.items() if type(found) is dict else ():
             if type(value) is Handle:
                 self._named[name] = value
-                self.objects.note_name(value, name)
 
     def get(self, name: str) -> Any:
         """Return what the student's module has under a name. Raises: as `request`."""
         known = self._named.get(name)
-        return self.request("get", name=name) if known is None else known
+        if known is None:
+            return self.request("get", name=name)
+        self.objects.note_name(known, name)
+        return known
 
     def set(self, name: str, value: Any) -> None:
         """Put something into the student's module. Raises: as `request`."""
@@ -199,6 +205,9 @@ class Session:
             self._end(LimitExceeded(self._over_budget()))
         except wire.Closed:
             self._end_of_worker()
+        except wire.TooLarge:
+            limits = f"{_MAX_FRAME >> 20} MB at once, or {self._bytes_a_test >> 20} MB in one test"
+            self._end(LimitExceeded(f"{self._what}your code returned more than {limits}"))
         except wire.WireError as error:
             self._end(
                 ProtocolBroken(
@@ -217,6 +226,7 @@ class Session:
         codec = self._codec
         while True:
             frame = self._receive()
+            started = time.thread_time()
             try:
                 tree = codec.begin_decoding(frame)
                 if type(tree) is list and len(tree) == 5 and tree[1] == "callback":
@@ -242,6 +252,10 @@ class Session:
                 words = str(error) if isinstance(error, wire.WireError) else "a malformed answer"
                 self._end(ProtocolBroken(f"{self._what}your code answered with {words}; return plain values"))
             self._call_back(*call)
+            self._reading += time.thread_time() - started
+            if self._reading > self._budget + _GRACE:
+                said = f"your code keeps the test busy for more than {self._budget:g} s of CPU time"
+                self._end(LimitExceeded(f"{self._what}{said}; call its functions less, and with less"))
         if status == "ok":
             return value
         raise student_error(value)
@@ -257,14 +271,16 @@ class Session:
                 self._end(LimitExceeded(f"{self._what}your code and the test call each other without end"))
             self._nested += 1
             try:
-                codec.begin_encoding()
-                tree, status = codec.encode(function(*args, **kwargs)), "answer"
+                value = function(*args, **kwargs)
+                codec.begin_encoding()  # only now: the function may have asked the worker for something itself
+                tree, status = codec.encode(value), "answer"
             except AssertionError:
                 raise  # a test's own judgement, which the student's code must not swallow
             except Exception as error:
                 codec.begin_encoding()
                 tree, status = codec.encode([type(error).__name__, str(error)[:2000]]), "raise"
-            self._nested -= 1
+            finally:
+                self._nested -= 1
             self._send([b"", status, tree], codec.buffers)
         finally:
             codec.scope = outer

@@ -30,6 +30,10 @@ class WireError(Exception):
     """The other side broke the protocol: a frame too large, malformed, or not the answer to the question."""
 
 
+class TooLarge(WireError):
+    """A frame of more than its sender's budget."""
+
+
 class Closed(Exception):
     """The other side is gone."""
 
@@ -103,8 +107,10 @@ class Receiver:
         clock = _Clock(deadline, extend)
         self._fill(_PREFIX.size, clock)
         header_size, body_size = _PREFIX.unpack_from(self._arrived)
-        if header_size > MAX_HEADER or body_size > MAX_BODY or header_size + body_size > max_bytes:
+        if header_size > MAX_HEADER or body_size > MAX_BODY:
             raise WireError(f"a frame of {header_size + body_size} bytes")
+        if header_size + body_size > max_bytes:
+            raise TooLarge(f"a frame of {header_size + body_size} bytes")
         start = _PREFIX.size + header_size
         end = start + body_size
         if len(self._arrived) < end:

@@ -189,12 +189,11 @@ def _harden(config: dict[str, Any], scratch: str, program: bytes, uid: int) -> N
         from autograder.sandbox import harden
     except ImportError:  # no `resource` module: not a Unix
         return
-    cpu, memory = config["cpu_seconds"], config["memory_mb"]
+    cpu, memory, tasks = config["cpu_seconds"], config["memory_mb"], config["processes"]
     if config["isolation"] in ("C", "D"):
         with contextlib.suppress(OSError, ValueError):
             harden.limit_resources(cpu_seconds=cpu, memory_mb=memory, scratch_mb=config["scratch_mb"])
         return
-    tasks = 64
     if uid:
         harden.become_another(uid, may_search=config["may_search"])
     elif config["isolation"] == "B":

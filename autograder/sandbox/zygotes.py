@@ -31,7 +31,9 @@ _WARM = ("torch", "keras", "tensorflow")
 class WorkerProcess:
     """One worker: its connection, and a hold on the process that no reused pid can confuse."""
 
-    def __init__(self, sock: socket.socket, pidfd: int | None, pid_inside: int, scratch: str = "") -> None:
+    def __init__(
+        self, sock: socket.socket, pidfd: int | None, pid_inside: int, scratch: str = "", scratch_mb: int = 64
+    ) -> None:
         self.sock = sock
         self.pidfd = pidfd
         self.pid_inside = pid_inside
@@ -39,6 +41,7 @@ class WorkerProcess:
         self.is_alive = True
         self._shares_our_core = False
         self.scratch = scratch  #: its folder on the host, on the rungs where it has one
+        self.scratch_mb = scratch_mb  #: MB that it may write
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that all its threads have used; 0 where the system does not tell."""
@@ -60,9 +63,9 @@ class WorkerProcess:
             core.leave_core(self.pid if self.is_alive else None)
 
     def is_asleep(self) -> bool:
-        """Say whether it waits for something, rather than for a CPU."""
+        """Say whether it waits for something, or has stopped itself, rather than for a CPU."""
         fields = self._stat()
-        return bool(fields) and fields[0] == b"S"
+        return bool(fields) and fields[0] in (b"S", b"T")
 
     def _stat(self) -> list[bytes]:
         try:
@@ -94,7 +97,7 @@ class WorkerProcess:
                 with contextlib.suppress(OSError):
                     subprocess.run(["rm", "-rf", "--", self.scratch], check=False)
 
-    def has_filled_its_scratch(self, megabytes: int, files: int) -> bool:
+    def has_filled_its_scratch(self, files: int) -> bool:
         """Say whether it has written more than it may, where the folder itself has no limit."""
         if not self.scratch:
             return False
@@ -104,7 +107,7 @@ class WorkerProcess:
             for name in names:
                 with contextlib.suppress(OSError):
                     size += os.lstat(os.path.join(folder, name)).st_size
-            if count > files or size > megabytes << 20:
+            if count > files or size > self.scratch_mb << 20:
                 return True
         return False
 
@@ -114,6 +117,7 @@ class Zygote:
 
     def __init__(self, isolation: Isolation, imports: tuple[str, ...], limits: Limits) -> None:
         self.isolation = isolation
+        self._limits = limits
         self._scratch = tempfile.TemporaryDirectory(prefix="autograder-")
         warm = tuple(name for name in imports if name in _WARM)
         plan = launch(isolation, view_for(imports), limits, warm=warm, scratch=Path(self._scratch.name))
@@ -169,7 +173,8 @@ class Zygote:
             raise SandboxError(
                 f"sandbox: a worker could not be isolated ({answer['error']}); see `autograder doctor`"
             )
-        return WorkerProcess(ours, descriptors[0] if descriptors else None, answer["pid"], answer["scratch"])
+        pidfd = descriptors[0] if descriptors else None
+        return WorkerProcess(ours, pidfd, answer["pid"], answer["scratch"], self._limits.scratch_mb)
 
     def how_it_ended(self, worker: WorkerProcess) -> int | None:
         """Return a worker's exit code, or minus the signal that ended it; None if it cannot be told.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attacks.attack import FAMILIES, Attack, each
 from attacks.frames import FRAMES, WIRE
+from attacks.frameworks import FRAMEWORKS
 from attacks.others import OTHERS
 from attacks.torches import TORCHES
 
@@ -436,6 +437,7 @@ ATTACKS: tuple[Attack, ...] = (
     *ELSEWHERE,
     *METADATA,
     *TORCHES,
+    *FRAMEWORKS,
     *OTHERS,
 )
 

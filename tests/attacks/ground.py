@@ -11,6 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
+from autograder.suite import task_of
 from autograder.topic import Topic, read_topic
 
 COURSE = Path(__file__).parents[2]
@@ -19,6 +20,10 @@ GROUNDS = {
     "01_neural_network_basics": (("activations", "mlp_forward", "init_params", "predict"), 0.4),
     "02_backpropagation_training": (("losses", "numerical_gradient", "train"), 0.4),
     "05_advanced_cnn_techniques": (("freezing", "batch_norm", "boxes"), 0.8),
+    "03_frameworks_tensorflow_pytorch": (
+        ("training_loop", "data_loading", "custom_autograd", "checkpoints", "keras_model"),
+        0.8,
+    ),
     "06_recurrent_networks": (("gru_step", "gradients_through_time", "text"), 0.8),
     "04_convolutional_networks": (("conv2d_forward", "filters", "architectures", "small_cnn"), 0.8),
 }
@@ -86,7 +91,7 @@ def _shorten(source: str, tasks: tuple[str, ...]) -> str:
     for node in ast.parse(source).body:
         if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
             continue
-        task = _task_of(node)
+        task = task_of(node)
         if task in tasks and any(word in node.name for word in _KEPT):
             continue
         if left.get(task, 0) and not any(word in node.name for word in _HEAVY):
@@ -96,11 +101,3 @@ def _shorten(source: str, tasks: tuple[str, ...]) -> str:
         for number in range(first - 1, node.end_lineno or 0):
             lines[number] = ""
     return "".join(lines)
-
-
-def _task_of(test: ast.FunctionDef) -> str:
-    for decorator in test.decorator_list:
-        match decorator:
-            case ast.Call(func=ast.Attribute(attr="task"), args=[ast.Constant(value=str(task))]):
-                return task
-    return ""
