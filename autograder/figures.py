@@ -6,14 +6,18 @@
     plt.plot(x, y, color=BLUE)
     plt.imshow(states, cmap="between")
 
-Importing this module needs nothing; `use_style` and `show` need matplotlib.
+Importing this module needs nothing; `use_style` and `show` need matplotlib, and `explore` uses ipywidgets if it can.
 """
 
 from __future__ import annotations
 
+from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.axes import Axes
 
 BLUE = "#2c6fbb"  #: the first of two classes
@@ -65,3 +69,45 @@ def show(axes: Axes, image: Any, title: str = "", **options: Any) -> None:
     """
     axes.imshow(image.transpose(1, 2, 0) if image.ndim == 3 else image, **options)
     axes.set(title=title, xticks=[], yticks=[])
+
+
+def explore(
+    draw: Callable[..., object], **choices: tuple[float, float, float] | list[Any] | type[str]
+) -> None:
+    """Draw a figure anew whenever the reader moves a slider; without ipywidgets draw it once.
+
+    A function that draw needs and that is not written yet is named, as by `attempt`.
+
+    Args:
+        draw: makes the figure and shows it; its defaults are where the sliders begin
+        choices: for an argument of draw the (lowest, highest, step) of a number, a list of all its values, or
+            `str` for a line of text
+    """
+    from autograder.student.check import attempt
+
+    @wraps(draw)
+    def drawn(**values: Any) -> None:
+        with attempt():
+            draw(**values)
+
+    try:
+        import ipywidgets
+    except ImportError:
+        drawn()
+        return
+    start = {name: parameter.default for name, parameter in signature(draw).parameters.items()}
+    sliders = {}
+    for name, choice in choices.items():
+        options: dict[str, Any] = {"value": start[name], "continuous_update": False}
+        if isinstance(choice, type):
+            sliders[name] = ipywidgets.Text(layout={"width": "95%"}, **options)
+        elif isinstance(choice, list):
+            sliders[name] = ipywidgets.SelectionSlider(options=choice, **options)
+        else:
+            kind = (
+                ipywidgets.IntSlider
+                if all(isinstance(end, int) for end in choice)
+                else ipywidgets.FloatSlider
+            )
+            sliders[name] = kind(min=choice[0], max=choice[1], step=choice[2], **options)
+    ipywidgets.interact(drawn, **sliders)

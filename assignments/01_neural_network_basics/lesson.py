@@ -32,7 +32,7 @@ from matplotlib.patches import Circle, Ellipse, FancyBboxPatch
 
 import neural_network_basics as nn
 from autograder import attempt, check
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, STEEL, use_style
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, STEEL, explore, use_style
 
 use_style()
 
@@ -100,8 +100,8 @@ def draw_artificial_neuron(ax):
         ax.plot([-1.7, 0.6], [y, 0.0], color=colour, lw=2.6 * abs(weight), zorder=1, solid_capstyle="round")
         ax.add_patch(Circle((-2.0, y), 0.33, fc="white", ec=INK, lw=1.4, zorder=3))
         ax.text(-2.0, y, f"$x_{k}$", ha="center", va="center", zorder=4)
-        ax.text(-0.75, 0.57 * y + 0.24, f"$w_{k}$ = {weight:+.1f}", ha="center", color=INK, zorder=4,
-                bbox={"fc": "white", "ec": "none", "pad": 0.8, "alpha": 0.85})  # fmt: skip
+        ax.text(-0.75, 0.587 * y, f"$w_{k}$ = {weight:+.1f}", ha="center", va="center", color=INK, zorder=4,
+                bbox={"fc": "white", "ec": "none", "pad": 1.5})  # fmt: skip
     ax.add_patch(Circle((0.85, 0.0), 0.52, fc="#cfe0f3", ec=BLUE, lw=2.0, zorder=3))
     ax.text(0.85, 0.0, r"$\sum$", ha="center", va="center", fontsize=17, zorder=4)
     ax.plot([1.37, 1.95], [0, 0], color=INK, lw=1.6, zorder=1)
@@ -166,7 +166,7 @@ with attempt():
     while not neuron.converged and len(updates) < 300:
         updates.append(neuron.fit(cloud, label, max_epochs=1))
         history.append((neuron.w.copy(), neuron.b))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=[1.15, 1])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), width_ratios=[1, 1.3])
     shown = sorted({int(k) for k in np.geomspace(1, len(history), 14)})
     for k in shown[:-1]:
         shade = plt.get_cmap("Greens")(0.25 + 0.55 * shown.index(k) / len(shown))
@@ -179,7 +179,7 @@ with attempt():
     left.annotate("", tip, foot, arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 2}, zorder=4)
     left.text(*(tip + 0.2), "$w$", fontsize=13, ha="center", va="center", zorder=4)
     left.set(title="the boundary, from pale to dark", xlabel="$x_1$", ylabel="$x_2$")
-    left.set(xlim=(2.0, 8.0), ylim=(-0.6, 6.6))
+    left.set(xlim=(2.0, 8.0), ylim=(-0.6, 6.6), aspect="equal")
     left.legend(loc="upper left", title="label")
     right.bar(np.arange(1, len(updates) + 1), updates, color=GREEN, width=1.0)
     right.set(title=f"{sum(updates)} updates in {len(updates)} epochs", xlabel="epoch", ylabel="updates")
@@ -211,6 +211,32 @@ with attempt():
                xticks=[0, 1], yticks=[0, 1])  # fmt: skip
     axes[0].set_ylabel("$x_2$")
     plt.show()
+
+# %% [markdown]
+# **Try it yourself.** Turn the line and push it: for AND and for OR there is a place where no corner is wrong.
+# How few can be wrong for XOR?
+
+
+# %%
+def draw_gate(gate="XOR", angle=20, push=0.2):
+    """Draw a line at an angle, pushed away from the middle, and count the corners on its wrong side."""
+    turn = np.radians(angle)
+    neuron = nn.Perceptron(2)
+    neuron.w = np.array([np.cos(turn), np.sin(turn)])
+    neuron.b = -float(neuron.w @ [0.5, 0.5]) - push
+    across, up = np.meshgrid(np.linspace(-0.6, 1.6, 221), np.linspace(-0.6, 1.6, 221))
+    sides = neuron.predict(np.column_stack([across.ravel(), up.ravel()])).reshape(across.shape)
+    wrong = int(np.sum(neuron.predict(corners) != gates[gate]))
+    _figure, ax = plt.subplots(figsize=(3.4, 3.4))
+    ax.pcolormesh(across, up, sides, cmap="between", vmin=-1, vmax=1, alpha=0.35)
+    draw_boundary(ax, neuron.w, neuron.b, color=INK, lw=2)
+    ax.scatter(*corners.T, c=gates[gate], cmap="between", vmin=-1, vmax=1, s=190, ec=INK, zorder=3)
+    ax.set(title=f"{gate}: {wrong} of 4 corners wrong", xlabel="$x_1$", ylabel="$x_2$", aspect="equal",
+           xlim=(-0.6, 1.6), ylim=(-0.6, 1.6), xticks=[0, 1], yticks=[0, 1])  # fmt: skip
+    plt.show()
+
+
+explore(draw_gate, gate=list(gates), angle=(0, 360, 5), push=(-1.0, 1.0, 0.05))
 
 # %% [markdown]
 # **Think.** Rosenblatt proved that on separable data the number of updates is at most $(R / \gamma)^2$,
@@ -325,7 +351,7 @@ with attempt():
         )
         axes[1, k].set(xlabel=f"shown a {k}", xticks=[])
     axes[0, 0].set_ylabel("template")
-    axes[1, 0].set_ylabel("mean output")
+    axes[1, 0].set_ylabel("mean output,\nabove the lowest")
     figure.suptitle(f"Ten neurons that have learnt nothing read {right:.0%} of new digits", x=0.01, ha="left")
     plt.show()
 
@@ -551,7 +577,7 @@ with attempt():
     for ax, k in zip(axes[1:], (2, 13, 28), strict=True):
         ax.hist(outputs[k].ravel(), bins=41, range=(-1, 1), color=BLUE, alpha=0.85)
         axes[0].plot(gains[k], stuck[k], "o", color=ORANGE, ms=7)
-        ax.set(title=f"gain {gains[k]:.1f}", xlabel="activation", yticks=[])
+        ax.set(title=f"gain {gains[k]:.2g}", xlabel="activation", yticks=[])
     axes[1].set_ylabel("how often")
     plt.show()
 

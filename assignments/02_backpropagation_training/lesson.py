@@ -3,8 +3,8 @@
 #
 # A network with random weights knows nothing. Everything that it will ever know comes from one loop: ask,
 # measure how wrong the answer is, find out *which way every single weight should move*, and move them all a
-# little. In this notebook you build that loop, and every part of it, down to the engine that PyTorch is
-# named for.
+# little. In this notebook you build that loop, and every part of it, down to the engine that finds gradients
+# by itself, as PyTorch's does.
 #
 # **How to work.** Your code goes into `backpropagation_training.py`, beside this notebook. Each function
 # there has a docstring that says exactly what it must do: replace the line `raise NotImplementedError(...)`.
@@ -34,7 +34,7 @@ from sklearn.datasets import load_digits, make_moons
 
 import backpropagation_training as bp
 from autograder import attempt, check
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, use_style
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, explore, use_style
 
 use_style()
 
@@ -461,6 +461,36 @@ with attempt():
     ax.set(title="height above the bottom", xlabel="step", ylabel="loss", ylim=(1e-7, 1e2))
     ax.legend(loc="lower left", fontsize=8.5)
     plt.show()
+
+# %% [markdown]
+# **Your turn.** Sixty steps of your `SGD` once more, with a learning rate and a momentum of your choice. There are
+# pairs that end below $10^{-12}$. What goes wrong beside them, on each of the four sides?
+
+
+# %%
+def draw_walk(lr=0.1, momentum=0.0):
+    """Walk down the valley, from above and by its height."""
+    optimizer, params = bp.SGD(lr=lr, momentum=momentum), [np.array([-9.0, 1.6])]
+    path = [params[0].copy()]
+    for _ in range(60):
+        optimizer.step(params, [valley(params[0])[1]])
+        path.append(params[0].copy())
+    along, across = np.meshgrid(np.linspace(-10.2, 3.4, 200), np.linspace(-2.3, 2.3, 100))
+    heights = [valley(p)[0] for p in path]
+    _figure, (left, right) = plt.subplots(1, 2, figsize=(10, 2.9), width_ratios=[1.6, 1])
+    left.contourf(along, across, np.sqrt(valley(np.stack([along, across]))[0]), levels=14, cmap="height")
+    left.plot(*np.array(path).T, "-o", color=BLUE, ms=2.6, lw=1.3)
+    left.plot(0, 0, "*", color=RED, ms=12, mec="white", zorder=5)
+    left.set(title=f"lr = {lr:g}, momentum = {momentum:g}", xlim=(-10.2, 3.4), ylim=(-2.3, 2.3),
+             xlabel="along the valley", ylabel="across")  # fmt: skip
+    right.semilogy(np.maximum(heights, 1e-30), color=BLUE, lw=2)
+    right.set(
+        title=f"height after 60 steps: {heights[-1]:.0e}", xlabel="step", ylabel="loss", ylim=(1e-16, 1e4)
+    )
+    plt.show()
+
+
+explore(draw_walk, lr=(0.01, 0.5, 0.01), momentum=(0.0, 0.95, 0.05))
 
 # %% [markdown]
 # **Where does weight decay belong?** Two weights start at 1. The first gets large random gradients, the

@@ -42,7 +42,7 @@ from torch.nn import functional as F
 import frameworks
 from autograder import attempt, check
 from autograder.data import digits
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, use_style
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, explore, use_style
 
 torch.set_num_threads(1)
 use_style()
@@ -104,8 +104,9 @@ with attempt():
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
     shown = left.imshow(distances, cmap="Blues_r", interpolation="nearest")
     edges = np.cumsum(np.bincount(labels[:400], minlength=10))
-    left.set_xticks(edges - 20, range(10))
-    left.set_yticks(edges - 20, range(10))
+    middles = edges - np.bincount(labels[:400], minlength=10) / 2
+    left.set_xticks(middles, range(10))
+    left.set_yticks(middles, range(10))
     left.set(title="400 digits, sorted by label", xlabel="digit", ylabel="digit")
     figure.colorbar(shown, ax=left, label="squared distance")
     right.loglog(counts, loop_ms, "o-", color=GREY, label="two loops (estimated from 100 pairs)")
@@ -157,8 +158,8 @@ with attempt():
 # `model.eval()` when it matters gets one point of a cloud instead of the bar.
 
 # %% [markdown] question="mode_and_grad" points=5
-# `model.eval()` and `torch.no_grad()` are often mistaken for each other. What does each of them change, and what
-# goes wrong if, in an evaluation, only the first is used, or only the second? (Four sentences.)
+# **Question 1 (5 points).** `model.eval()` and `torch.no_grad()` are often mistaken for each other. What does each of
+# them change, and what goes wrong if, in an evaluation, only the first is used, or only the second? (Four sentences.)
 
 # %% [markdown]
 # ## 3.3 From NumPy to PyTorch and back
@@ -258,7 +259,7 @@ def run(epochs=8, forgets=None, sort=False, writer=None, net=None, lr=0.02, mome
     )
     tests = frameworks.DataLoader(frameworks.ArrayDataset(x_test, unseen_labels), batch_size=100)
     history = []
-    for epoch in range(epochs):
+    for epoch in range(1, epochs + 1):
         loss, accuracy = frameworks.train_epoch(model, loader, F.cross_entropy, optimizer)
         test_loss, test_accuracy = frameworks.evaluate(model, tests, F.cross_entropy)
         history.append((loss, test_loss, test_accuracy))
@@ -290,8 +291,31 @@ with attempt():
 
 # %% [markdown]
 # Look at the orange curve: the loop without `zero_grad` steps along the *sum of all gradients so far*, a momentum
-# that never fades. With a small learning rate it would still learn, and nobody would notice. The green one trains
-# well and is only *measured* badly.
+# that never fades. The green one trains well and is only *measured* badly.
+#
+# **Try it yourself.** Forgotten lines give no error message, but do they always show? Take a learning rate of 0.0002
+# and look at the first two epochs only: which loop would you have believed, the right one or the one that forgets
+# `zero_grad`? (Each change of a slider trains for four epochs, about a second.)
+
+
+# %%
+def draw_run(forgets="nothing", lr=0.02):
+    """Train for four epochs with one line left out."""
+    history, _ = run(epochs=4, forgets=forgets, lr=lr)
+    epochs = np.arange(1, 5)
+    _figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.6))
+    left.plot(epochs, history[:, 0], "o-", color=BLUE)
+    left.axhline(np.log(10), color=GREY, linestyle=":")
+    left.text(4, np.log(10), "log 10: knowing nothing", color=INK, ha="right", va="bottom")
+    left.set(title=f"Training loss; forgotten: {forgets}", xlabel="epoch", ylabel="cross-entropy")
+    left.set(xticks=epochs, yscale="log", ylim=(0.1, 200))
+    right.plot(epochs, history[:, 2], "o-", color=BLUE)
+    right.set(title=f"Unseen digits; learning rate {lr:g}", xlabel="epoch", ylabel="share right")
+    right.set(xticks=epochs, ylim=(0, 1.02))
+    plt.show()
+
+
+explore(draw_run, forgets=["nothing", "zero_grad", "eval"], lr=[0.0002, 0.002, 0.02, 0.2])
 
 # %% [markdown]
 # ## TensorBoard: watch a run
@@ -378,7 +402,7 @@ check("checkpoints")
 
 
 # %%
-def stopped_run(restart, epochs=10, stop=5):
+def stopped_run(restart, epochs=8, stop=4):
     """Train with Adam, stop in the middle, restart with a full checkpoint or with the weights alone."""
 
     def new(seed):
@@ -415,9 +439,9 @@ with attempt():
         ("everything", {"color": BLUE}, "restarted from a full checkpoint"),
         ("weights", {"color": ORANGE}, "restarted from the weights alone"),
     ):
-        axis.plot(range(1, 11), stopped_run(restart), **style, label=name)
-    axis.axvline(5.5, color=INK, linewidth=0.8, linestyle=":")
-    axis.set(title="A stop after five epochs", xlabel="epoch", ylabel="training loss", yscale="log")
+        axis.plot(range(1, 9), stopped_run(restart), **style, label=name)
+    axis.axvline(4.5, color=INK, linewidth=0.8, linestyle=":")
+    axis.set(title="A stop after four epochs", xlabel="epoch", ylabel="training loss", yscale="log")
     axis.legend()
     plt.show()
 
@@ -517,6 +541,6 @@ else:
 # | where you meet it | research | quick starts, one code for three engines | phones, browsers, older services |
 
 # %% [markdown] question="which_framework" points=5
-# A friend wants to train a standard image classifier by tomorrow; another wants to try a new kind of training step
-# that alternates between two losses. Which of the three would you propose to each, and which line of *this
-# notebook* supports your advice? (Four sentences.)
+# **Question 2 (5 points).** A friend wants to train a standard image classifier by tomorrow; another wants to try a new
+# kind of training step that alternates between two losses. Which of the three would you propose to each, and which
+# line of *this notebook* supports your advice? (Four sentences.)

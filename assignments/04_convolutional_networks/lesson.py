@@ -39,7 +39,7 @@ from torch.nn import functional as F
 import convolutional_networks as cnn
 from autograder import attempt, check
 from autograder.data import SHAPES10, shapes10
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, show, use_style
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, explore, show, use_style
 
 use_style()
 
@@ -58,6 +58,7 @@ for label, column in enumerate(grid.T):
         show(axes, images[index])
     column[0].set_title(SHAPES10[label].replace(" ", "\n"), loc="center", fontsize=8)
 figure.suptitle("shapes10: five of each class")
+plt.show()
 
 # %% [markdown]
 # There is a second reason, and it is brutal: a photograph of 224x224 in colour has 150,528 numbers. *One*
@@ -92,6 +93,21 @@ for axes, case in zip(grid, [(7, 3, 1, 0), (7, 3, 2, 1), (8, 3, 2, 0)], strict=T
 # Look at the right-hand picture: the last pixel is never seen. That is *floor mode*, and every framework
 # does it.
 #
+# **Play with it.** Before you read the second line of the title, say what it will be. Which padding gives as many
+# positions as there are pixels, at stride 1? Why is there none for an even kernel?
+
+
+# %%
+def draw_case(h=8, k=3, s=1, p=0):
+    """Draw one row of pixels and all positions of the window."""
+    _figure, axes = plt.subplots(figsize=(5, 2.9))
+    draw_windows(axes, h, k, s, p)
+    plt.show()
+
+
+explore(draw_case, h=(5, 12, 1), k=(1, 5, 1), s=(1, 4, 1), p=(0, 3, 1))
+
+# %% [markdown]
 # **Task.** Write `conv_output_size`, `receptive_field` and `conv_params`.
 
 # %% task="conv_output_size"
@@ -162,8 +178,8 @@ with attempt():
         show(axes, values, title, cmap=colours, vmin=0 if colours == "Greys" else -reach, vmax=reach)
         for (i, j), value in np.ndenumerate(values):
             axes.text(j, i, f"{value:g}", ha="center", va="center", color=INK)
-    grid[0].add_patch(Rectangle((1.5, 0.5), 3, 3, fill=False, edgecolor=ORANGE, linewidth=3))
-    grid[2].add_patch(Rectangle((1.5, 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=3))
+    grid[0].add_patch(Rectangle((0.5, 0.5), 3, 3, fill=False, edgecolor=ORANGE, linewidth=3))
+    grid[2].add_patch(Rectangle((0.5, 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=3))
     figure.suptitle("Everything in the orange window becomes the one orange number")
 
 # %% [markdown]
@@ -315,7 +331,7 @@ with attempt():
     show(
         grid[0],
         np.stack([1 - hits[4, 0], 1 - (hits + moved)[4, 0].clip(0, 1), 1 - moved[4, 0]]),
-        "map, and moved",
+        "blue: hits, red: moved",
     )
     for axes, x, title in [(grid[1], hits, "pooled 4x4"), (grid[2], moved, "moved, then pooled")]:
         show(axes, cnn.max_pool2d_forward(x, 4)[0][4, 0], title, cmap="Greys", vmin=0, vmax=1.5)
@@ -565,12 +581,12 @@ with attempt():
 # ## Two questions
 
 # %% [markdown] question="why_convolution" points=5
-# **Question 1.** A convolution is a linear layer with two restrictions: each output looks only at a small
+# **Question 1 (5 points).** A convolution is a linear layer with two restrictions: each output looks only at a small
 # window, and all outputs share the same weights. For each of the two: what does the network gain from it,
 # and what kind of image or task would make it a bad idea? Use one of the figures above as evidence.
 
 # %% [markdown] question="why_residual" points=5
-# **Question 2.** Plain networks of 56 layers had a *higher training error* than networks of 20 layers,
+# **Question 2 (5 points).** Plain networks of 56 layers had a *higher training error* than networks of 20 layers,
 # although the deep one could copy the shallow one and pass everything on unchanged. Explain why the deep
 # one does not simply learn this, and how `residual(x) + x` helps, both in the forward pass and for the
 # gradient.

@@ -39,7 +39,7 @@ from torch import nn
 import recurrent_networks as rn
 from autograder import attempt, check
 from autograder.data import co2, sentiment, sunspots
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, use_style
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, explore, use_style
 
 torch.set_num_threads(1)
 use_style()
@@ -412,14 +412,14 @@ check("sequence_classifier")
 
 # %% [markdown]
 # **Does order matter?** Four models on the same sentences. The bag of words takes the mean of the embeddings,
-# and puts two dense layers on top: it has as many parameters, and no idea of order.
+# and puts two dense layers on top: it has as many parameters as the LSTM, and no idea of order.
 
 
 # %%
 class BagOfWords(nn.Module):
     """The mean of the embeddings of a sentence, and a small network on top of it."""
 
-    def __init__(self, size, emb=16, hidden=64):
+    def __init__(self, size, emb=16, hidden=340):
         super().__init__()
         self.table = nn.EmbeddingBag(size, emb, mode="mean", padding_idx=0)
         self.layers = nn.Sequential(nn.Linear(emb, hidden), nn.ReLU(), nn.Linear(hidden, 2))
@@ -543,23 +543,16 @@ with attempt():
 # **Try to fool it.** Write a sentence of your own. Words that training never saw become `<unk>`: what happens if the
 # only word that matters is one of them? What if both opinions are the writer's?
 
+
 # %%
-from ipywidgets import Text, interact
+def read(text="I felt the music was not awful, yet people claimed the music was bad."):
+    """Print the LSTM's verdict after each word."""
+    tokens, sure = verdicts(text)
+    known = [token if token in vocab.stoi else f"<{token}?>" for token in tokens]
+    print("  ".join(f"{token} {share:.2f}" for token, share in zip(known, sure, strict=True)))
 
 
-def read(text):
-    with attempt():
-        tokens, sure = verdicts(text)
-        known = [token if token in vocab.stoi else f"<{token}?>" for token in tokens]
-        print("  ".join(f"{token} {share:.2f}" for token, share in zip(known, sure, strict=True)))
-
-
-interact(
-    read,
-    text=Text(
-        "I felt the music was not awful, yet people claimed the music was bad.", layout={"width": "95%"}
-    ),
-)
+explore(read, text=str)
 
 # %% [markdown]
 # ## 6.8 What comes next?
@@ -595,7 +588,7 @@ with attempt():
         naive,
         color=GREY,
         lw=1.6,
-        label=f"like last year: {report['naive_mae']:.1f} off on the mean",
+        label=f"like last year: {report['naive_mae']:.1f} off on average",
     )
     axes[1].plot(
         years[-60:], report["forecast"], color=ORANGE, lw=2.2, label=f"LSTM: {report['mae']:.1f} off"

@@ -96,7 +96,7 @@ class Perceptron:
 # --- 1.2 Activation functions -------------------------------------------------------------------------------
 #
 # Every function takes a float64 array x of any shape (one axis or more) and returns a new float64 array; x
-# stays as it is. It must be right, and never nan or inf, for entries from -1000 to 1000. Work on whole
+# stays as it is. It must be right, and never nan or inf, for entries from -1100 to 1100. Work on whole
 # arrays: a test counts the Python steps that your function takes, and they must not grow with the size of x.
 #
 # `<name>_backward(dout, x)` is the vector-Jacobian product: given x (the *input* of the forward function)

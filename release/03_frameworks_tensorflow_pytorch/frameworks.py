@@ -211,7 +211,9 @@ class ArrayDataset:
 
 
 class DataLoader:
-    """Batches of a dataset, in order or shuffled. Write it yourself, without torch.utils.data.DataLoader.
+    """Batches of a dataset, in order or shuffled.
+
+    Write it yourself, without DataLoader, BatchSampler and default_collate of torch.utils.data.
 
     Args:
         dataset: has a len(), and gives a sample for each index 0..len - 1: a pair of tensors such as that of
@@ -249,8 +251,8 @@ def seed_worker(worker_id):
     PyTorch's DataLoader can load samples in several processes, and calls worker_init_fn(worker_id) in each when
     it starts. Forked processes start with *equal* states of np.random and random: an augmentation that draws
     from these makes the same draws in all of them. PyTorch seeds its own generator in each worker, and anew each
-    epoch: torch.initial_seed() is another number in each worker and each epoch, and decides all that
-    seed_worker does. (Given: np.random.seed takes numbers below 2**32 only.)
+    epoch (leave that one alone): torch.initial_seed() is another number in each worker and each epoch, and
+    decides all that seed_worker does. (Given: np.random.seed takes numbers below 2**32 only.)
 
     Args:
         worker_id: number of the worker from 0 on, int; the same in every epoch

@@ -150,7 +150,7 @@ def grad_check(f, df, x, h=1e-5):
     Args:
         f: a function that takes an array of the shape of x and returns a number
         df: a function that takes such an array and returns an array of its shape: the gradient of f, or
-            what somebody believes it to be
+            what somebody believes it to be. That array is not yours: it stays as it is
         x: where to compare, float64 of any shape with at least one axis; it holds its old values afterwards
         h: the step, a positive number
 
@@ -372,8 +372,9 @@ class Tensor:
         their own gradient.
 
         Args:
-            grad: what comes from above, a float64 array of the shape of self.data, which stays as it is. It may be
-                left out if self.data has the shape (), and counts as 1 then
+            grad: what comes from above, a float64 array of the shape of self.data, which stays as it is and
+                shares no memory with any leaf's grad. It may be left out if self.data has the shape (), and
+                counts as 1 then
 
         Raises:
             RuntimeError: self does not require a gradient, or grad is left out and self.data has more than
