@@ -35,7 +35,7 @@ class Pair:
 
     one: str
     other: str
-    share_one: float  #: of the first one's own code, what stands in the other one too
+    share_one: float  #: of the fingerprints of the first one's own code, those that the other one has too
     share_other: float
     one_parts: tuple[Part, ...] = ()  #: the whole module; empty for a pair that is not shown side by side
     other_parts: tuple[Part, ...] = ()
@@ -111,21 +111,19 @@ def compare(modules: Mapping[str, str], stub: str) -> Comparison:
             prints[student] = found
     shares, alike = [], []
     for one, other in combinations(prints, 2):
-        shared = len(prints[one].hashes & prints[other].hashes)
-        share = shared / max(len(prints[one].hashes), len(prints[other].hashes))
-        shares.append(share)
-        if share >= ALIKE - 0.2:  # what they share in fingerprints and in letters is never far apart
-            _, (share_one, share_other), slices = compare_files(prints[one], prints[other])
-            if min(share_one, share_other) >= ALIKE:
-                alike.append((Pair(one, other, min(share_one, 1.0), min(share_other, 1.0)), slices))
-    alike.sort(key=lambda entry: (-entry[0].share, entry[0].one, entry[0].other))
+        mine, theirs = prints[one].hashes, prints[other].hashes
+        shared = len(mine & theirs)
+        shares.append(shared / max(len(mine), len(theirs)))
+        if shares[-1] >= ALIKE:
+            alike.append(Pair(one, other, shared / len(mine), shared / len(theirs)))
+    alike.sort(key=lambda pair: (-pair.share, pair.one, pair.other))
     pairs, seen = [], _Groups()
-    for pair, slices in alike:
+    for pair in alike:
         if seen.joins(pair.one, pair.other) and seen.joined <= SHOWN:
+            one, other = prints[pair.one], prints[pair.other]
+            _, _, slices = compare_files(one, other)  # the slow part: where in the text they agree
             pair = replace(
-                pair,
-                one_parts=_parts(prints[pair.one].raw_code, slices[0]),
-                other_parts=_parts(prints[pair.other].raw_code, slices[1]),
+                pair, one_parts=_parts(one.raw_code, slices[0]), other_parts=_parts(other.raw_code, slices[1])
             )
         pairs.append(pair)
     shares.sort()
