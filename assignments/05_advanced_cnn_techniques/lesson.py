@@ -27,7 +27,6 @@
 # %autoreload 2
 import importlib
 
-import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -37,7 +36,7 @@ from torch.nn import functional as F
 import advanced_cnn_techniques as act
 from autograder import attempt, check
 from autograder.data import SHAPES10, shapes7_weights, shapes10, shapes10_boxes
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, show, use_style
+from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, explore, show, use_style
 from autograder.vision import import_torchvision
 
 torchvision = import_torchvision()
@@ -96,24 +95,25 @@ with attempt():
 # with a small `alpha` most images stay nearly pure, with a large one most are half and half.
 
 # %%
-with attempt():
-    pair = np.stack([cat, np.flip(cat, axis=2) * np.array([1.0, 0.55, 0.3])[:, None, None]])
-    act.mixup(pair, np.eye(2), 0.4, np.random.default_rng(0))
+tac = np.flip(cat, axis=2) * np.array([1.0, 0.55, 0.3])[:, None, None]
 
-    def draw_mixup(alpha=0.4):
-        """Six blends of two images, and the distribution of their shares."""
-        rng = np.random.default_rng(5)
-        both, labels = np.repeat(pair, 60, axis=0), np.repeat(np.eye(2), 60, axis=0)
-        images, mixed = act.mixup(both, labels, alpha, rng)
-        _figure, grid = plt.subplots(1, 6, figsize=(10, 1.9), width_ratios=[3, 3, 3, 3, 3, 5])
-        for axes, k in zip(grid, range(0, 60, 12), strict=False):
-            show(axes, images[k], f"{mixed[k, 0]:.2f} cat, {mixed[k, 1]:.2f} tac")
-            axes.title.set_fontsize(7.5)
-        shares = rng.beta(alpha, alpha, size=4000)
-        grid[5].hist(shares, bins=30, range=(0, 1), color=BLUE, density=True)
-        grid[5].set(xlabel="lam", ylabel="density", title=f"Beta({alpha:g}, {alpha:g})", ylim=(0, 6))
 
-    ipywidgets.interact(draw_mixup, alpha=ipywidgets.FloatLogSlider(value=0.4, min=-1, max=1, step=0.1))
+def draw_mixup(alpha=0.4):
+    """Blends of two images, and the distribution of their shares."""
+    rng = np.random.default_rng(5)
+    both, labels = np.repeat(np.stack([cat, tac]), 60, axis=0), np.repeat(np.eye(2), 60, axis=0)
+    images, mixed = act.mixup(both, labels, alpha, rng)
+    _figure, grid = plt.subplots(1, 6, figsize=(10, 1.9), width_ratios=[3, 3, 3, 3, 3, 5])
+    for axes, k in zip(grid, range(0, 60, 12), strict=False):
+        show(axes, images[k])
+        axes.set_title(f"{mixed[k, 0]:.2f} cat, {mixed[k, 1]:.2f} tac", fontsize=9)
+    shares = rng.beta(alpha, alpha, size=4000)
+    grid[5].hist(shares, bins=30, range=(0, 1), color=BLUE, density=True)
+    grid[5].set(xlabel="lam", ylabel="density", title=f"Beta({alpha:g}, {alpha:g})", ylim=(0, 6))
+    plt.show()
+
+
+explore(draw_mixup, alpha=[0.1, 0.2, 0.4, 0.7, 1.0, 2.0, 4.0, 10.0])
 
 # %% [markdown]
 # The same functions exist in libraries, of course. Here is a pipeline of torchvision's `transforms.v2`: it
@@ -134,6 +134,7 @@ for column, image, box in zip(grid.T, images, boxes, strict=False):
 grid[0, 0].set_title("before")
 grid[1, 0].set_title("after: the boxes came along")
 figure.suptitle("torchvision.transforms.v2 on images and their boxes")
+plt.show()
 
 # %% [markdown]
 # Does it help? A small network learns shapes10 from 200 images, once as they are and once augmented. *Guess
@@ -355,6 +356,7 @@ figure, grid = plt.subplots(3, 10, figsize=(9, 2.9))
 for axes, image in zip(grid.flat, few, strict=True):
     show(axes, image)
 figure.suptitle(f"All there is to learn from: {', '.join(SHAPES10[7:])}")
+plt.show()
 
 # %% [markdown]
 # **Task.** Write `compare_transfer`: from scratch, with a linear probe, with fine-tuning. Which one would you bet
@@ -389,7 +391,7 @@ with attempt():
         xticks=sizes,
     )
     axes.set_title("Three new classes, three ways")
-    axes.legend(loc="lower right", fontsize=8.5)
+    axes.legend(loc="center right", fontsize=8.5)
 
 # %% [markdown]
 # With two images a class nobody can train a network, but a linear probe is already useful. And the curve from
@@ -428,26 +430,27 @@ with attempt():
 
 # %%
 coffee = importlib.import_module("skimage.data").coffee()[::2, ::2].transpose(2, 0, 1)  # (3, 200, 300)
-with attempt():
-    rng = np.random.default_rng(4)
-    objects = np.array([[91.0, 19, 203, 150], [42, 44, 237, 198], [160, 128, 206, 177]])  # cup, saucer, spoon
-    extent = np.tile(objects[:, 2:] - objects[:, :2], 2)
-    reports = np.repeat(objects, 7, axis=0) + 0.05 * np.repeat(extent, 7, axis=0) * rng.normal(size=(21, 4))
-    belief = np.clip(rng.normal(0.7, 0.15, size=21), 0.05, 0.99)
-    act.nms(reports, belief)
+rng = np.random.default_rng(4)
+objects = np.array([[91.0, 19, 203, 150], [42, 44, 237, 198], [160, 128, 206, 177]])  # cup, saucer, spoon
+extent = np.tile(objects[:, 2:] - objects[:, :2], 2)
+reports = np.repeat(objects, 7, axis=0) + 0.05 * np.repeat(extent, 7, axis=0) * rng.normal(size=(21, 4))
+belief = np.clip(rng.normal(0.7, 0.15, size=21), 0.05, 0.99)
 
-    def draw_nms(threshold=0.45):
-        """All reports, and those that are kept."""
-        kept = act.nms(reports, belief, threshold)
-        _figure, grid = plt.subplots(1, 2, figsize=(9.4, 3.3))
-        for axes, chosen in zip(grid, (np.arange(21), kept), strict=True):
-            show(axes, coffee)
-            for k in chosen:
-                outline(axes, reports[k], ORANGE, linewidth=1 + 2 * belief[k], alpha=0.3 + 0.7 * belief[k])
-        grid[0].set_title(f"{len(reports)} reports of three things on a table")
-        grid[1].set_title(f"{len(kept)} are left with a threshold of {threshold:.2f}")
 
-    ipywidgets.interact(draw_nms, threshold=ipywidgets.FloatSlider(value=0.45, min=0, max=0.95, step=0.05))
+def draw_nms(threshold=0.45):
+    """All reports, and those that are kept."""
+    kept = act.nms(reports, belief, threshold)
+    _figure, grid = plt.subplots(1, 2, figsize=(9.4, 3.3))
+    for axes, chosen in zip(grid, (np.arange(21), kept), strict=True):
+        show(axes, coffee)
+        for k in chosen:
+            outline(axes, reports[k], ORANGE, linewidth=1 + 2 * belief[k], alpha=0.3 + 0.7 * belief[k])
+    grid[0].set_title(f"{len(reports)} reports of three things on a table")
+    grid[1].set_title(f"{len(kept)} are left with a threshold of {threshold:.2f}")
+    plt.show()
+
+
+explore(draw_nms, threshold=(0.0, 0.95, 0.05))
 
 # %% [markdown]
 # How can one network report any number of boxes? It says something about *every* anchor of a fixed set: how the
@@ -455,7 +458,7 @@ with attempt():
 
 # %%
 with attempt():
-    image, box = images[0], boxes[0].astype(float)
+    image, box = images[1], boxes[1].astype(float)
     anchors = act.make_anchors((4, 4), 8, [12.0, 20.0], [0.5, 1.0, 2.0])
     overlap = act.box_iou(box[None], anchors)[0]
     best = overlap.argmax()
@@ -498,11 +501,12 @@ with attempt():
     labels, scores, guesses = act.detect(detector, new)
     figure, grid = plt.subplots(2, 8, figsize=(9.8, 3))
     for axes, k in zip(grid.flat, range(16), strict=True):
-        show(axes, new[k], f"{SHAPES10[labels[k]].split()[0]} {scores[k]:.2f}")
-        axes.title.set(fontsize=7.5, color=GREEN if labels[k] == names[k] else ORANGE)
+        show(axes, new[k])
+        colour = INK if labels[k] == names[k] else RED
+        axes.set_title(f"{SHAPES10[labels[k]].split()[0]} {scores[k]:.2f}", fontsize=9, color=colour)
         outline(axes, places[k], "white", linewidth=1.5, linestyle=":")
         outline(axes, guesses[k], ORANGE)
-    figure.suptitle("Unseen images: true boxes dotted, yours orange")
+    figure.suptitle("Unseen images: true boxes dotted, yours orange, a wrong name red")
 
 # %% [markdown]
 # How demanding may we be? Average precision of each class, as the required IoU rises. Benchmarks such as COCO
@@ -547,7 +551,7 @@ with attempt():
     net.load_state_dict(state)
     net.eval()
     pictures, kinds, around = shapes10_boxes(200, seed=41)
-    chosen = [int(np.flatnonzero(kinds == label)[0]) for label in range(7)]
+    chosen = [int(np.flatnonzero(kinds == label)[1]) for label in range(7)]
     x, y = torch.from_numpy(pictures[chosen]), torch.from_numpy(kinds[chosen])
     layers = {"backbone.2": "first maps", "backbone.6": "second maps", "backbone.10": "last maps"}
     figure, grid = plt.subplots(4, 7, figsize=(9.6, 5.8))
@@ -563,8 +567,9 @@ with attempt():
     figure.suptitle("Where the score of the true class comes from")
 
 # %% [markdown]
-# Early maps see edges everywhere; the last ones know where the shape is. Nobody told this network anything about
-# places, only names. How often does the highest point lie on the shape?
+# Early maps see edges everywhere, and none of them speaks for a class by itself: of a disk or a ring hardly
+# anything is left there. The last ones know where the shape is. Nobody told this network anything about places,
+# only names. How often does the highest point lie on the shape?
 
 # %%
 with attempt():
@@ -601,15 +606,15 @@ with attempt():
 # ## Two questions
 
 # %% [markdown] question="honest_validation" points=5
-# **Question 1.** A colleague fine-tunes a network on 200 X-ray images. The validation images go through the same
-# random augmentation as the training images, the best of three strategies is chosen by its score on the test
-# set, and that score is reported. Name each thing that is wrong with this, say in which direction it moves the
+# **Question 1 (5 points).** A colleague fine-tunes a network on 200 X-ray images. The validation images go through
+# the same random augmentation as the training images, the best of three strategies is chosen by its score on the
+# test set, and that score is reported. Name each thing that is wrong with this, say in which direction it moves the
 # reported number and why, and describe how you would do it.
 
 # %% [markdown] question="train_and_eval" points=5
-# **Question 2.** Batch norm and dropout both compute something else in training than in use. For each of the two:
-# what differs, why is it needed in training, and what would a user notice if `model.eval()` were forgotten?
-# Then explain why freezing all parameters of a backbone is not enough to keep it as it is.
+# **Question 2 (5 points).** Batch norm and dropout both compute something else in training than in use. For each of
+# the two: what differs, why is it needed in training, and what would a user notice if `model.eval()` were
+# forgotten? Then explain why freezing all parameters of a backbone is not enough to keep it as it is.
 
 # %% [markdown]
 # ## Where to go from here

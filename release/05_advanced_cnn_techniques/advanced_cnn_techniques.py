@@ -271,7 +271,8 @@ class Dropout:
 #
 # A model has a head, its last linear layer, and everything else is its backbone. `head` is the name of the head as
 # model.named_modules() gives it: "head", "fc" (ResNet), "classifier.6" (VGG). Other layers may have similar names:
-# "fc2" does not belong to the head "fc".
+# "fc2" does not belong to the head "fc". For freeze_backbone and param_groups the head may also be another part of the
+# model, such as an nn.Sequential of several layers with a batch norm among them: all of it is head then.
 # ------------------------------------------------------------------------------------------------------------
 
 
