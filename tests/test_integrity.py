@@ -10,7 +10,7 @@ import pytest
 from factory import make_course
 
 from autograder.course import Course
-from autograder.grading.integrity import complaints, forbidden_calls
+from autograder.grading.integrity import complaints, forbidden_calls, text_of
 from autograder.topic import Topic
 
 COURSE = Path(__file__).parents[1]
@@ -176,6 +176,7 @@ def test_another_encoding_is_a_complaint_and_its_lines_are_counted_as_python_doe
     assert found["double"].endswith("(line 52: from torch import conv2d as double)")
     assert any("written in unicode_escape" in complaint for complaint in complaints(source.encode()))
     assert list(complaints(b"# coding: no-such\n")) == []
+    assert text_of(b"# coding: idna\n\xff") == "# coding: idna\n\N{REPLACEMENT CHARACTER}"
 
 
 def test_a_text_that_is_too_deep_to_be_followed_is_a_complaint(tmp_path: Path) -> None:

@@ -115,7 +115,10 @@ def forbidden_calls(source: bytes, topic: Topic) -> dict[str, str]:
 
 def text_of(source: bytes) -> str:
     """Return a module's text as Python reads it, which may be written in another encoding than it is shown in."""
-    return source.decode(_encoding(source), "replace")
+    try:
+        return source.decode(_encoding(source), "replace")
+    except UnicodeError:  # some encodings replace nothing
+        return source.decode("utf-8", "replace")
 
 
 def _encoding(source: bytes) -> str:
