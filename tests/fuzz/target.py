@@ -72,7 +72,7 @@ class _Process(SimpleNamespace):
     def is_asleep(self) -> bool:
         return True
 
-    def has_filled_its_scratch(self, _megabytes: int, _files: int) -> bool:
+    def has_filled_its_scratch(self, _files: int) -> bool:
         return False
 
 
