@@ -22,6 +22,9 @@ _ENDS = (
 )
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+#: a third accent, and each further one, on a letter: hundreds of them would cover the lines above and below
+_ACCENT = r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_TOWERS = re.compile(f"({_ACCENT}{{2}}){_ACCENT}+")
 _NO_ATTRIBUTE = re.compile(r"module '[\w.]+' has no attribute '(\w+)'.*")
 _NOT_STARTED = re.compile(r"([\w.]+): not started")
 _SIGNATURE = re.compile(
@@ -145,6 +148,8 @@ def plain(text: str, longest: int = LONGEST) -> str:
     text = _ESCAPES.sub("", text[: 8 * longest])
     text = " ".join(text.split())
     text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    if not text.isascii():
+        text = _TOWERS.sub(r"\1", text)
     return text if len(text) <= longest else text[: longest - 4].rstrip() + " ..."
 
 

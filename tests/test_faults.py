@@ -232,6 +232,10 @@ def test_an_import_that_raises_or_ends_the_program_is_said_so(student):
     )
 
 
+def test_a_tower_of_accents_stays_on_its_line():
+    assert plain("e" + "\u0301" * 400 + " Việt Nam") == "e\u0301\u0301 Việt Nam"
+
+
 def test_text_of_a_student_is_made_harmless():
     assert plain("\x1b[31mred\x1b[0m \x1b]0;title\x07 and\r\nover\tthe\x00 rest\u202e") == (
         "red and over the� rest�"

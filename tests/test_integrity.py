@@ -10,7 +10,7 @@ import pytest
 from factory import make_course
 
 from autograder.course import Course
-from autograder.grading.integrity import complaints, forbidden_calls
+from autograder.grading.integrity import complaints, forbidden_calls, text_of
 from autograder.topic import Topic
 
 COURSE = Path(__file__).parents[1]
@@ -91,6 +91,14 @@ HIDING_PLACES = [
     "import torch\ndef double(x):\n    if (F := torch.nn.functional): return F.conv2d(x)",
     "import torch\n@torch.nn.functional.conv2d\ndef double(x): return x",
     "from torch.nn.functional import conv2d as double",
+    "import torch\nclass _C(torch.nn.modules.conv.Conv2d): pass\ndef double(x): return _C(x)",
+    "import sys\ndef double(x): return sys.modules.get('torch.nn.functional').conv2d(x)",
+    "import torch\ndef double(x): return vars(torch.nn.functional).get('conv2d')(x)",
+    "import pkgutil\ndef double(x): return pkgutil.resolve_name('torch.nn.functional:conv2d')(x)",
+    "import torch, inspect\ndef double(x): return inspect.getattr_static(torch.nn.functional, 'conv2d')(x)",
+    "import torch\ndef _lib(): return torch.nn.functional\ndef double(x): return _lib().conv2d(x)",
+    "import torch\n_lib = lambda: torch.nn.functional\ndef double(x): return _lib().conv2d(x)",
+    "import torch, contextlib as c\ndef double(x):\n    with c.nullcontext(torch.nn.functional) as F: return F.conv2d(x)",
     "def double(x): return 2 * x\nfrom torch.nn.functional import conv2d as double",
     "class _A:\n    from torch.nn.functional import conv2d as c\ndouble = _A.c",
     "def _start():\n    global double\n    from torch.nn.functional import conv2d as double\n_start()",
@@ -176,6 +184,7 @@ def test_another_encoding_is_a_complaint_and_its_lines_are_counted_as_python_doe
     assert found["double"].endswith("(line 52: from torch import conv2d as double)")
     assert any("written in unicode_escape" in complaint for complaint in complaints(source.encode()))
     assert list(complaints(b"# coding: no-such\n")) == []
+    assert text_of(b"# coding: idna\n\xff") == "# coding: idna\n\N{REPLACEMENT CHARACTER}"
 
 
 def test_a_text_that_is_too_deep_to_be_followed_is_a_complaint(tmp_path: Path) -> None:

@@ -37,7 +37,18 @@ _LARGE_TEXT, _LARGE_LIST = (
     1_000,
 )  #: characters, and numbers, beyond which a literal may be embedded weights
 #: where torch has its functions once more; nobody needs them who does not look for another way
-_BACK_DOORS = ("ops", "_C", "_VF", "_refs", "_decomp", "_prims")
+_BACK_DOORS = (
+    "ops",
+    "_C",
+    "_VF",
+    "_refs",
+    "_decomp",
+    "_prims",
+    "nn.modules",
+    "utils.data.dataloader",
+    "utils.data._utils",
+    "utils.data.sampler.BatchSampler",
+)
 _LONG_WORD, _LARGE_WORDS = (
     60,
     1_000,
@@ -115,7 +126,10 @@ def forbidden_calls(source: bytes, topic: Topic) -> dict[str, str]:
 
 def text_of(source: bytes) -> str:
     """Return a module's text as Python reads it, which may be written in another encoding than it is shown in."""
-    return source.decode(_encoding(source), "replace")
+    try:
+        return source.decode(_encoding(source), "replace")
+    except UnicodeError:  # some encodings replace nothing
+        return source.decode("utf-8", "replace")
 
 
 def _encoding(source: bytes) -> str:

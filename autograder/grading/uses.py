@@ -17,6 +17,8 @@ _MOST, _LONGEST = 8, 12
 _COMPUTED = "?"
 _NOTHING: frozenset[str] = frozenset()
 _TYPE_TESTS = {"isinstance", "issubclass"}
+#: what looks up an attribute by a text, and what finds a module or what lies in it
+_LOOK_UP, _LOCATE = {"getattr", "getattr_static"}, {"import_module", "resolve_name", "locate"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Names:
         self._leading = {".".join(name[:count]) for name in parts for count in range(1, len(name))}
         self._meant: dict[str, frozenset[str]] = {}
         self._attributes: dict[str, frozenset[str]] = {}
+        self._returned: dict[str, frozenset[str]] = {}
         self._stars = _NOTHING
         nodes = list(ast.walk(tree))
         self._defined = {
@@ -125,13 +128,21 @@ class Names:
                 return self.meant(value)
             case ast.IfExp(body=body, orelse=orelse):
                 return self._kept(self.meant(body) | self.meant(orelse))
-            case ast.Subscript(value=ast.Attribute(attr="modules"), slice=key):
+            case (
+                ast.Subscript(value=ast.Attribute(attr="modules"), slice=key)
+                | ast.Call(
+                    func=ast.Attribute(value=ast.Attribute(attr="modules"), attr="get"), args=[key, *_]
+                )
+            ):
                 return frozenset({text_of(key) or _COMPUTED})
-            case ast.Subscript(value=owner, slice=key) if _is_a_table(owner):
+            case (
+                ast.Subscript(value=owner, slice=key)
+                | ast.Call(func=ast.Attribute(value=owner, attr="get"), args=[key, *_])
+            ) if _is_a_table(owner):
                 return self._within(self.meant(owner), text_of(key))
             case ast.Call(func=ast.Name(id="vars"), args=[owner]):
                 return self.meant(owner)
-            case ast.Call(func=ast.Name(id="getattr"), args=[owner, key, *_]):
+            case ast.Call(func=function, args=[owner, key, *_]) if _called(function) in _LOOK_UP:
                 return self._within(self.meant(owner), text_of(key))
             case ast.Call(
                 func=ast.Attribute(value=owner, attr="__getattribute__" | "__getattr__"), args=[key]
@@ -141,13 +152,15 @@ class Names:
                 _called(function) == "attrgetter"
             ):
                 return self._within(self.meant(owner), text_of(key))
-            case ast.Call(func=function, args=[key, *_]) if _called(function) == "import_module":
-                return frozenset({text_of(key) or _COMPUTED})
+            case ast.Call(func=function, args=[key, *_]) if _called(function) in _LOCATE:
+                return frozenset({(text_of(key) or _COMPUTED).replace(":", ".")})
             case ast.Call(func=function, args=[key, *_], keywords=keywords) if (
                 _called(function) == "__import__"
             ):
                 name = text_of(key) or _COMPUTED
                 return frozenset({name if keywords or len(node.args) > 3 else name.partition(".")[0]})
+            case ast.Call(func=ast.Name(id=name)):
+                return self._returned.get(name, _NOTHING)
         return _NOTHING
 
     # --- what is learnt --------------------------------------------------------------------------------------------
@@ -177,6 +190,12 @@ class Names:
             case ast.For(target=target, iter=ast.Tuple(elts=items) | ast.List(elts=items)):
                 for item in items:
                     self._bind(target, item)
+            case ast.FunctionDef(name=name):
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.Return) and inner.value is not None:
+                        self._returns(name, inner.value)
+            case ast.withitem(context_expr=ast.Call(args=[value]), optional_vars=ast.expr() as target):
+                self._bind(target, value)
             case ast.ClassDef(body=body):  # what a class imports is its attribute
                 for statement in body:
                     if isinstance(statement, ast.ImportFrom):
@@ -198,6 +217,8 @@ class Names:
 
     def _bind(self, target: ast.expr, value: ast.expr) -> None:
         match target, value:
+            case ast.Name(id=name), ast.Lambda(body=body):
+                self._returns(name, body)
             case ast.Name(id=name), _:
                 self._add(name, self.meant(value))
             case ast.Attribute(attr=attribute), _:
@@ -212,6 +233,10 @@ class Names:
     def _add(self, name: str, meant: Iterable[str]) -> None:
         if known := self._kept(frozenset(meant)):
             self._meant[name] = self._kept(self._meant.get(name, _NOTHING) | known)
+
+    def _returns(self, name: str, value: ast.expr) -> None:
+        if known := self.meant(value):
+            self._returned[name] = self._kept(self._returned.get(name, _NOTHING) | known)
 
     def _add_attribute(self, name: str, meant: Iterable[str]) -> None:
         if known := self._kept(frozenset(meant)):

@@ -26,6 +26,8 @@ from autograder.sandbox.zygotes import WorkerProcess
 _MAX_FRAME = 256 << 20
 #: a test may wait this much longer than its CPU seconds, for a machine that is busy with something else
 _PATIENCE, _GRACE = 4.0, 5.0
+#: and it may keep this process busy for so much longer than its CPU seconds, with answers to read and calls to make
+_READING = 2.0
 #: it is looked at this often (s), and given up after so long (s) asleep: an answer needs no sleep
 _TICK, _IDLE = 0.5, 3.0
 _MAX_CALLS = 200_000  #: answers and calls in one test
@@ -253,7 +255,7 @@ class Session:
                 self._end(ProtocolBroken(f"{self._what}your code answered with {words}; return plain values"))
             self._call_back(*call)
             self._reading += time.thread_time() - started
-            if self._reading > self._budget + _GRACE:
+            if self._reading > self._budget + _READING:
                 said = f"your code keeps the test busy for more than {self._budget:g} s of CPU time"
                 self._end(LimitExceeded(f"{self._what}{said}; call its functions less, and with less"))
         if status == "ok":

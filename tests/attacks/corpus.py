@@ -5,6 +5,7 @@ from __future__ import annotations
 from attacks.attack import FAMILIES, Attack, each
 from attacks.frames import FRAMES, WIRE
 from attacks.frameworks import FRAMEWORKS
+from attacks.margins import MARGINS
 from attacks.others import OTHERS
 from attacks.torches import TORCHES
 
@@ -439,6 +440,7 @@ ATTACKS: tuple[Attack, ...] = (
     *TORCHES,
     *FRAMEWORKS,
     *OTHERS,
+    *MARGINS,
 )
 
 

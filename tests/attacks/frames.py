@@ -24,7 +24,7 @@ def _frame(header, body=b'', size=None):
     return struct.pack('<IQ', len(header), len(body) if size is None else size) + header + body
 """
 
-_PACK = (
+PACK = (
     WIRE
     + """
 def _ok(value, to=b''):
@@ -36,14 +36,14 @@ FRAMES = (
     *each(
         2,
         "",
-        ("an answer of the last question", "the next question's answer", _PACK + """
+        ("an answer of the last question", "the next question's answer", PACK + """
 _kept = []
 def _f(*a, **k):
     _kept.append(_ok(1.0))
     os.write(3, _kept[0])
     return 0.5
 _everywhere(_f)"""),
-        ("two answers at once", "bytes of one in the other", _PACK + """
+        ("two answers at once", "bytes of one in the other", PACK + """
 def _f(*a, **k):
     one, two = _ok(1.0), _ok(True)
     def write(data):
@@ -52,25 +52,25 @@ def _f(*a, **k):
     for thread in threads: thread.start()
     for thread in threads: thread.join()
 _everywhere(_f)"""),
-        ("bytes behind the answer", "the next question's answer", _PACK + "def _f(*a, **k): os.write(3, _ok(1.0) + b'\\0' * 40)\n_everywhere(_f)"),
-        ("answers to all nonces that may come", "an answer that fits", _PACK + "for _n in range(2000): os.write(3, _ok(1.0, to=_n.to_bytes(8, 'little')))"),
+        ("bytes behind the answer", "the next question's answer", PACK + "def _f(*a, **k): os.write(3, _ok(1.0) + b'\\0' * 40)\n_everywhere(_f)"),
+        ("answers to all nonces that may come", "an answer that fits", PACK + "for _n in range(2000): os.write(3, _ok(1.0, to=_n.to_bytes(8, 'little')))"),
         ("a header of 100 MB", "the judge's memory", WIRE + "def _f(*a, **k):\n    sock = socket.socket(fileno=os.dup(3))\n    sock.sendall(struct.pack('<IQ', 100 << 20, 0) + bytes(100 << 20))\n_everywhere(_f)"),
-        ("a header nested without end", "the judge's stack", _PACK + "def _f(*a, **k): os.write(3, _frame(b'\\x91' * 100_000 + b'\\xc0'))\n_everywhere(_f)"),
-        ("types of msgpack's own", "objects of another kind", _PACK + """
+        ("a header nested without end", "the judge's stack", PACK + "def _f(*a, **k): os.write(3, _frame(b'\\x91' * 100_000 + b'\\xc0'))\n_everywhere(_f)"),
+        ("types of msgpack's own", "objects of another kind", PACK + """
 def _f(*a, **k): os.write(3, _ok([msgpack.ExtType(5, b'x'), msgpack.Timestamp(0, 0), {b'k': 1}]))
 _everywhere(_f)"""),
-        ("an array without its bytes", "memory of the judge's", _PACK + "def _f(*a, **k): os.write(3, _ok(['a', 'f8', [1000], [0], True, True]))\n_everywhere(_f)"),
-        ("a view outside its array", "memory of the judge's", _PACK + "def _f(*a, **k): os.write(3, _ok(['v', 0, -800, [100], [8]]))\n_everywhere(_f)"),
-        ("an array of pointers", "objects of the judge's", _PACK + "def _f(*a, **k): os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['a', 'O8', [1], [0], True, True], [], None]), bytes(8)))\n_everywhere(_f)"),
-        ("handles of nobody", "objects of the judge's", _PACK + "def _f(*a, **k): os.write(3, _ok(['h', 10**18]))\n_everywhere(_f)"),
-        ("a handle of the module", "a value that is everything", _PACK + "def _f(*a, **k): os.write(3, _ok(['h', 0]))\n_everywhere(_f)"),
-        ("an error of a class of ours", "an exception that passes", _PACK + """
+        ("an array without its bytes", "memory of the judge's", PACK + "def _f(*a, **k): os.write(3, _ok(['a', 'f8', [1000], [0], True, True]))\n_everywhere(_f)"),
+        ("a view outside its array", "memory of the judge's", PACK + "def _f(*a, **k): os.write(3, _ok(['v', 0, -800, [100], [8]]))\n_everywhere(_f)"),
+        ("an array of pointers", "objects of the judge's", PACK + "def _f(*a, **k): os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['a', 'O8', [1], [0], True, True], [], None]), bytes(8)))\n_everywhere(_f)"),
+        ("handles of nobody", "objects of the judge's", PACK + "def _f(*a, **k): os.write(3, _ok(['h', 10**18]))\n_everywhere(_f)"),
+        ("a handle of the module", "a value that is everything", PACK + "def _f(*a, **k): os.write(3, _ok(['h', 0]))\n_everywhere(_f)"),
+        ("an error of a class of ours", "an exception that passes", PACK + """
 def _f(*a, **k):
     bases = ['BaseException', 'SystemExit', 'KeyboardInterrupt', 'Skipped', 'Exit']
     os.write(3, _frame(msgpack.packb([_nonce(), 'error', ['l', 'Skipped', ['l', *bases], 'x', 'f', 1, ''], [], None])))
 _everywhere(_f)"""),
-        ("an error that is no error", "a crash of the reporter", _PACK + "def _f(*a, **k): os.write(3, _frame(msgpack.packb([_nonce(), 'error', ['l', 1, 2, 3], [], None])))\n_everywhere(_f)"),
-        ("descriptors sent along", "descriptors of the judge's", _PACK + """
+        ("an error that is no error", "a crash of the reporter", PACK + "def _f(*a, **k): os.write(3, _frame(msgpack.packb([_nonce(), 'error', ['l', 1, 2, 3], [], None])))\n_everywhere(_f)"),
+        ("descriptors sent along", "descriptors of the judge's", PACK + """
 import array
 def _f(*a, **k):
     sock = socket.socket(fileno=os.dup(3))
@@ -79,9 +79,9 @@ def _f(*a, **k):
 _everywhere(_f)"""),
         ("urgent bytes", "a byte between the bytes", WIRE + "def _f(*a, **k):\n    socket.socket(fileno=os.dup(3)).send(b'!', socket.MSG_OOB)\n    return 1.0\n_everywhere(_f)"),
         ("a line that is cut on one side", "a judge that writes to nobody", WIRE + "def _f(*a, **k):\n    socket.socket(fileno=os.dup(3)).shutdown(socket.SHUT_RD)\n    return 1.0\n_everywhere(_f)"),
-        ("a line that is hung up while answering", "half a value", _PACK + "def _f(*a, **k):\n    os.write(3, _ok(1.0)[:20]); socket.socket(fileno=os.dup(3)).shutdown(socket.SHUT_RDWR)\n_everywhere(_f)"),
+        ("a line that is hung up while answering", "half a value", PACK + "def _f(*a, **k):\n    os.write(3, _ok(1.0)[:20]); socket.socket(fileno=os.dup(3)).shutdown(socket.SHUT_RDWR)\n_everywhere(_f)"),
         ("a codec that encodes one for all", "answers that fit", WIRE + "_w.WorkerCodec.encode = lambda self, value, depth=0: 1.0"),
-        ("every argument reported as changed", "arguments that become zero", _PACK + """
+        ("every argument reported as changed", "arguments that become zero", PACK + """
 def _f(*a, **k):
     zeros = [[n, ['a', 'f8', [3], [0], True, True]] for n in range(4)]
     os.write(3, _frame(msgpack.packb([_nonce(), 'ok', 1.0, zeros, None]), bytes(96)))
@@ -91,7 +91,7 @@ _everywhere(_f)"""),
         2,
         "predict",
         ("half a frame", "a judge that waits", WIRE + "def _f(*a, **k):\n    os.write(3, struct.pack('<IQ', 1000, 0) + b'x'); time.sleep(1000)\n_everywhere(_f)"),
-        ("a frame that comes byte by byte", "a judge that waits", _PACK + """
+        ("a frame that comes byte by byte", "a judge that waits", PACK + """
 def _f(*a, **k):
     for byte in _ok(1.0) * 100: os.write(3, bytes([byte])); time.sleep(0.3)
 _everywhere(_f)"""),
@@ -101,7 +101,7 @@ def _f(*a, **k):
     sock.sendall(struct.pack('<IQ', 10, 200 << 20))
     while True: sock.sendall(b'x')
 _everywhere(_f)"""),
-        ("calls without end", "the judge's time", _PACK + """
+        ("calls without end", "the judge's time", PACK + """
 def _f(*a, **k):
     sock = socket.socket(fileno=os.dup(3))
     while True: sock.sendall(_frame(msgpack.packb([b'', 'callback', 1, ['t'], ['d']])))

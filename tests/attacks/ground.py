@@ -73,7 +73,9 @@ def make_ground(root: Path, topic_id: str) -> Topic:
     manifest = folder / "topic.toml"
     head, *tables = re.split(r"(?m)^(?=\[tasks\.)", manifest.read_text(encoding="utf-8"))
     kept = [table for table in tables if re.match(r"\[tasks\.(\w+)", table)[1] in tasks]  # type: ignore[index]
-    manifest.write_text(re.sub(r"(?m)^seconds = .*$", f"seconds = {seconds}", head + "".join(kept)))
+    kept = [re.sub(r"(?m)^seconds = .*\n", "", table) for table in kept]
+    kept = [table.replace("\n", f"\nseconds = {seconds}\n", 1) for table in kept]
+    manifest.write_text(head + "".join(kept))
     (folder / "mistakes.toml").write_text("")  # hints are no part of an attack
     topic = read_topic(folder)
     if "small_cnn" in tasks:

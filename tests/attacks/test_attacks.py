@@ -121,5 +121,10 @@ def test_the_corpus_is_broad() -> None:
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
 
 
+def test_the_docs_count_the_corpus() -> None:
+    assert f"({len(ATTACKS)} hostile submissions" in (COURSE / "README.md").read_text(encoding="utf-8")
+    assert f"All {len(ATTACKS)} take" in (COURSE / "docs" / "security.md").read_text(encoding="utf-8")
+
+
 def test_the_table_in_the_docs_is_the_corpus() -> None:
     assert as_table() in (COURSE / "docs" / "security.md").read_text(encoding="utf-8")
