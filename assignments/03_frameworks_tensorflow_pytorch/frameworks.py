@@ -51,7 +51,7 @@ def one_hot(labels, num_classes=-1):
     """Return a row of zeros with a single one, at the place of the label, for every label.
 
     Args:
-        labels: int64 tensor of any shape, entries in 0..num_classes - 1
+        labels: int64 tensor of any shape with one entry or more, entries in 0..num_classes - 1
         num_classes: number of classes C, int; -1 stands for the largest label plus one
 
     Returns:
@@ -63,7 +63,7 @@ def one_hot(labels, num_classes=-1):
     ### BEGIN SOLUTION
     if num_classes == -1:
         num_classes = int(labels.max()) + 1
-    if labels.numel() and (int(labels.min()) < 0 or int(labels.max()) >= num_classes):
+    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
         raise ValueError(f"one_hot: labels must lie in 0..{num_classes - 1}")
     return (labels[..., None] == torch.arange(num_classes)).to(torch.int64)
     ### END SOLUTION
@@ -96,7 +96,7 @@ class SimpleNet(nn.Module):
 
     Its layers are the attributes `fc1`, `dropout` and `fc2`, so that a checkpoint of one SimpleNet fits another:
     its state holds fc1.weight, fc1.bias, fc2.weight and fc2.bias, 101,770 numbers, all of them trained. Their
-    first values are PyTorch's defaults.
+    first values are PyTorch's defaults. Modules without parameters may stand beside them (an nn.ReLU, say).
 
     In training mode each hidden unit of each sample is dropped with probability 0.2, independently, and the
     others are scaled by 1 / 0.8; in eval mode none is.
@@ -655,7 +655,8 @@ def tf_train_step(model, x, y, optimizer):
 
     What PyTorch records in every tensor, TensorFlow records on a tape, and only while the tape is open. The loss
     is the mean over the batch of the softmax cross-entropy of the logits and the labels; large logits (+-1000)
-    give neither nan nor inf.
+    give neither nan nor inf. Compute it with tf.nn: Keras, tf.keras too, computes with PyTorch in this module (see
+    its first lines), and a tape does not see PyTorch.
 
     This task is graded where TensorFlow is installed: pip install 'autograder[tensorflow]'.
 

@@ -461,7 +461,7 @@ def test_only_what_training_changes_counts(student):
 
 @probe
 def step_of_a_linear_model(student, x, y, classes, lr):
-    """One step of gradient descent from weights of zero; returns the loss, its type and the new weights."""
+    """One step of gradient descent from weights of zero; the loss, its type, the new weights, and gradients of None."""
     import tensorflow as tf
 
     class Linear(tf.Module):
@@ -472,14 +472,18 @@ def step_of_a_linear_model(student, x, y, classes, lr):
         def __call__(self, x, training=False):
             return tf.linalg.matmul(x, self.W)
 
+    missing = []
+
     class Descent:
         def apply_gradients(self, pairs):
             for gradient, variable in pairs:
-                variable.assign_sub(lr * gradient)
+                missing.append(gradient is None)
+                if gradient is not None:
+                    variable.assign_sub(lr * gradient)
 
     model = Linear()
     loss = student.tf_train_step(model, x, y, Descent())
-    return loss, type(loss).__name__, model.W.numpy()
+    return loss, type(loss).__name__, model.W.numpy(), any(missing)
 
 
 @pytest.mark.task("tf_train_step")
@@ -487,8 +491,10 @@ def test_a_tensorflow_step_on_paper(student):
     """With weights of zero each of three classes has a chance of 1/3: the gradient is x * (1/3 - is it the label?)."""
     x, y = np.array([[3.0, 0.0], [0.0, 6.0]], dtype=np.float32), np.array([1, 2])
 
-    loss, kind, W = step_of_a_linear_model(student, x, y, 3, 1.0)
+    loss, kind, W, is_none = step_of_a_linear_model(student, x, y, 3, 1.0)
 
+    sentence = "tf_train_step: a gradient is None: the tape saw no way from the variable to the loss."
+    expect.is_true(not is_none, sentence)
     expect.equal(kind, "float", "tf_train_step: type of the loss")
     expect.close(loss, math.log(3), "tf_train_step: loss", rtol=1e-5)
     want = np.array([[-0.5, 1.0, -0.5], [-1.0, -1.0, 2.0]], dtype=np.float32)
