@@ -31,6 +31,16 @@ def test_the_lesson_runs_and_draws(topic_id: str, tmp_path: Path) -> None:
     assert figures >= len(COURSE.topic(topic_id).tasks) // 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("topic_id", COURSE.topic_ids())
+def test_the_lesson_runs_before_anything_is_written(topic_id: str, tmp_path: Path) -> None:
+    notebook = json.loads(
+        rehearse(COURSE.topic(topic_id), tmp_path, is_done=False).read_text(encoding="utf-8")
+    )
+
+    assert "not started: " in str(notebook["cells"])
+
+
 @pytest.mark.parametrize("topic_id", COURSE.topic_ids())
 def test_an_assignment_has_ninety_points_by_tests_and_ten_by_hand(topic_id: str) -> None:
     assert COURSE.topic(topic_id).points == 90.0

@@ -343,6 +343,8 @@ with attempt():
 with attempt():
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    if not any(runs.glob("lr=*/loss_test")):
+        raise NotImplementedError("train_epoch: not started")
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     for folder, colour in zip(sorted(runs.glob("lr=*")), (GREY, BLUE, ORANGE), strict=False):
         for part, axis in (("loss_test", left), ("accuracy_test", right)):

@@ -494,6 +494,7 @@ with attempt():
 check("detector")
 
 # %%
+scores = None
 with attempt():
     x, y, true_boxes = shapes10_boxes(1000, seed=31)
     detector = act.train_detector(x, y, true_boxes)
@@ -514,6 +515,8 @@ with attempt():
 
 # %%
 with attempt():
+    if scores is None:
+        raise NotImplementedError("train_detector: not started")
     levels = np.linspace(0.3, 0.95, 14)
     curves = np.zeros((10, len(levels)))
     for label in range(10):

@@ -1,4 +1,4 @@
-"""Rehearse a lesson: run its notebook from top to bottom with the worked solution beside it."""
+"""Rehearse a lesson: run its notebook from top to bottom, with the worked solution beside it or with the stub."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from autograder.topic import Topic
 SECONDS = 120  #: a lesson runs from top to bottom in under two minutes; so long may one cell take at the most
 
 
-def rehearse(topic: Topic, folder: Path) -> Path:
-    """Run a lesson in a folder, which gets all that students get but the solution for the stub.
+def rehearse(topic: Topic, folder: Path, *, is_done: bool = True) -> Path:
+    """Run a lesson in a folder, which gets all that students get, and the solution for the stub.
 
     Args:
         topic: whose lesson
         folder: an empty or new folder
+        is_done: False leaves the stub, as a student begins: all cells run, but for the checks, which are left out
 
     Returns:
         the path of the executed notebook, figures and all
@@ -34,9 +35,14 @@ def rehearse(topic: Topic, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in render(topic).items():
         (folder / name).write_bytes(content)
-    (folder / f"{topic.module}.py").write_bytes(topic.solution_path.read_bytes())
     path = folder / f"{topic.id}.ipynb"
     notebook = nbformat.read(path, as_version=4)
+    if is_done:
+        (folder / f"{topic.module}.py").write_bytes(topic.solution_path.read_bytes())
+    else:
+        for cell in notebook.cells:
+            if cell.cell_type == "code" and "nbgrader" in cell.metadata:
+                cell.source = "pass"
     client = NotebookClient(
         notebook,
         timeout=SECONDS,
@@ -57,8 +63,8 @@ def rehearse(topic: Topic, folder: Path) -> Path:
         nbformat.write(notebook, path)
     if failure:
         raise AuthorError(
-            f"{topic.lesson_path}:{_line_of_last_cell(topic, notebook)}: this cell fails with the worked "
-            f"solution ({failure}); mend it, or see {path}"
+            f"{topic.lesson_path}:{_line_of_last_cell(topic, notebook)}: this cell fails with the "
+            f"{'worked solution' if is_done else 'stub'} ({failure}); mend it, or see {path}"
         )
     return path
 
