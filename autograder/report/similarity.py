@@ -18,7 +18,7 @@ ALIKE = 0.8  #: the share of a module's own code that has to stand in the other 
 OWN = 150  #: tokens of own code below which two short answers say nothing
 SHOWN = 12  #: pairs that are shown side by side, each with a student who was in none before
 _LENGTH = 25  #: of a fingerprint, in letters of the filtered code: copydetect's noise threshold
-_LARGEST = 200_000  #: letters of a module that are compared
+_LARGEST = 80_000  #: letters of a module that are compared: twice a long answer; some texts take a lexer quadratic time
 
 
 @dataclass(frozen=True)
