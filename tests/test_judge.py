@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,24 @@ def test_nothing_handed_in_gets_nothing_and_says_so(judge: Judge) -> None:
     assert report.score == 0.0
     assert report.status == "graded"
     assert report.complaints == ("tiny.py was not handed in",)
+
+
+def test_a_text_that_cannot_be_read_is_for_a_person_where_a_call_is_forbidden_and_ends_no_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_source: bytes) -> None:
+        raise RecursionError
+
+    topic = make_course(tmp_path).topic("01_tiny")
+    double, halve = topic.tasks
+    monkeypatch.setattr("autograder.grading.integrity.complaints", fail)
+    with Judge(replace(topic, tasks=(replace(double, forbid=("torch",)), halve)), seed=11) as judge:
+        report = examine(judge, SOLUTION)
+
+    assert [task.status for task in report.tasks] == ["broken", "graded"]
+    assert report.tasks[1].score == 30.0
+    (complaint,) = report.complaints
+    assert complaint == "The module's text could not be read (RecursionError); a person has to look at it."
 
 
 def test_a_hidden_test_says_nothing_of_its_inputs(judge: Judge) -> None:

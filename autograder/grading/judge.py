@@ -94,7 +94,8 @@ class Judge:
         manifest = tuple(test for test in manifest if test.task not in standing)
         changes = allowed_changes({test.test: test.changes for test in self.manifest()})
         answer = self._ask(submission.source, changes, [test.test for test in manifest] if standing else None)
-        complaints = [*submission.complaints, *_the_first(list(self._complain(submission.source)))]
+        said, forbidden, unread = self._read(submission.source)
+        complaints = [*submission.complaints, *said]
         if answer is None:
             answer = {"results": [], "seconds": 0.0, "import_fault": ""}
             complaints.append("The examiner crashed on this submission twice; a person has to look at it.")
@@ -105,7 +106,9 @@ class Judge:
             results = {result["test"]: result for result in answer["results"]}
         if answer["import_fault"]:
             complaints.append(answer["import_fault"])
-        forbidden = forbidden_calls(submission.source or b"", self.topic)
+        for test in manifest:
+            if test.task in unread:
+                results[test.test] = {"outcome": "broken", "sentence": "what it calls could not be read"}
         return Report(
             student=submission.student,
             assignment=self.topic.id,
@@ -181,6 +184,23 @@ class Judge:
             for test in self._examiner.collected()
             if results[test["test"]]["kind"] != "skipped"
         )
+
+    def _read(self, source: bytes | None) -> tuple[list[str], dict[str, str], frozenset[str]]:
+        """Return what the text of a module says: complaints, and what each task says whose forbidden call it makes.
+
+        And the tasks of which that cannot be told: whatever a text makes our reading of it do, the class goes on.
+        """
+        try:
+            return (
+                _the_first(list(self._complain(source))),
+                forbidden_calls(source or b"", self.topic),
+                frozenset(),
+            )
+        except Exception as error:
+            said = (
+                f"The module's text could not be read ({type(error).__name__}); a person has to look at it."
+            )
+            return [said], {}, frozenset(task.id for task in self.topic.tasks if task.forbid)
 
     def _complain(self, source: bytes | None) -> Iterable[str]:
         if source is None or len(source) > integrity.LARGEST_MODULE:
