@@ -92,11 +92,14 @@ def release(ids: tuple[str, ...]) -> None:
 @click.option(
     "--full",
     is_flag=True,
-    help="Run the tests that train under all seeds too, and the mutants; write docs/verification.md.",
+    help="Run the tests that train under all seeds too, and the mutants.",
 )
 @click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox where none works.")
 def verify(ids: tuple[str, ...], full: bool, allow_unisolated: bool) -> None:
-    """Try the gates of assignments: stub 0, solution 100 %, mistakes caught, right answers passed."""
+    """Try the gates of assignments: stub 0, solution 100 %, mistakes caught, right answers passed.
+
+    What it found goes to docs/verification.md.
+    """
     from autograder.screen import verify_all
 
     sys.exit(verify_all(_course(), ids, is_full=full, allow_unisolated=allow_unisolated))

@@ -204,12 +204,19 @@ class TestRecord:
     def test_a_row_says_what_was_tried(self, topic: Topic) -> None:
         line = row(topic, self.VERDICT, datetime.date(2026, 3, 1))
 
-        assert line == "| 01_tiny | 2026-03-01 | 20 | 5 | 2 | 1 | 14 | 1 | all hold |"
+        assert line == "| 01_tiny | 2026-03-01 | 20 | 5 | 2 | 1 | all hold | 14 | 1 | 2026-03-01 |"
 
     def test_a_row_says_how_many_gates_do_not_hold(self, topic: Topic) -> None:
         line = row(topic, Verdict((Finding("a gate", "open"),), 5, None), datetime.date(2026, 3, 1))
 
-        assert line == "| 01_tiny | 2026-03-01 | 20 | 5 | 2 | 1 | - | - | 1 missed |"
+        assert line == "| 01_tiny | 2026-03-01 | 3 | 5 | 2 | 1 | 1 missed | - | - | - |"
+
+    def test_a_short_run_keeps_what_the_last_full_one_found_of_mutants(self, topic: Topic) -> None:
+        full = row(topic, self.VERDICT, datetime.date(2026, 3, 1))
+
+        line = row(topic, Verdict((), 6, None), datetime.date(2026, 4, 1), full)
+
+        assert line == "| 01_tiny | 2026-04-01 | 3 | 6 | 2 | 1 | all hold | 14 | 1 | 2026-03-01 |"
 
     def test_the_rows_of_other_assignments_are_kept(self, topic: Topic, tmp_path: Path) -> None:
         course = Course(tmp_path)

@@ -28,7 +28,7 @@ from autograder.topic import Topic
 
 SEEDS = 20
 #: a test that takes longer than this (s) on the solution trains something or something large: it gets fewer seeds
-_TRAINS, _TRAINING_SEEDS = 0.3, 3
+_TRAINS, TRAINING_SEEDS = 0.3, 3
 _MISTAKES, _MISTAKES_OF_SEVERAL = 5, 8
 
 Results = dict[str, dict[str, Any]]
@@ -135,18 +135,16 @@ class _Gates:
     def solution(self, *, is_full: bool, is_quick: bool) -> Iterator[Finding]:
         for seed in range(SEEDS):
             self.on_step(f"the solution passes, seed {seed + 1} of {SEEDS}")
-            is_short = not is_full and seed >= _TRAINING_SEEDS
+            is_short = not is_full and seed >= TRAINING_SEEDS
             names = [test["test"] for test in self.tests if not (is_short and test["test"] in self.slow)]
             behind = self._ask(self.wall, self.text, seed, names)
             yield from self._all_pass(behind, f"the solution passes behind the wall (seed {seed})")
-            if seed < _TRAINING_SEEDS:
+            if seed < TRAINING_SEEDS:
                 over = {name for name, result in behind.items() if result["seconds"] > _TRAINS}
                 self.slow = self.slow & over if seed else over
                 self.seconds |= {name: result["seconds"] for name, result in behind.items()}
             if is_quick:
-                names = [
-                    name for name in names if seed < _TRAINING_SEEDS and not (seed and name in self.slow)
-                ]
+                names = [name for name in names if seed < TRAINING_SEEDS and not (seed and name in self.slow)]
             if names:
                 bare = self._ask(self.bare, self.text, seed, names)
                 yield from self._same(behind, bare, f"solution, seed {seed}")
