@@ -15,12 +15,12 @@ _HEAD = f"""\
 # Verification
 
 Written by `make verify` and `make verify-full`. Each assignment's stub scores nothing and its solution everything under
-{SEEDS} seeds (tests that train: {TRAINING_SEEDS}, in full all), behind the wall and without it alike; every known mistake fails its
-task, every different right answer passes. In full, of the mutants of the solution (an operator, a constant, an axis, a
+{SEEDS} seeds (tests that train: {TRAINING_SEEDS}, in full all), behind the wall and without it alike; every known
+mistake fails its task, every different right answer passes. In full, of the mutants of the solution (an operator, a constant, an axis, a
 statement changed by rule) every one is killed by a test or listed in `mistakes.toml` as equivalent, with the reason; a
 short run leaves what the last full one found of them.
 
-| assignment | date | seeds of what trains | tests | mistakes | alternatives | gates | killed | equivalent | mutants of |
+| assignment | date | training seeds | tests | mistakes | alternatives | gates | killed | equivalent | mutants of |
 |---|---|---|---|---|---|---|---|---|---|
 """
 _ROW = re.compile(r"^\| (?P<topic>[a-z0-9_]+) \| [0-9]{4}-.*\|$", re.MULTILINE)
