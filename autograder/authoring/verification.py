@@ -16,9 +16,9 @@ _HEAD = f"""\
 
 Written by `make verify` and `make verify-full`. Each assignment's stub scores nothing and its solution everything under
 {SEEDS} seeds (tests that train: {TRAINING_SEEDS}, in full all), behind the wall and without it alike; every known
-mistake fails its task, every different right answer passes. In full, of the mutants of the solution (an operator, a constant, an axis, a
-statement changed by rule) every one is killed by a test or listed in `mistakes.toml` as equivalent, with the reason; a
-short run leaves what the last full one found of them.
+mistake fails its task, every different right answer passes. In full, of the mutants of the solution (an operator, a
+constant, an axis, a statement changed by rule) every one is killed by a test or listed in `mistakes.toml` as
+equivalent, with the reason; a short run leaves what the last full one found of them.
 
 | assignment | date | training seeds | tests | mistakes | alternatives | gates | killed | equivalent | mutants of |
 |---|---|---|---|---|---|---|---|---|---|
