@@ -50,6 +50,23 @@ def open_module(zygote: Zygote, examinees: list[Examinee]) -> Open:
     return load
 
 
+def test_what_is_drawn_without_a_seed_is_the_same_in_every_examination(open_module: Open) -> None:
+    source = (
+        "import numpy as np\ndef draw(): return [float(np.random.default_rng().random()) for _ in range(3)]"
+    )
+
+    def drawn(seed: int) -> list[float]:
+        student = open_module(source)
+        examinee = object.__getattribute__(student, "_examinee")
+        examinee.seed(seed)
+        return list(student.draw())
+
+    first, again, other = drawn(1), drawn(1), drawn(2)
+
+    assert first == again
+    assert len({*first, *other}) == 6
+
+
 VALUES = [
     None, True, 0, -1, 2**62, 2**200, -(2**70), 0.5, float("inf"), 1 + 2j, "text", "é\0", b"bytes", [], (), {},
     [1, [2, (3,)]], {"a": [1], 2: None}, {1, 2}, frozenset({"x"}), slice(1, None, 2), Ellipsis, np.dtype("float32"),

@@ -33,6 +33,8 @@ from autograder.sandbox.worker_codec import Scope, WorkerCodec
 _MODULE = 0  # the handle of the student's module
 #: what the judge learns of a module at once, so that it need not ask for each by name; and how many of them
 _NAMED, _MOST_NAMES = (FunctionType, type), 1000
+#: what `default_rng()` is given for the system's entropy: code that draws without a seed has one mark, not many
+_entropy = random.Random()
 
 
 class Worker:
@@ -235,6 +237,7 @@ class Worker:
         if seed is not None:
             random.seed(seed)
             np.random.seed(seed)
+            _entropy.seed(seed)
         if torch is None:
             return nullcontext()
         if seed is not None:
@@ -314,6 +317,7 @@ def main(sock: socket.socket, scratch: str) -> None:
     """Serve one submission, and end the process with it."""
     quiet()
     sys.dont_write_bytecode = True
+    np.random.bit_generator.randbits = _entropy.getrandbits  # type: ignore[attr-defined]  # there is no public way
     gc.enable()
     with suppress(wire.Closed, wire.WireError):
         Worker(sock, scratch).serve()
