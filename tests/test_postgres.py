@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,23 +22,21 @@ needs_server = pytest.mark.skipif(INITDB is None, reason="PostgreSQL's server is
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server():
     """The address of a server of our own, behind a socket in a folder; root may not start one."""
-    folder = tmp_path_factory.mktemp("pg")
     who = "postgres" if os.geteuid() == 0 else None
-    if who:
-        for parent in (folder, *folder.parents[:2]):
-            parent.chmod(0o755)
-        shutil.chown(folder, who)
+    with tempfile.TemporaryDirectory() as folder:
+        if who:
+            shutil.chown(folder, who)
 
-    def run(program, *arguments):
-        command = [str(Path(INITDB).with_name(program)), "-D", str(folder / "data"), *arguments]
-        subprocess.run(command, user=who, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=120)
+        def run(program, *arguments):
+            command = [str(Path(INITDB).with_name(program)), "-D", f"{folder}/data", *arguments]
+            subprocess.run(command, user=who, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=120)
 
-    run("initdb", "--auth=trust", "--username=teacher")
-    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", f"-h '' -k {folder}", "start")
-    yield f"postgresql+psycopg2://teacher:secret@/postgres?host={folder}"
-    run("pg_ctl", "-m", "immediate", "stop")
+        run("initdb", "--auth=trust", "--username=teacher")
+        run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", f"-h '' -k {folder}", "start")
+        yield f"postgresql+psycopg2://teacher:secret@/postgres?host={folder}"
+        run("pg_ctl", "-m", "immediate", "stop")
 
 
 def course_at(root: Path, url: str) -> Course:
