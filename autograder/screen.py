@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,9 @@ def said(report: Report) -> str:
     """Return the first thing that a student reads: a complaint about the parcel, else the first hint."""
     words = [*report.complaints, *(task.hint for task in report.tasks if task.hint and not task.missing)]
     wall = "" if report.isolation != "D" else "[not isolated] "
-    return wall + (printable(words[0])[:160] if words else "All tests passed.")
+    return wall + (
+        textwrap.shorten(printable(words[0]), 160, placeholder=" ...") if words else "All tests passed."
+    )
 
 
 def printable(text: str) -> str:

@@ -718,9 +718,9 @@ def test_digits_are_learned(student, seed):
     expect.between(losses[-1], *LAST_LOSS, "train_epoch: loss of the last epoch")
 
 
-#: the reference under 20 seeds: accuracy 0.9656 (sd 0.0072), first loss 2.055 (0.029), last loss 0.145 (0.008);
-#: the floor is the mean - 4 sd, the bands are the means -+ 5 sd
-FLOOR, FIRST_LOSS, LAST_LOSS = 0.936, (1.9, 2.21), (0.1, 0.19)
+#: the reference under 120 seeds: accuracy 0.9630 (sd 0.0085), first loss 2.052 (0.022), last loss 0.144 (0.010);
+#: the floor is the mean - 5 sd, the bands are the means -+ 4.5 sd or more
+FLOOR, FIRST_LOSS, LAST_LOSS = 0.92, (1.9, 2.21), (0.1, 0.19)
 
 
 # ------------------------------------------------------------------------------------------------------------
