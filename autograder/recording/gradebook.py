@@ -172,7 +172,7 @@ def _within_reach(url: str) -> Iterator[None]:
         yield
     except OperationalError as error:
         said = " ".join(str(error.orig).split())
-        cure = "close the program that holds it" if "locked" in said else "see that its server answers"
+        cure = "close the program that holds it" if _file_of(url) else "see that its server answers"
         raise CourseError(f"{_name_of(url)}: {said}; {cure}, and run this again {kept}") from None
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name not in _DRIVERS:
@@ -181,21 +181,25 @@ def _within_reach(url: str) -> Iterator[None]:
         raise CourseError(f"nbgrader_config.py: db_url cannot be opened ({error}); {cure}") from None
 
 
+def _file_of(url: str) -> Path | None:
+    """Return the file of SQLite's that holds a gradebook; None for one on a server."""
+    from sqlalchemy.engine import make_url
+
+    address = make_url(url)
+    return Path(address.database or "") if address.get_backend_name() == "sqlite" else None
+
+
 def _name_of(url: str) -> str:
     """Name a gradebook: the path of its file, or its address without the password."""
     from sqlalchemy.engine import make_url
 
-    address = make_url(url)
-    is_file = address.get_backend_name() == "sqlite" and address.database
-    return str(address.database) if is_file else address.render_as_string(hide_password=True)
+    return str(_file_of(url) or make_url(url).render_as_string(hide_password=True))
 
 
 def _is_there(url: str) -> bool:
     """Whether a gradebook exists: to open a file of SQLite's makes one."""
-    from sqlalchemy.engine import make_url
-
-    address = make_url(url)
-    return address.get_backend_name() != "sqlite" or Path(address.database or "").is_file()
+    file = _file_of(url)
+    return file is None or file.is_file()
 
 
 def _require(api: Any, assignment: str) -> None:
