@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autograder.authoring.stub import parse
 from autograder.errors import AuthorError
+from autograder.student.touched import task_of_mark
 from autograder.topic import Topic
 
 _FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -56,11 +57,7 @@ def read_suite(topic: Topic) -> tuple[SuiteTest, ...]:
 
 def task_of(test: ast.FunctionDef) -> str:
     """Return the task that a test function is marked for, '' for none."""
-    for decorator in test.decorator_list:
-        match decorator:
-            case ast.Call(func=ast.Attribute(attr="task"), args=[ast.Constant(value=str(task))]):
-                return task
-    return ""
+    return next(filter(None, map(task_of_mark, test.decorator_list)), "")
 
 
 def public_share(tests: tuple[SuiteTest, ...], task_id: str) -> float:
