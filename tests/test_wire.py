@@ -81,14 +81,18 @@ def answer(frame: Callable[[bytes], bytes]) -> Any:
     judge, process = session()
     send = wire.send
 
-    def send_and_be_answered(sock: Any, tree: Any, *rest: Any) -> int:
-        size = send(sock, tree, *rest)
-        process.theirs.sendall(frame(tree[0]))
+    def send_and_be_answered(sock: Any, header: bytes, *rest: Any) -> int:
+        size = send(sock, header, *rest)
+        process.theirs.sendall(frame(msgpack.unpackb(header)[0]))
         return size
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wire, "send", send_and_be_answered)
         return judge.request("get", name="x")
+
+
+def framed(tree: Any, body: bytes = b"") -> wire.Frame:
+    return wire.Frame(memoryview(wire.pack(tree)), memoryview(body))
 
 
 def packed(tree: Any, body: bytes = b"", *, claims: int | None = None) -> bytes:
@@ -101,7 +105,7 @@ def packed(tree: Any, body: bytes = b"", *, claims: int | None = None) -> bytes:
 def test_any_tree_is_a_value_or_a_wire_error(tree: Any, body: bytes) -> None:
     for codec in (Codec(), JudgeCodec(session()[0])):
         with contextlib.suppress(wire.WireError):
-            codec.decode(codec.begin_decoding(wire.Frame(tree, memoryview(body))))
+            codec.decode(codec.begin_decoding(framed(tree, body)))
 
 
 @settings(max_examples=200, deadline=None)
@@ -154,7 +158,7 @@ def test_what_costs_too_much_is_refused_at_once(tree: Any) -> None:
     started = time.monotonic()
 
     with pytest.raises(wire.WireError):
-        codec.decode(codec.begin_decoding(wire.Frame(tree, memoryview(b""))))
+        codec.decode(codec.begin_decoding(framed(tree)))
 
     assert time.monotonic() - started < 5
 
@@ -164,7 +168,7 @@ def test_a_view_is_no_larger_than_an_answer_may_be() -> None:
     codec.scope.note(np.zeros(1))
 
     with pytest.raises(wire.WireError):
-        codec.decode(codec.begin_decoding(wire.Frame(["v", 0, 0, [1 << 29], [0]], memoryview(b""))))
+        codec.decode(codec.begin_decoding(framed(["v", 0, 0, [1 << 29], [0]])))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
@@ -25,6 +26,10 @@ OURS = {
     "rng": "autograder.plugin",
 }
 _MARKS = {"task", "parametrize"}
+#: who asks for these may judge by something else than the answers
+_CLOCKS = {
+    "time", "timeit", "datetime", "perf_counter", "process_time", "thread_time", "monotonic", "secrets", "urandom",
+}  # fmt: skip
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _PARAMETRISED = "get_direct_param_fixture_func"  #: what pytest calls its stand-in for a parametrised value
 
@@ -36,6 +41,7 @@ class PlainTest:
     function: Callable[..., Any]
     values: Mapping[str, Any]
     fixtures: tuple[str, ...]
+    is_steady: bool  #: its verdict follows from the answers alone, not from when they came
 
 
 def read_plain(item: pytest.Item) -> PlainTest | None:
@@ -60,7 +66,29 @@ def read_plain(item: pytest.Item) -> PlainTest | None:
     wanted = _arguments_of(function)
     if wanted is None or not wanted <= values.keys() | OURS.keys():
         return None
-    return PlainTest(function, values, tuple(sorted(wanted - values.keys())))
+    fixtures = tuple(sorted(wanted - values.keys()))
+    return PlainTest(function, values, fixtures, _names_in(function).isdisjoint(_CLOCKS))
+
+
+def _names_in(function: Any) -> set[str]:
+    """Return every name that a function uses, and those that functions of its own file use for it."""
+    names: set[str] = set()
+    seen: set[Any] = set()
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        if code in seen:
+            continue
+        seen.add(code)
+        names.update(code.co_names)
+        codes += [part for part in code.co_consts if isinstance(part, CodeType)]
+        helpers = [function.__globals__.get(name) for name in code.co_names]
+        codes += [
+            helper.__code__
+            for helper in helpers
+            if isinstance(helper, FunctionType) and helper.__globals__ is function.__globals__
+        ]
+    return names
 
 
 def _arguments_of(function: Callable[..., Any]) -> set[str] | None:

@@ -27,6 +27,7 @@ from autograder.grading.direct import PlainTest, read_plain
 from autograder.grading.proxy import Examinee, Student
 from autograder.plugin import ambient_seed, rng_of, secret_of, seed_everything, task_of
 from autograder.sandbox.faults import LimitExceeded
+from autograder.sandbox.transcripts import Dialogue, Transcripts
 from autograder.sandbox.zygotes import Zygote
 from autograder.topic import Task, Topic
 
@@ -41,6 +42,8 @@ _SECONDS, _SECONDS_A_SECOND = 60.0, 5.0
 _WALL_SECONDS, _WALL_SECONDS_A_SECOND = 60.0, 10.0
 _AGAIN = 3.0
 _IN_SETUP = "setup "
+#: kinds of failures that hang on more than what the student's code answers
+_NOT_BY_ANSWERS = {"limit", "died", "import_failed", "ours"}
 
 
 @dataclass
@@ -52,6 +55,8 @@ class _Progress:
     skipped: str = ""
     changes: set[str] = field(default_factory=set)
     are_held_back: set[str] = field(default_factory=set)  #: phases in which changes were not made
+    dialogue: Dialogue | None = None  #: what a plain test says, to be kept
+    known: dict[str, Any] | None = None  #: what came of it where others heard the same answers
 
 
 class Examination:
@@ -59,6 +64,8 @@ class Examination:
 
     #: call plain tests without pytest around them (see direct.py)
     is_direct = True
+    #: take the verdict on answers that others gave before from what came of them (see transcripts.py)
+    is_remembering = True
 
     def __init__(self, topic: Topic, zygote: Zygote | None, requests: IO[str], answers: IO[str]) -> None:
         self._topic = topic
@@ -69,13 +76,16 @@ class Examination:
         self._student: Any = None
         self._reference: ModuleType | None = None
         self._plain: dict[pytest.Item, PlainTest] = {}
+        self._places: dict[pytest.Item, int] = {}
+        self._transcripts, self._their_seed = Transcripts(), 0
         self._progress = _Progress()
         self._given_up: dict[str, list[str]] = {}
         self._is_over = self._is_in_use = False
         self._was_killed = False  #: a worker of the last run ended by a kill that was not ours
         self._is_lost = False  #: the zygote is gone
         self._uncollected: list[str] = []
-        self._allowed: dict[str, list[str]] | None = None
+        self._allowed: dict[str, frozenset[str]] | None = None
+        self._task_under_way = ""
 
     # --- fixtures that stand in the place of the student's own -----------------------------------------------------
 
@@ -115,16 +125,19 @@ class Examination:
         if self.is_direct:
             found = {item: read_plain(item) for item in session.items}
             self._plain = {item: plain for item, plain in found.items() if plain is not None}
+        self._places = {item: place for place, item in enumerate(session.items)}
         gc.collect()
         gc.freeze()  # what is here stays: no collection need look at it again
         for line in self._requests:
             request = json.loads(line)
             session.config.option.autograder_seed = request["seed"]
+            if request["seed"] != self._their_seed:
+                self._transcripts, self._their_seed = Transcripts(), request["seed"]
             items = [
                 item for item in session.items if request["tests"] is None or item.name in request["tests"]
             ]
             source = None if request["source"] is None else base64.b64decode(request["source"])
-            self._allowed = request["changes"]
+            self._allowed = None if request["changes"] is None else _by_test(request["changes"])
             answer = self._examine(items, source, stops=request["stops"])
             if self._is_lost:
                 return True  # without an answer: who asked starts another examiner
@@ -191,17 +204,83 @@ class Examination:
             bytes_a_test=topic.answers << 20,
         )
         self._student = Student(examinee)
+
+        def give_up(_number: int, _frame: Any) -> None:
+            examinee.close()  # its answer to the call under way would be taken for the next one's
+            raise LimitExceeded(
+                f"{self._task_under_way}: what your code returned keeps the test busy without end"
+            )
+
+        previous = signal.signal(signal.SIGALRM, give_up)
         try:
             yield lambda: examinee.import_fault
         finally:
+            signal.signal(signal.SIGALRM, previous)
             examinee.close()
             examinee.changes.undo_all()
 
     def _run(self, item: pytest.Item, following: pytest.Item | None) -> dict[str, Any]:
-        self._progress = _Progress()
+        """Run one test, and return what came of it."""
         started = time.monotonic()
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        progress = self._progress
+        self._try(item, following)
+        dialogue = self._progress.dialogue
+        if dialogue is not None and dialogue.differs:  # once more, then, as if nothing of it were known
+            self._transcripts.forget(self._key_of(item))
+            self._try(item, following)
+            dialogue = None
+        result = self._progress.known or self._result(item, self._progress)
+        is_sure = self._progress.known is None and result["kind"] not in _NOT_BY_ANSWERS
+        if dialogue is not None and is_sure and not self._transcripts.keep(dialogue, result):
+            self._transcripts.forget(self._key_of(item))
+        return result | {"seconds": time.monotonic() - started}
+
+    def _try(self, item: pytest.Item, following: pytest.Item | None) -> None:
+        """Run a plain test without pytest's phases, to the same verdict; leave any other to pytest."""
+        self._progress = progress = _Progress()
+        plain = self._plain.get(item)
+        if plain is None or self._examinee is None:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            return
+        try:
+            try:
+                self._make_ready(task := self._topic.task(task_of(item)))
+                with self._watched(item, task, "call"):
+                    self._examinee.start_call()
+                    self._examinee.seed(ambient_seed(item), self._places[item])
+                    if plain.is_steady and self.is_remembering:
+                        progress.dialogue = self._transcripts.dialogue(self._key_of(item))
+                    if progress.dialogue is not None:
+                        progress.known = self._examinee.recall(progress.dialogue)
+                    if progress.known is None:
+                        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            finally:
+                self._examinee.changes.undo()
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except _SKIPPED as error:
+            progress.skipped = str(error) or "skipped"
+        except BaseException as error:
+            progress.error = error
+        else:
+            progress.passed = _PHASES
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Call the function of a plain test: within what pytest puts around every test, and no more."""
+        plain = self._plain.get(item)
+        if plain is None or self._examinee is None:
+            return None
+        secret = secret_of(item.config.option.autograder_seed)
+        arguments = {name: self._fixture(name, item, secret) for name in plain.fixtures}
+        seed_everything(ambient_seed(item))
+        plain.function(**plain.values, **arguments)
+        return True
+
+    def _key_of(self, item: pytest.Item) -> tuple[str, frozenset[str] | None]:
+        """Return what, beside the answers, the verdict on a plain test follows from."""
+        return item.name, self._allowed_in(item.name)
+
+    def _result(self, item: pytest.Item, progress: _Progress) -> dict[str, Any]:
         outcome, kind, sentence = "failed", "", ""
         if progress.error is not None:
             fault = explain(progress.error, module=self._topic.module, budgets=self._budgets_of(item))
@@ -226,7 +305,6 @@ class Examination:
             "outcome": outcome,
             "kind": kind,
             "sentence": sentence,
-            "seconds": time.monotonic() - started,
             "changes": sorted(progress.changes),
             "held_back": sorted(progress.are_held_back),
         }
@@ -236,35 +314,6 @@ class Examination:
         return Budgets(
             f"{task_of(item)}: ", f"{topic.memory} MB", f"{topic.files} MB", f"{topic.processes} at once"
         )
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """Run a plain test without pytest's phases, to the same verdict; leave any other to pytest."""
-        plain = self._plain.get(item)
-        if plain is None or self._examinee is None:
-            return None
-        progress, changes = self._progress, self._examinee.changes
-        try:
-            try:
-                self._make_ready(task := self._topic.task(task_of(item)))
-                secret, seed = secret_of(item.config.option.autograder_seed), ambient_seed(item)
-                arguments = {name: self._fixture(name, item, secret) for name in plain.fixtures}
-                with self._watched(item, task, "call"):
-                    self._examinee.start_call()
-                    self._examinee.seed(seed)
-                    seed_everything(seed)
-                    plain.function(**plain.values, **arguments)
-            finally:
-                changes.undo()
-        except (KeyboardInterrupt, pytest.exit.Exception):
-            raise
-        except _SKIPPED as error:
-            progress.skipped = str(error) or "skipped"
-        except BaseException as error:
-            progress.error = error
-        else:
-            progress.passed = _PHASES
-        return True
 
     def _fixture(self, name: str, item: pytest.Item, secret: int) -> Any:
         """Return what pytest would give a test as one of our fixtures."""
@@ -292,7 +341,7 @@ class Examination:
         task = self._topic.task(task_of(item))
         self._make_ready(task)
         with self._watched(item, task, "setup"):
-            self._examinee.seed(ambient_seed(item))
+            self._examinee.seed(ambient_seed(item), self._places[item])
             yield
         self._examinee.changes.keep()
 
@@ -303,7 +352,7 @@ class Examination:
             return
         with self._watched(item, self._topic.task(task_of(item)), "call"):
             self._examinee.start_call()
-            self._examinee.seed(ambient_seed(item))
+            self._examinee.seed(ambient_seed(item), self._places[item])
             yield
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -312,22 +361,18 @@ class Examination:
         if self._examinee is not None:
             self._examinee.changes.undo()
 
+    def _allowed_in(self, test: str) -> frozenset[str] | None:
+        """Return the places that may be changed at once in a test, or in fixtures (""); None for all."""
+        return None if self._allowed is None else self._allowed.get(test, frozenset())
+
     @contextlib.contextmanager
     def _watched(self, item: pytest.Item, task: Task, phase: str) -> Iterator[None]:
         """Protect arguments in one phase of a test, and end it when it takes far longer than its worker may."""
         examinee = cast(Examinee, self._examinee)
         mark = _IN_SETUP if phase == "setup" else ""
-        allowed = None
-        if self._allowed is not None:
-            names = self._allowed.get("" if mark else item.name, [])
-            allowed = frozenset(name.removeprefix(mark) for name in names)
-        examinee.changes.begin(allowed)
+        examinee.changes.begin(self._allowed_in("" if mark else item.name))
 
-        def give_up(_number: int, _frame: Any) -> None:
-            examinee.close()  # its answer to the call under way would be taken for the next one's
-            raise LimitExceeded(f"{task.id}: what your code returned keeps the test busy without end")
-
-        previous = signal.signal(signal.SIGALRM, give_up)
+        self._task_under_way = task.id
         seconds = _WALL_SECONDS + _WALL_SECONDS_A_SECOND * task.seconds
         signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)  # again, should a destructor swallow the first
         signal.setitimer(
@@ -338,7 +383,6 @@ class Examination:
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
             self._progress.changes |= {mark + place for place in examinee.changes.places}
             if examinee.changes.are_held_back:
                 self._progress.are_held_back.add(phase)
@@ -371,6 +415,12 @@ class Examination:
     def _answer(self, value: dict[str, Any]) -> None:
         self._answers.write(json.dumps(value) + "\n")
         self._answers.flush()
+
+
+def _by_test(changes: dict[str, list[str]]) -> dict[str, frozenset[str]]:
+    return {
+        test: frozenset(place.removeprefix(_IN_SETUP) for place in places) for test, places in changes.items()
+    }
 
 
 class _GivenUp(BaseException):

@@ -15,7 +15,9 @@ from autograder.probe import Probe
 from autograder.sandbox.allowance import MOST_BYTES_A_TEST, Allowance
 from autograder.sandbox.changes import Changes
 from autograder.sandbox.faults import Ended, ImportFailed, LimitExceeded
+from autograder.sandbox.objects import NUMBERS_A_TEST
 from autograder.sandbox.session import Session
+from autograder.sandbox.transcripts import Dialogue
 from autograder.sandbox.zygotes import Zygote
 
 IMPORT_SECONDS = 10.0  #: CPU seconds that the import of a student's module may take
@@ -71,10 +73,14 @@ class Examinee:
         if self._session is not None:
             self._session.start_budget(what, seconds)
 
-    def seed(self, seed: int) -> None:
-        """Seed the global generators where the student's code runs."""
+    def seed(self, seed: int, place: int) -> None:
+        """Seed the global generators where the student's code runs; `place` is the test's in the suite."""
         if not self.import_fault:
-            self.session().seed(seed)
+            self.session().seed(seed, (1 + place) * NUMBERS_A_TEST)
+
+    def recall(self, dialogue: Dialogue) -> Any:
+        """Go along what others heard in this test; return its verdict, if this submission answers as one of them."""
+        return None if self.import_fault else self.session().recall(dialogue)
 
     def start_call(self) -> None:
         """The test's fixtures are ready, the test itself begins."""

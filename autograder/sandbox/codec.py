@@ -192,10 +192,10 @@ class Codec:
     # --- in ----------------------------------------------------------------------------------------------------
 
     def begin_decoding(self, frame: Frame) -> Any:
-        """Take a frame's body, and return its header for `decode`, part by part."""
+        """Take a frame's body, and return its header for `decode`, part by part. Raises: WireError."""
         self._body, self._offset = frame.body, 0
         self._memory, self._nodes, self._keys = self.most_memory, _MAX_NODES, _MAX_KEYS
-        return frame.tree
+        return frame.tree()
 
     def decode(self, tree: Any) -> Any:
         """Return the value of a tree.

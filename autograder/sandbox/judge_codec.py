@@ -87,7 +87,9 @@ class JudgeCodec(Codec):
 
     def encode_other(self, value: Any) -> Any:
         if isinstance(value, Handle):
-            return ["h", self.session.objects.number_of(value)]
+            objects = self.session.objects
+            name = objects.name_of(objects.number_of(value))
+            return ["N" if type(name) is str else "h", name]
         if hasattr(value, "__probe__"):
             return ["h", 0]
         home = _public_home(value)

@@ -19,6 +19,10 @@ from autograder.sandbox.handle import Handle
 if TYPE_CHECKING:
     from autograder.sandbox.session import Session
 
+#: an object's number, or those of a whole test: the first, and the one behind the last
+Freed = int | list[int]
+#: a test's objects are numbered from its place in the suite, times this
+NUMBERS_A_TEST = 1 << 24
 _MAX_MIRRORS = 20_000
 _MAX_FREED = 100_000  #: objects that the worker is told with one request to forget
 
@@ -30,7 +34,10 @@ class Objects:
         self._session = session
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         self._freed: dict[int, None] = {}
+        self._tests_freed: list[list[int]] = []
         self._names: dict[int, frozenset[str]] = {}  # handle -> the names under which it was asked for
+        self._loaded: dict[int, str] = {}  # handle -> the last of them, of what the module's import left
+        self._names_of_fixtures = self._names, self._loaded
         self._callbacks: dict[int, Any] = {}
         self._callback_count = 0
         self._lasting: frozenset[int] = frozenset()  # callbacks of fixtures, which later tests may need
@@ -59,11 +66,17 @@ class Objects:
         """Return the names under which a handle was asked for."""
         return self._names.get(number, frozenset())
 
-    def note_name(self, value: Any, name: str) -> None:
-        """Remember every name of an object: one function under two names may change what both may."""
+    def name_of(self, number: int) -> int | str:
+        """Return what a request calls a handle: the name that a test asked for, the same for every submission."""
+        return self._loaded.get(number, number)
+
+    def note_name(self, value: Any, name: str, *, is_loaded: bool = False) -> None:
+        """Remember every name of an object in this test: one function under two names may change what both may."""
         if type(value) is Handle:
             number = self.number_of(value)
             self._names[number] = self.names_of(number) | {name}
+            if is_loaded:
+                self._loaded[number] = name
 
     def note_callback(self, function: Any) -> int:
         for number, known in self._callbacks.items():
@@ -73,14 +86,26 @@ class Objects:
         self._callbacks[self._callback_count] = function
         return self._callback_count
 
-    def keep_callbacks(self) -> None:
-        """Keep the functions that were given away until now: later tests may need them."""
+    def keep_from_fixtures(self) -> None:
+        """Keep the functions that were given away until now, and the names asked for: later tests may need them."""
         self._lasting |= set(self._callbacks)
+        self._names_of_fixtures = dict(self._names), dict(self._loaded)
 
-    def forget_callbacks(self) -> None:
-        """Forget the functions of a test that is over."""
+    def forget_test(self) -> None:
+        """Forget the functions of a test that is over, and the names that it asked for."""
         for number in set(self._callbacks) - self._lasting:
             del self._callbacks[number]
+        names, loaded = self._names_of_fixtures
+        self._names, self._loaded = dict(names), dict(loaded)
+
+    def number_from(self, first: int) -> None:
+        """Number what a test sends from `first` on (and below its negative), unless it has begun already."""
+        self._callback_count = max(self._callback_count, first)
+        self._argument_numbers = min(self._argument_numbers, -first)
+
+    def free_since(self, first: int) -> None:
+        """Have the worker forget every object of the test whose first number this is."""
+        self._tests_freed.append([first, first + NUMBERS_A_TEST])
 
     def callback(self, number: Any) -> Callable[..., Any]:
         """Return a function of this test; one of an earlier test only says so."""
@@ -121,9 +146,11 @@ class Objects:
             self._freed[number] = None
         self._names.pop(number, None)
 
-    def take_freed(self) -> list[int]:
+    def take_freed(self) -> list[Freed]:
         """Return what the worker may forget, once."""
-        freed, self._freed = list(self._freed), {}
+        freed: list[Freed] = [*self._freed, *self._tests_freed]
+        if freed:
+            self._freed, self._tests_freed = {}, []
         return freed
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from autograder.sandbox import wire
@@ -18,8 +18,9 @@ from autograder.sandbox.changes import Changes
 from autograder.sandbox.faults import Ended, LimitExceeded, ProtocolBroken, WorkerDied, student_error
 from autograder.sandbox.handle import Handle
 from autograder.sandbox.judge_codec import JudgeCodec, Scope, index_of
-from autograder.sandbox.objects import Objects
+from autograder.sandbox.objects import Freed, Objects
 from autograder.sandbox.randomness import torch_state_lies_ahead
+from autograder.sandbox.transcripts import Dialogue, Said, said
 from autograder.sandbox.zygotes import WorkerProcess
 
 #: bytes of one answer as it comes
@@ -57,7 +58,12 @@ class Session:
         self._codec = JudgeCodec(self)
         self._nested = 0
         self._torch_state = b""
-        self._seed: int | None = None  # for the next request to carry
+        self._seed: tuple[int, int] | None = (
+            None  # for the next request to carry, with the test's first number
+        )
+        self._first_number = 0
+        self._dialogue: Dialogue | None = None
+        self._said = Said(b"", b"", (), is_request=False)
         self._named: dict[str, Handle] = {}  # the module's functions and classes, as its import left them
         self._takes_torch_states = True
         self._bytes_left = bytes_a_test
@@ -80,15 +86,22 @@ class Session:
         self._budget = min(seconds, max(self.allowance.seconds, 0.1))
         self._ends_all = self._budget < seconds
         self._bytes_left, self._calls_left = self._bytes_a_test, _MAX_CALLS
-        self.objects.forget_callbacks()
+        self.objects.forget_test()
+        self._dialogue = None
 
     def start_call(self) -> None:
-        """The fixtures of this test are ready: functions that they gave away may be called in later tests too."""
-        self.objects.keep_callbacks()
+        """The fixtures of this test are ready: what they gave away is of use in later tests too."""
+        self.objects.keep_from_fixtures()
 
-    def seed(self, seed: int) -> None:
-        """Have the global generators there seeded, before the next request is answered."""
-        self._seed = seed
+    def seed(self, seed: int, first_number: int = 0) -> None:
+        """Have the global generators there seeded, before the next request is answered.
+
+        Args:
+            seed: for all of them
+            first_number: what the objects of this test are numbered from, the same for every submission
+        """
+        self._seed, self._first_number = (seed, first_number), first_number
+        self.objects.number_from(first_number)
         if torch := sys.modules.get("torch"):
             self._torch_state = torch.Generator().manual_seed(seed).get_state().numpy().tobytes()
 
@@ -133,17 +146,15 @@ class Session:
             Ended: it died, ran over its budget, or broke the protocol
             CannotCross: an argument has no form on the wire (the test's fault)
         """
-        if not self.process.is_alive:
+        if not self.process.is_alive and (self._dialogue is None or self._dialogue.is_replayed):
             raise WorkerDied(f"{self._what}your code ended the process in an earlier step of this test")
         codec, outer = self._codec, self._codec.scope
         codec.scope = scope = Scope(frozenset({name}) if name else self.objects.names_of(target))
         try:
             codec.begin_encoding()
             trees = self._encode_arguments(scope, args, kwargs or {})
-            freed = self.objects.take_freed()
-            nonce = secrets.token_bytes(8)
-            self._send([nonce, op, target, name, *trees, freed, self._ambient()], codec.buffers)
-            value = self._take_answer(nonce, scope)
+            words = wire.pack([op, self.objects.name_of(target), name, *trees, self._ambient()])
+            value = self._take_answer(self._say(words, codec.buffers), scope)
         finally:
             codec.scope = outer
         if op == "get":
@@ -154,7 +165,7 @@ class Session:
         """Import the student's module there. Raises: as `request`."""
         found = self.request("load", name=module, args=(source, list(imports)))
         for name, value in found.items() if type(found) is dict else ():
-            if type(value) is Handle:
+            if type(value) is Handle and type(name) is str:
                 self._named[name] = value
 
     def get(self, name: str) -> Any:
@@ -162,12 +173,14 @@ class Session:
         known = self._named.get(name)
         if known is None:
             return self.request("get", name=name)
-        self.objects.note_name(known, name)
+        self.objects.note_name(known, name, is_loaded=True)
         return known
 
     def set(self, name: str, value: Any) -> None:
         """Put something into the student's module. Raises: as `request`."""
         self._named.pop(name, None)
+        if self._dialogue is not None:
+            self._dialogue.is_spoiled = True  # for what a later test gets by this name is another thing now
         self.request("set", name=name, args=(value,))
 
     def _encode_arguments(self, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -184,9 +197,68 @@ class Session:
             named += [keyword, self._codec.encode(value, 1)]
         return [positional, named]
 
-    def _send(self, tree: Any, buffers: list[memoryview]) -> None:
+    # --- what is said ------------------------------------------------------------------------------------------
+
+    def recall(self, dialogue: Dialogue) -> Any:
+        """Say what was said to others in this test, as long as the answers are the same as theirs.
+
+        Returns:
+            the verdict of the test after these answers; None where that is not known. The test itself then has to
+            run: what was said so far is repeated to it, and is not said again
+        """
         try:
-            wire.send(self.process.sock, tree, buffers, time.monotonic() + self._budget * _PATIENCE + _GRACE)
+            while (known := dialogue.known) is not None:
+                nonce = secrets.token_bytes(8)
+                try:
+                    freed = [*self.objects.take_freed(), *known.freed]
+                    self._send(nonce, freed, known.words, [memoryview(known.body)])
+                    answer: wire.Frame | Ended = self._receive()
+                except Ended as end:
+                    answer = end
+                dialogue.went(known, nonce, answer)
+        finally:
+            self._dialogue = dialogue
+        if dialogue.verdict is not None:
+            self.objects.free_since(self._first_number)
+        return dialogue.verdict
+
+    def _say(self, words: bytes, buffers: list[memoryview], *, is_request: bool = True) -> bytes:
+        """Send a frame, unless that has been done, and return its nonce."""
+        dialogue = self._dialogue
+        if dialogue is None:
+            self._send(nonce := secrets.token_bytes(8), self.objects.take_freed(), words, buffers)
+            return nonce
+        freed = self.objects.take_freed() if dialogue.is_replayed else ()
+        self._said = said(words, buffers, freed, self._first_number, is_request=is_request)
+        if not dialogue.is_replayed:
+            known = dialogue.say_again(self._said)
+            if known is None:
+                self._end(Ended("the test does not say the same after the same answers"))
+            return known
+        self._send(nonce := secrets.token_bytes(8), freed, words, buffers)
+        return nonce
+
+    def _hear(self) -> wire.Frame:
+        """Receive a frame, or the one that came when this was said before."""
+        dialogue = self._dialogue
+        if dialogue is None:
+            return self._receive()
+        if not dialogue.is_replayed:
+            return dialogue.hear_again()
+        try:
+            frame = self._receive()
+        except Ended:
+            dialogue.is_spoiled = True
+            raise
+        dialogue.note(self._said, frame)
+        return frame
+
+    def _send(self, nonce: bytes, freed: Sequence[Freed], words: bytes, buffers: list[memoryview]) -> None:
+        header = b"\x93" + wire.pack(nonce) + wire.pack(freed) + words  # an array of three
+        try:
+            wire.send(
+                self.process.sock, header, buffers, time.monotonic() + self._budget * _PATIENCE + _GRACE
+            )
         except wire.Late:
             self._end(LimitExceeded(self._over_budget()))
         except wire.Closed:
@@ -216,7 +288,7 @@ class Session:
                     f"{self._what}your code answered with {error}, which no value of the task needs"
                 )
             )
-        size = len(frame.body) + frame.header_size
+        size = len(frame.body) + len(frame.header)
         self._bytes_left -= size
         self.allowance.bytes -= size
         return frame
@@ -227,7 +299,7 @@ class Session:
     def _take_answer(self, nonce: bytes, scope: Scope) -> Any:
         codec = self._codec
         while True:
-            frame = self._receive()
+            frame = self._hear()
             started = time.thread_time()
             try:
                 tree = codec.begin_decoding(frame)
@@ -275,15 +347,15 @@ class Session:
             try:
                 value = function(*args, **kwargs)
                 codec.begin_encoding()  # only now: the function may have asked the worker for something itself
-                tree, status = codec.encode(value), "answer"
+                words = wire.pack(["answer", codec.encode(value)])
             except AssertionError:
                 raise  # a test's own judgement, which the student's code must not swallow
             except Exception as error:
                 codec.begin_encoding()
-                tree, status = codec.encode([type(error).__name__, str(error)[:2000]]), "raise"
+                words = wire.pack(["raise", codec.encode([type(error).__name__, str(error)[:2000]])])
             finally:
                 self._nested -= 1
-            self._send([b"", status, tree], codec.buffers)
+            self._say(words, codec.buffers, is_request=False)
         finally:
             codec.scope = outer
 

@@ -43,14 +43,35 @@ class Late(Exception):
 
 
 class Frame(NamedTuple):
-    """One received frame: a header tree, and the buffers that it speaks of."""
+    """One received frame: a header, and the buffers that it speaks of."""
 
-    tree: Any
+    header: memoryview
     body: memoryview
-    header_size: int = 0
+
+    def tree(self) -> Any:
+        """Return what the header says. Raises: WireError."""
+        try:
+            return msgpack.unpackb(
+                self.header,
+                strict_map_key=True,
+                max_ext_len=0,
+                max_map_len=0,
+                max_array_len=MAX_ITEMS,
+                use_list=True,
+            )
+        except Exception as error:  # msgpack raises a dozen kinds, all of which mean the same
+            raise WireError(f"a malformed header ({type(error).__name__})") from None
 
 
-def send(sock: socket.socket, tree: Any, buffers: Sequence[memoryview], deadline: float | None = None) -> int:
+def pack(tree: Any) -> bytes:
+    """Return a tree as a header says it."""
+    packed: bytes = msgpack.packb(tree)
+    return packed
+
+
+def send(
+    sock: socket.socket, header: bytes, buffers: Sequence[memoryview], deadline: float | None = None
+) -> int:
     """Send one frame and return its size in bytes.
 
     Raises:
@@ -58,7 +79,6 @@ def send(sock: socket.socket, tree: Any, buffers: Sequence[memoryview], deadline
         Closed: the other side is gone
         ValueError: larger than a frame may be
     """
-    header = msgpack.packb(tree)
     size = sum(map(len, buffers))
     if len(header) > MAX_HEADER or size > MAX_BODY:
         raise ValueError(f"a value of {len(header) + size} bytes is too large to pass")
@@ -118,18 +138,7 @@ class Receiver:
             self._fill(end, clock)
         frame, self._arrived = self._arrived, self._arrived[end:]
         whole = memoryview(frame).toreadonly()
-        try:
-            tree = msgpack.unpackb(
-                whole[_PREFIX.size : start],
-                strict_map_key=True,
-                max_ext_len=0,
-                max_map_len=0,
-                max_array_len=MAX_ITEMS,
-                use_list=True,
-            )
-        except Exception as error:  # msgpack raises a dozen kinds, all of which mean the same
-            raise WireError(f"a malformed header ({type(error).__name__})") from None
-        return Frame(tree, whole[start:end], header_size)
+        return Frame(whole[_PREFIX.size : start], whole[start:end])
 
     def _fill(self, size: int, clock: _Clock) -> None:
         """Have so many bytes of this frame, at least."""

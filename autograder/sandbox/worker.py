@@ -2,9 +2,12 @@
 
 Nothing here is a secret and nothing here is believed: whatever this process says is checked on the other side.
 
-    request  [nonce, op, target, name, args, kwargs, freed handles, [grad mode, torch's random state, seed]]
+    request  [nonce, freed handles, [op, target, name, args, kwargs, [grad mode, torch's random state, seed]]]
     reply    [nonce, "ok" | "error", value | error, changed arguments, torch's random state]
-    callback [nonce, "callback", id, args, kwargs]  ->  [nonce, "answer" | "raise", value | [type, message]]
+    callback [nonce, "callback", id, args, kwargs]  ->  [nonce, freed, ["answer" | "raise", value | [type, message]]]
+
+A callback has the nonce of the request that it comes from. A target is a handle's number, or the name of what the
+module's import left. A seed is [seed, the number that the objects of this test are numbered from].
 """
 
 from __future__ import annotations
@@ -50,6 +53,8 @@ class Worker:
         self.leaves: dict[int, Any] = {}
         self.outputs: dict[int, tuple[Any, list[Any]]] = {}
         self.counter = 0
+        self.loaded: dict[str, Any] = {}  # functions and classes, as the module's import left them
+        self.nonce = b""  # of the request under way
         self.torch_state = b""
         self.callbacks: dict[int, Callable[..., Any]] = {}
         self.probes: dict[str, CodeType] = {}  # by their source: one is asked for again and again
@@ -63,7 +68,9 @@ class Worker:
         """Do what one request asks, and send the reply."""
         codec, outer = self.codec, self.codec.scope
         codec.scope = scope = Scope()
-        nonce, op, target, name, args_tree, kwargs_tree, freed, ambient = codec.begin_decoding(frame)
+        nonce, freed, words = codec.begin_decoding(frame)
+        self.nonce, outer_nonce = nonce, self.nonce
+        op, target, name, args_tree, kwargs_tree, ambient = words
         for number in freed:
             self._free(number)
         try:
@@ -88,10 +95,13 @@ class Worker:
         buffers = codec.buffers
         codec.scope = outer
         try:
-            wire.send(self.sock, [nonce, status, tree, changes, self._torch_state()], buffers)
+            wire.send(self.sock, wire.pack([nonce, status, tree, changes, self._torch_state()]), buffers)
         except ValueError as error:  # too large, or a text that is no text: nothing of it was sent
             codec.begin_encoding()
-            wire.send(self.sock, [nonce, "error", codec.encode(describe(error, None)), [], None], [])
+            wire.send(
+                self.sock, wire.pack([nonce, "error", codec.encode(describe(error, None)), [], None]), []
+            )
+        self.nonce = outer_nonce
 
     def _changes(self, scope: Scope) -> list[Any]:
         changes = []
@@ -118,25 +128,26 @@ class Worker:
         self.objects[_MODULE] = sys.modules[name] = module
         spec.loader.exec_module(module)
         found = {known: value for known, value in vars(module).items() if isinstance(value, _NAMED)}
-        return dict(list(found.items())[:_MOST_NAMES])
+        self.loaded = dict(list(found.items())[:_MOST_NAMES])
+        return self.loaded
 
-    def do_get(self, target: int, name: str, _args: Any, _kwargs: Any) -> Any:
-        return getattr(self.objects[target], name)
+    def do_get(self, target: int | str, name: str, _args: Any, _kwargs: Any) -> Any:
+        return getattr(self._find(target), name)
 
-    def do_set(self, target: int, name: str, args: Any, _kwargs: Any) -> None:
-        setattr(self.objects[target], name, args[0])
+    def do_set(self, target: int | str, name: str, args: Any, _kwargs: Any) -> None:
+        setattr(self._find(target), name, args[0])
 
-    def do_call(self, target: int, _name: str, args: Any, kwargs: Any) -> Any:
-        return self.objects[target](*args, **kwargs)
+    def do_call(self, target: int | str, _name: str, args: Any, kwargs: Any) -> Any:
+        return self._find(target)(*args, **kwargs)
 
-    def do_operate(self, target: int, name: str, args: Any, _kwargs: Any) -> Any:
+    def do_operate(self, target: int | str, name: str, args: Any, _kwargs: Any) -> Any:
         """Apply an operator, by its name in `operator` or `builtins`, to a handle's object."""
-        return _OPERATIONS[name](self.objects[target], *args)
+        return _OPERATIONS[name](self._find(target), *args)
 
-    def do_next(self, target: int, _name: str, _args: Any, _kwargs: Any) -> Any:
+    def do_next(self, target: int | str, _name: str, _args: Any, _kwargs: Any) -> Any:
         """Return (True, item), or (False, None) at the end."""
         end = object()
-        item = next(self.objects[target], end)
+        item = next(self._find(target), end)
         return (False, None) if item is end else (True, item)
 
     def do_probe(self, _target: int, name: str, args: Any, kwargs: Any) -> Any:
@@ -155,6 +166,10 @@ class Worker:
         torch = sys.modules["torch"]
         output, leaves = self.outputs[target]
         return list(torch.autograd.grad(output, leaves, args[0], retain_graph=True, allow_unused=True))
+
+    def _find(self, target: int | str) -> Any:
+        """Return what a request calls by a number or a name."""
+        return self.loaded[target] if isinstance(target, str) else self.objects[target]
 
     # --- what belongs together ---------------------------------------------------------------------------------
 
@@ -197,20 +212,19 @@ class Worker:
         codec = self.codec
         codec.begin_encoding()
         codec.use_aliases = False
-        nonce = os.urandom(8)
         try:
-            tree = [nonce, "callback", number, codec.encode(args), codec.encode(kwargs)]
+            tree = [self.nonce, "callback", number, codec.encode(args), codec.encode(kwargs)]
         finally:
             codec.use_aliases = True
-        wire.send(self.sock, tree, codec.buffers)
+        wire.send(self.sock, wire.pack(tree), codec.buffers)
         while True:
             frame = self.receive()
-            if frame.tree[1] not in ("answer", "raise"):
+            _nonce, _freed, words = codec.begin_decoding(frame)
+            if words[0] not in ("answer", "raise"):
                 self.answer(frame)
                 continue
             scope, codec.scope = codec.scope, Scope()
-            _nonce, status, value = codec.begin_decoding(frame)
-            value = codec.decode(value)
+            status, value = words[0], codec.decode(words[1])
             codec.scope = scope
             if status == "answer":
                 return value
@@ -221,7 +235,12 @@ class Worker:
                 else RuntimeError(value[1])
             )
 
-    def _free(self, number: int) -> None:
+    def _free(self, number: int | list[int]) -> None:
+        if isinstance(number, list):
+            for held in (self.objects, self.outputs, self.leaves):
+                for known in [known for known in held if number[0] <= abs(known) < number[1]]:
+                    self._free(known)
+            return
         value = self.objects.pop(number, None)
         self.numbers.pop(id(value), None)
         self.outputs.pop(number, None)
@@ -231,9 +250,11 @@ class Worker:
         self.counter += 1
         return self.counter
 
-    def _ambient(self, is_grad_enabled: bool, torch_state: bytes | None, seed: int | None) -> Any:
+    def _ambient(self, is_grad_enabled: bool, torch_state: bytes | None, begins: list[int] | None) -> Any:
         """Have the global state be the judge's: seeded anew, if a test begins."""
         torch = sys.modules.get("torch")
+        seed, first_number = begins or (None, 0)
+        self.counter = max(self.counter, first_number)
         if seed is not None:
             random.seed(seed)
             np.random.seed(seed)

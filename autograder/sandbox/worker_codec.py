@@ -47,6 +47,7 @@ class WorkerCodec(Codec):
         self._decoders |= {
             "x": lambda items, depth: self.scope.cells[items[0]],
             "h": lambda items, depth: worker.objects[items[0]],
+            "N": lambda items, depth: worker.loaded[items[0]],
             "r": lambda items, depth: getattr(importlib.import_module(items[0]), items[1]),
             "k": lambda items, depth: worker.callback(items[0], items[1]),
             "A": self._decode_argument,
