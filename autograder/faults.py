@@ -21,6 +21,7 @@ _ENDS = (
     (RuntimeError, "can't start new thread", "started more threads than a test may", "processes"),
 )
 
+_ADDRESSES = re.compile(r" at 0x[0-9a-fA-F]{6,16}\b")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 #: a third accent, and each further one, on a letter: hundreds of them would cover the lines above and below
 _ACCENT = r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
@@ -144,8 +145,8 @@ def missing_name(error: BaseException) -> str:
 
 
 def plain(text: str, longest: int = LONGEST) -> str:
-    """Make a student's text safe to show on one line: no escapes, no control characters, not endless."""
-    text = _ESCAPES.sub("", text[: 8 * longest])
+    """Make a student's text safe to show on one line: no escapes, no addresses, no control characters, not endless."""
+    text = _ADDRESSES.sub("", _ESCAPES.sub("", text[: 8 * longest]))
     text = " ".join(text.split())
     text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     if not text.isascii():

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
-import re
-from base64 import b64encode
 from collections.abc import Iterator
-from typing import Any
 
-import numpy  # noqa: F401 - pytester forgets what a run imports, and NumPy can be imported only once
 import pytest
+from examining import examine, outcomes
 from factory import SOLUTION, make_course
 
-from autograder import expect  # noqa: F401 - likewise, and two copies of ours would not know each other
 from autograder.grading import direct
-from autograder.grading.examination import Examination
-from autograder.grading.examiner import _Hire, pytest_arguments
 from autograder.sandbox.ladder import choose
 from autograder.sandbox.rungs import Limits
 from autograder.sandbox.zygotes import Zygote
@@ -175,52 +167,34 @@ def zygote(topic: Topic) -> Iterator[Zygote]:
         yield zygote
 
 
-def examine(
-    pytester: pytest.Pytester,
-    topic: Topic,
-    zygote: Zygote,
-    *,
-    is_direct: bool,
-    stops: bool = False,
-    sources: tuple[str, ...] = tuple(SOURCES),
-) -> tuple[Examination, list[dict[str, Any]]]:
-    """Examine some sources, each test by itself or by pytest, and return all that is said but times and addresses."""
-    requests = []
-    for source in map(SOURCES.get, sources):
-        encoded = None if source is None else b64encode(source.encode()).decode()
-        changes = {"": []} if source == SOURCES["a change in place"] else None
-        requests.append({"source": encoded, "seed": 5, "tests": None, "stops": stops, "changes": changes})
-    answers = io.StringIO()
-    examination = Examination(topic, zygote, iter(map(json.dumps, requests)), answers)  # type: ignore[arg-type]
-    examination.is_direct = is_direct
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-        pytester.inline_run(*pytest_arguments(topic), plugins=[_Hire(examination)])
-    _collected, *said = map(json.loads, re.sub("0x[0-9a-fA-F]+", "0x0", answers.getvalue()).splitlines())
-    results = [result | {"seconds": 0} for answer in said for result in answer["results"]]
-    assert len(said) == len(sources)
-    return examination, [{"faults": [answer["import_fault"] for answer in said]}, *results]
-
-
 def test_both_ways_give_the_same_verdicts(pytester: pytest.Pytester, topic: Topic, zygote: Zygote) -> None:
-    examination, at_once = examine(pytester, topic, zygote, is_direct=True)
-    other, by_pytest = examine(pytester, topic, zygote, is_direct=False)
+    sources = tuple(SOURCES.values())
+    examination, at_once = examine(pytester, topic, zygote, sources)
+    other, by_pytest = examine(pytester, topic, zygote, sources, is_direct=False)
 
     assert at_once == by_pytest
     plain = {item.name for item in examination._plain}
     assert (len(plain), other._plain) == (19, {})
     assert [name for name in plain if "else" in name] == ["test_else_marked_case[1]"]  # that has no mark
-    assert {result["outcome"] for result in at_once[1:]} == {"passed", "failed"}
-    kinds = {result["kind"] for result in at_once[1:]}
+    assert {outcome for found in outcomes(at_once) for outcome in found.values()} == {"passed", "failed"}
+    kinds = {result["kind"] for answer in at_once for result in answer["results"]}
     assert kinds >= {"", "raised", "mismatch", "skipped", "died", "limit", "import_failed"}
+
+
+def test_both_ways_protect_arguments_alike(pytester: pytest.Pytester, topic: Topic, zygote: Zygote) -> None:
+    sources = (SOURCES["a change in place"], SOLUTION)
+    _, at_once = examine(pytester, topic, zygote, sources, changes={"": []})
+    _, by_pytest = examine(pytester, topic, zygote, sources, changes={"": []}, is_direct=False)
+
+    assert at_once == by_pytest
 
 
 def test_a_run_that_stops_early_stops_at_the_same_test(
     pytester: pytest.Pytester, topic: Topic, zygote: Zygote
 ) -> None:
-    sources = ("a wrong answer", "an end", "the solution")
-    _, at_once = examine(pytester, topic, zygote, is_direct=True, stops=True, sources=sources)
-    _, by_pytest = examine(pytester, topic, zygote, is_direct=False, stops=True, sources=sources)
+    sources = (SOURCES["a wrong answer"], SOURCES["an end"], SOLUTION)
+    _, at_once = examine(pytester, topic, zygote, sources, stops=True)
+    _, by_pytest = examine(pytester, topic, zygote, sources, stops=True, is_direct=False)
 
     assert at_once == by_pytest
 
@@ -230,7 +204,7 @@ def test_a_pytest_that_does_not_tell_its_fixtures_makes_no_test_plain(
 ) -> None:
     monkeypatch.setattr(direct, "_fixtures_of", lambda _item: None)
 
-    examination, said = examine(pytester, topic, zygote, is_direct=True, sources=("the solution",))
+    examination, said = examine(pytester, topic, zygote, (SOLUTION,))
 
     assert examination._plain == {}
-    assert "passed" in [result["outcome"] for result in said[1:]]
+    assert "passed" in outcomes(said)[0].values()

@@ -246,3 +246,9 @@ def test_text_of_a_student_is_made_harmless():
 
 def test_an_authors_error_in_a_fixture_is_not_the_students():
     assert not is_students(KeyError("x"), "basics")
+
+
+def test_an_address_in_memory_is_nobodys_business():
+    assert plain("<method sum of an array at 0x7fafd1870e70> is 6 at 0x5") == (
+        "<method sum of an array> is 6 at 0x5"
+    )

@@ -58,7 +58,7 @@ def test_what_is_drawn_without_a_seed_is_the_same_in_every_examination(open_modu
     def drawn(seed: int) -> list[float]:
         student = open_module(source)
         examinee = object.__getattribute__(student, "_examinee")
-        examinee.seed(seed)
+        examinee.seed(seed, 0)
         return list(student.draw())
 
     first, again, other = drawn(1), drawn(1), drawn(2)

@@ -207,6 +207,8 @@ class Examination:
 
         def give_up(_number: int, _frame: Any) -> None:
             examinee.close()  # its answer to the call under way would be taken for the next one's
+            if self._progress.dialogue is not None:
+                self._progress.dialogue.is_spoiled = True
             raise LimitExceeded(
                 f"{self._task_under_way}: what your code returned keeps the test busy without end"
             )
@@ -247,7 +249,7 @@ class Examination:
                 with self._watched(item, task, "call"):
                     self._examinee.start_call()
                     self._examinee.seed(ambient_seed(item), self._places[item])
-                    if plain.is_steady and self.is_remembering:
+                    if self.is_remembering and plain.is_steady and self._examinee.is_as_new:
                         progress.dialogue = self._transcripts.dialogue(self._key_of(item))
                     if progress.dialogue is not None:
                         progress.known = self._examinee.recall(progress.dialogue)

@@ -78,9 +78,14 @@ class Examinee:
         if not self.import_fault:
             self.session().seed(seed, (1 + place) * NUMBERS_A_TEST)
 
+    @property
+    def is_as_new(self) -> bool:
+        """Whether a test that begins now can tell this submission from another by its answers alone."""
+        return not self.import_fault and self._session is not None and self._session.is_as_new
+
     def recall(self, dialogue: Dialogue) -> Any:
         """Go along what others heard in this test; return its verdict, if this submission answers as one of them."""
-        return None if self.import_fault else self.session().recall(dialogue)
+        return self.session().recall(dialogue)
 
     def start_call(self) -> None:
         """The test's fixtures are ready, the test itself begins."""

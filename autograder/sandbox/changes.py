@@ -61,6 +61,11 @@ class Changes:
         self._kept.append(self._ways_back)
         self._ways_back = {}
 
+    @property
+    def outlast(self) -> bool:
+        """Whether a fixture's changes are kept, which a later test of this submission may see."""
+        return any(self._kept)
+
     def undo(self) -> None:
         """Put every argument back to what it held before this test changed it first."""
         ways, self._ways_back = self._ways_back, {}

@@ -40,7 +40,9 @@ class Objects:
         self._names_of_fixtures = self._names, self._loaded
         self._callbacks: dict[int, Any] = {}
         self._callback_count = 0
-        self._lasting: frozenset[int] = frozenset()  # callbacks of fixtures, which later tests may need
+        #: callbacks and mirrors of fixtures, which later tests may need
+        self._lasting: frozenset[int] = frozenset()
+        self._lasting_mirrors: frozenset[int] = frozenset()
         self.arguments: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._argument_numbers = 0
         self.mirrors: dict[int, Any] = {}
@@ -87,16 +89,23 @@ class Objects:
         return self._callback_count
 
     def keep_from_fixtures(self) -> None:
-        """Keep the functions that were given away until now, and the names asked for: later tests may need them."""
+        """Keep what was given away or came until now, and the names asked for: later tests may need them."""
         self._lasting |= set(self._callbacks)
+        self._lasting_mirrors |= set(self.mirrors)
         self._names_of_fixtures = dict(self._names), dict(self._loaded)
 
     def forget_test(self) -> None:
-        """Forget the functions of a test that is over, and the names that it asked for."""
+        """Forget the functions and mirrors of a test that is over, and the names that it asked for."""
         for number in set(self._callbacks) - self._lasting:
             del self._callbacks[number]
+        for number in set(self.mirrors) - self._lasting_mirrors:
+            del self.mirror_numbers[id(self.mirrors.pop(number))]
         names, loaded = self._names_of_fixtures
         self._names, self._loaded = dict(names), dict(loaded)
+
+    def forget_names(self) -> None:
+        """Forget, for one test, the names that fixtures asked for: it uses none of their objects."""
+        self._names, self._loaded = {}, {}
 
     def number_from(self, first: int) -> None:
         """Number what a test sends from `first` on (and below its negative), unless it has begun already."""

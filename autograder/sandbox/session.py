@@ -20,7 +20,7 @@ from autograder.sandbox.handle import Handle
 from autograder.sandbox.judge_codec import JudgeCodec, Scope, index_of
 from autograder.sandbox.objects import Freed, Objects
 from autograder.sandbox.randomness import torch_state_lies_ahead
-from autograder.sandbox.transcripts import Dialogue, Said, said
+from autograder.sandbox.transcripts import NOT_THERE, THERE, Dialogue, Kind, Said, said
 from autograder.sandbox.zygotes import WorkerProcess
 
 #: bytes of one answer as it comes
@@ -63,7 +63,7 @@ class Session:
         )
         self._first_number = 0
         self._dialogue: Dialogue | None = None
-        self._said = Said(b"", b"", (), is_request=False)
+        self._said = Said("request", b"")
         self._named: dict[str, Handle] = {}  # the module's functions and classes, as its import left them
         self._takes_torch_states = True
         self._bytes_left = bytes_a_test
@@ -147,6 +147,7 @@ class Session:
             CannotCross: an argument has no form on the wire (the test's fault)
         """
         if not self.process.is_alive and (self._dialogue is None or self._dialogue.is_replayed):
+            self._spoil()
             raise WorkerDied(f"{self._what}your code ended the process in an earlier step of this test")
         codec, outer = self._codec, self._codec.scope
         codec.scope = scope = Scope(frozenset({name}) if name else self.objects.names_of(target))
@@ -171,6 +172,7 @@ class Session:
     def get(self, name: str) -> Any:
         """Return what the student's module has under a name. Raises: as `request`."""
         known = self._named.get(name)
+        self._look(name)
         if known is None:
             return self.request("get", name=name)
         self.objects.note_name(known, name, is_loaded=True)
@@ -179,8 +181,7 @@ class Session:
     def set(self, name: str, value: Any) -> None:
         """Put something into the student's module. Raises: as `request`."""
         self._named.pop(name, None)
-        if self._dialogue is not None:
-            self._dialogue.is_spoiled = True  # for what a later test gets by this name is another thing now
+        self._spoil()  # for what a later test gets by this name is another thing now
         self.request("set", name=name, args=(value,))
 
     def _encode_arguments(self, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -206,8 +207,12 @@ class Session:
             the verdict of the test after these answers; None where that is not known. The test itself then has to
             run: what was said so far is repeated to it, and is not said again
         """
+        self.objects.forget_names()
         try:
             while (known := dialogue.known) is not None:
+                if known.kind == "look":
+                    dialogue.went(known, b"", self._found(known.words.decode()))
+                    continue
                 nonce = secrets.token_bytes(8)
                 try:
                     freed = [*self.objects.take_freed(), *known.freed]
@@ -222,19 +227,45 @@ class Session:
             self.objects.free_since(self._first_number)
         return dialogue.verdict
 
-    def _say(self, words: bytes, buffers: list[memoryview], *, is_request: bool = True) -> bytes:
+    @property
+    def is_as_new(self) -> bool:
+        """Whether a test that begins now finds nothing on this side that an earlier one has left."""
+        return self._takes_torch_states and not self.changes.outlast
+
+    def _spoil(self) -> None:
+        """Have nothing of this test be kept: with the same answers, somebody else's might end otherwise."""
+        if self._dialogue is not None:
+            self._dialogue.is_spoiled = True
+
+    def _look(self, name: str) -> None:
+        """Have the dialogue know of a look at what the module's import left: it decides what is said next."""
+        dialogue, look = self._dialogue, Said("look", name.encode())
+        if dialogue is None:
+            return
+        if dialogue.is_replayed:
+            dialogue.note(look, self._found(name))
+        elif dialogue.say_again(look) is None:
+            self._end_of_dialogue()
+        else:
+            dialogue.hear_again()
+
+    def _found(self, name: str) -> bytes:
+        return THERE if name in self._named else NOT_THERE
+
+    def _end_of_dialogue(self) -> NoReturn:
+        self._end(Ended("the test does not say the same after the same answers"))
+
+    def _say(self, words: bytes, buffers: list[memoryview], kind: Kind = "request") -> bytes:
         """Send a frame, unless that has been done, and return its nonce."""
         dialogue = self._dialogue
         if dialogue is None:
             self._send(nonce := secrets.token_bytes(8), self.objects.take_freed(), words, buffers)
             return nonce
         freed = self.objects.take_freed() if dialogue.is_replayed else ()
-        self._said = said(words, buffers, freed, self._first_number, is_request=is_request)
+        self._said = said(kind, words, buffers, freed, self._first_number)
         if not dialogue.is_replayed:
             known = dialogue.say_again(self._said)
-            if known is None:
-                self._end(Ended("the test does not say the same after the same answers"))
-            return known
+            return self._end_of_dialogue() if known is None else known
         self._send(nonce := secrets.token_bytes(8), freed, words, buffers)
         return nonce
 
@@ -244,11 +275,12 @@ class Session:
         if dialogue is None:
             return self._receive()
         if not dialogue.is_replayed:
-            return dialogue.hear_again()
+            heard: wire.Frame = dialogue.hear_again()
+            return heard
         try:
             frame = self._receive()
         except Ended:
-            dialogue.is_spoiled = True
+            self._spoil()
             raise
         dialogue.note(self._said, frame)
         return frame
@@ -355,7 +387,7 @@ class Session:
                 words = wire.pack(["raise", codec.encode([type(error).__name__, str(error)[:2000]])])
             finally:
                 self._nested -= 1
-            self._say(words, codec.buffers, is_request=False)
+            self._say(words, codec.buffers, "answer")
         finally:
             codec.scope = outer
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from autograder.sandbox.faults import Ended
 from autograder.sandbox.wire import Frame
@@ -34,14 +34,20 @@ _RUNS = 2
 _MOST, _MOST_A_TEST, _A_STEP = 24 << 20, 1 << 20, 600
 
 
+#: a request of this side's, its answer to a callback, or a look at what the import of the student's module left
+Kind = Literal["request", "answer", "look"]
+#: what such a look finds: whether there is a function or class of that name
+THERE, NOT_THERE = b"there", b"not there"
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A frame of this side's: a request, or the answer to a callback."""
+    """What this side says, or for a look the name that it looks for."""
 
+    kind: Kind
     words: bytes
-    body: bytes
-    freed: tuple[int, ...]  #: objects of this test that the worker may forget from here on
-    is_request: bool
+    body: bytes = b""
+    freed: tuple[int, ...] = ()  #: objects of this test that the worker may forget from here on
 
 
 @dataclass(slots=True)
@@ -78,6 +84,8 @@ class Transcripts:
         step = dialogue.first
         for said, answer in dialogue.heard_of:
             if step.said is None and step.verdict is None:
+                if self._left < 0:
+                    return True
                 step.said = said
                 self._left -= len(said.words) + len(said.body) + _A_STEP
             elif step.said is None or not _same(step.said, said):
@@ -106,7 +114,7 @@ class Dialogue:
         self.differs = False  #: the test did not say again what it had said after the same answers
         self._step: Step | None = first
         self._open: list[bytes] = []  # nonces of the requests without an answer so far
-        self._log: list[tuple[Said, bytes, Frame | Ended]] = []  # for the test itself to hear again
+        self._log: list[tuple[Said, bytes, Frame | bytes | Ended]] = []  # for the test itself to hear again
         self._replayed = 0
         self._says_again: Said | None = None
 
@@ -123,13 +131,16 @@ class Dialogue:
         step = self._step
         return step.verdict if step is not None and step.runs >= _RUNS else None
 
-    def went(self, said: Said, nonce: bytes, answer: Frame | Ended) -> None:
-        """Go one step on: `said` was sent, and this came back."""
+    def went(self, said: Said, nonce: bytes, answer: Frame | bytes | Ended) -> None:
+        """Go one step on: `said` was sent, and this came back; or a look found this."""
         self._log.append((said, nonce, answer))
         step, self._step = self._step, None
-        if said.is_request:
+        if said.kind == "request":
             self._open.append(nonce)
         if isinstance(answer, Ended) or step is None:
+            return
+        if isinstance(answer, bytes):
+            self._step = step.after.get(answer)
             return
         header = bytes(answer.header)
         if self._open and header.startswith(_START + self._open[-1]):
@@ -154,7 +165,7 @@ class Dialogue:
         self._says_again = known
         return nonce
 
-    def hear_again(self) -> Frame:
+    def hear_again(self) -> Any:
         """Return the answer that came. Raises: Ended, if the worker came to its end instead."""
         said, _nonce, answer = self._log[self._replayed]
         self._replayed += 1
@@ -165,10 +176,13 @@ class Dialogue:
         self.note(said, answer)
         return answer
 
-    def note(self, said: Said, answer: Frame) -> None:
-        """Remember what the test said, and what it heard."""
+    def note(self, said: Said, answer: Frame | bytes) -> None:
+        """Remember what the test said, and what it heard; or what a look found."""
         self.size += len(said.words) + len(said.body) + _A_STEP
         if self.is_spoiled or self.size > _MOST_A_TEST:
+            return
+        if isinstance(answer, bytes):
+            self.heard_of.append((said, answer))
             return
         header = bytes(answer.header)
         if not header.startswith(_START):  # its words would begin elsewhere
@@ -177,16 +191,14 @@ class Dialogue:
         self.heard_of.append((said, _digest(header, answer.body)))
 
 
-def said(
-    words: bytes, buffers: Sequence[memoryview], freed: Sequence[Any], since: int, *, is_request: bool
-) -> Said:
+def said(kind: Kind, words: bytes, buffers: Sequence[memoryview], freed: Sequence[Any], since: int) -> Said:
     """Return a frame of this side's as it is kept; `since` is the number of the test's first object."""
     own = tuple(number for number in freed if type(number) is int and abs(number) > since)
-    return Said(words, b"".join(buffers), own, is_request)
+    return Said(kind, words, b"".join(buffers), own)
 
 
 def _same(one: Said, other: Said) -> bool:
-    return one.is_request == other.is_request and one.words == other.words and one.body == other.body
+    return one.words == other.words and one.kind == other.kind and one.body == other.body
 
 
 def _digest(header: bytes, body: memoryview) -> bytes:
