@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import random
 import re
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from autograder.course import Course
 from autograder.grading.submission import Submission
+from autograder.replacements import Alternative
 from autograder.suite import task_of
 from autograder.topic import Topic, read_topic
 
@@ -20,12 +22,23 @@ _TRAINS = 60.0
 
 
 def class_of(topic: Topic, size: int) -> list[Submission]:
-    """Return a class of right answers, each a text of its own: wrong ones may loop, and would measure themselves."""
-    text = topic.solution_path.read_bytes()
-    return [
-        Submission(f"s{number:04}", topic.id, topic.folder, b"%b\n# student %d\n" % (text, number))
-        for number in range(size)
-    ]
+    """Return a class of right answers, each a text of its own: wrong ones may loop, and would measure themselves.
+
+    For every task, each student has the solution's way or one of its known alternatives.
+    """
+    ways: dict[str, list[Alternative | None]] = {task.id: [None] for task in topic.tasks}
+    for alternative in topic.alternatives:
+        ways[alternative.task].append(alternative)
+
+    def text_of(number: int) -> bytes:
+        draw = random.Random(number)
+        text = topic.solution_path.read_text(encoding="utf-8")
+        for of_task in ways.values():
+            if chosen := draw.choice(of_task):
+                text = text.replace(chosen.find, chosen.replace)
+        return f"{text}\n# student {number}\n".encode()
+
+    return [Submission(f"s{number:04}", topic.id, topic.folder, text_of(number)) for number in range(size)]
 
 
 def parts_of(topic: Topic) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -51,7 +64,10 @@ def _keep_only(topic: Topic, tasks: tuple[str, ...]) -> None:
     head, *tables = re.split(r"(?m)^(?=\[tasks\.)", manifest.read_text(encoding="utf-8"))
     kept = [table for table in tables if table.partition("]")[0].removeprefix("[tasks.") in tasks]
     manifest.write_text(head + "".join(kept), encoding="utf-8")
-    topic.mistakes_path.write_text("", encoding="utf-8")  # hints cost nothing, and name tasks that are gone
+    entries = re.split(r"(?m)^(?=\[\[)", topic.mistakes_path.read_text(encoding="utf-8"))
+    of_tasks = tuple(f'[[alternative]]\ntask = "{task}"\n' for task in tasks)
+    right = [entry for entry in entries if entry.startswith(of_tasks)]
+    topic.mistakes_path.write_text("".join(right), encoding="utf-8")  # hints cost nothing
     for path in (topic.public_tests_path, topic.hidden_tests_path):
         path.write_text(_with_tests_of(path.read_text(encoding="utf-8"), tasks), encoding="utf-8")
 

@@ -66,7 +66,8 @@ def complaints(source: bytes) -> Iterator[str]:
         yield f"The module is written in {plain(encoding, 40)}: what it does is not what an editor may show."
     if _is_deep(tree):
         yield f"The module nests more than {_DEEPEST} levels deep; what it calls was not looked at."
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    for node in nodes:
         for name in _imported(node):
             if name in _SUSPECT:
                 yield f"Line {_line(node)} imports {name}, which {_SUSPECT[name]}; no task needs it."
@@ -77,14 +78,11 @@ def complaints(source: bytes) -> Iterator[str]:
             yield f"Line {_line(node)} holds a literal of {size} characters; are these stored answers?"
         if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) > _LARGE_LIST:
             yield f"Line {_line(node)} holds a list of {len(node.elts)} numbers; are these stored answers?"
-    long = [word for node in ast.walk(tree) for word in _words(node) if len(word) > _LONG_WORD]
+    long = [word for node in nodes for word in _words(node) if len(word) > _LONG_WORD]
     if (letters := sum(map(len, long))) > _LARGE_WORDS:
         yield f"The module holds {letters} characters of text without spaces; are these stored answers?"
     listed = [
-        item
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.List, ast.Tuple, ast.Set))
-        for item in node.elts
+        item for node in nodes if isinstance(node, (ast.List, ast.Tuple, ast.Set)) for item in node.elts
     ]
     if (numbers := sum(isinstance(item, ast.Constant) for item in listed)) > _LARGE_LIST:
         yield f"The module lists {numbers} numbers or texts; are these stored answers?"

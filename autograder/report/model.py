@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Outcome = Literal["passed", "failed", "broken"]
@@ -111,7 +111,8 @@ class Report:
 
     def to_record(self) -> dict[str, Any]:
         """Everything, for the teacher's own files; `from_record` reads it back."""
-        return asdict(self)
+        tasks = [vars(task) | {"results": [vars(result) for result in task.results]} for task in self.tasks]
+        return vars(self) | {"tasks": tasks}  # as dataclasses.asdict, which takes 6 ms to copy 200 tests
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Report:
