@@ -13,7 +13,7 @@ from autograder.faults import explain
 from autograder.grading.judge import Judge
 from autograder.grading.proxy import Examinee, Student
 from autograder.grading.submission import Submission
-from autograder.sandbox import session
+from autograder.sandbox import line
 from autograder.sandbox.allowance import Allowance
 from autograder.sandbox.ladder import climb
 from autograder.sandbox.rungs import Limits
@@ -118,7 +118,7 @@ def test_a_submission_has_a_budget_of_bytes_over_all_tests() -> None:
 
 
 def test_a_test_has_a_budget_of_steps(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_MAX_CALLS", 50)
+    monkeypatch.setattr(line, "_MAX_CALLS", 50)
 
     sentence = said("for _ in range(100): a[0](1)", lambda x: x)
 

@@ -55,8 +55,8 @@ class _Progress:
     skipped: str = ""
     changes: set[str] = field(default_factory=set)
     are_held_back: set[str] = field(default_factory=set)  #: phases in which changes were not made
-    dialogue: Dialogue | None = None  #: what a plain test says, to be kept
-    known: dict[str, Any] | None = None  #: what came of it where others heard the same answers
+    dialogue: Dialogue | None = None  #: what a plain test that was run has said, to be kept
+    known: dict[str, Any] | None = None  #: what came of one that was not: others heard the same answers
 
 
 class Examination:
@@ -207,8 +207,6 @@ class Examination:
 
         def give_up(_number: int, _frame: Any) -> None:
             examinee.close()  # its answer to the call under way would be taken for the next one's
-            if self._progress.dialogue is not None:
-                self._progress.dialogue.is_spoiled = True
             raise LimitExceeded(
                 f"{self._task_under_way}: what your code returned keeps the test busy without end"
             )
@@ -226,15 +224,24 @@ class Examination:
         started = time.monotonic()
         self._try(item, following)
         dialogue = self._progress.dialogue
-        if dialogue is not None and dialogue.differs:  # once more, then, as if nothing of it were known
+        if dialogue is not None and self._differs(dialogue):
             self._transcripts.forget(self._key_of(item))
-            self._try(item, following)
+            self._try(item, following)  # once more, as if nothing of it were known
             dialogue = None
         result = self._progress.known or self._result(item, self._progress)
-        is_sure = self._progress.known is None and result["kind"] not in _NOT_BY_ANSWERS
+        is_sure = dialogue is not None and self._follows_from_answers(result)
         if dialogue is not None and is_sure and not self._transcripts.keep(dialogue, result):
             self._transcripts.forget(self._key_of(item))
         return result | {"seconds": time.monotonic() - started}
+
+    def _differs(self, dialogue: Dialogue) -> bool:
+        """Say whether a test that has run did not say all that it had said to others after the same answers."""
+        examinee = cast(Examinee, self._examinee)
+        return dialogue.differs or (examinee.is_alive and not dialogue.is_replayed)
+
+    def _follows_from_answers(self, result: dict[str, Any]) -> bool:
+        """Say whether the same answers will lead to this again: not where a worker ended, by itself or by a budget."""
+        return cast(Examinee, self._examinee).is_alive and result["kind"] not in _NOT_BY_ANSWERS
 
     def _try(self, item: pytest.Item, following: pytest.Item | None) -> None:
         """Run a plain test without pytest's phases, to the same verdict; leave any other to pytest."""
@@ -249,11 +256,13 @@ class Examination:
                 with self._watched(item, task, "call"):
                     self._examinee.start_call()
                     self._examinee.seed(ambient_seed(item), self._places[item])
+                    dialogue = None
                     if self.is_remembering and plain.is_steady and self._examinee.is_as_new:
-                        progress.dialogue = self._transcripts.dialogue(self._key_of(item))
-                    if progress.dialogue is not None:
-                        progress.known = self._examinee.recall(progress.dialogue)
+                        dialogue = self._transcripts.dialogue(self._key_of(item))
+                    if dialogue is not None:
+                        progress.known = self._examinee.recall(dialogue)
                     if progress.known is None:
+                        progress.dialogue = dialogue
                         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             finally:
                 self._examinee.changes.undo()

@@ -6,7 +6,7 @@ and after every death, none at all for a module that cannot be imported.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from autograder.errors import SandboxError
 from autograder.faults import StudentError, explain_import
@@ -68,7 +68,7 @@ class Examinee:
         if used_up := self.allowance.used_up():
             self.close()
             raise LimitExceeded(f"{what}: {used_up}")
-        if not self.import_fault and (self._session is None or not self._session.process.is_alive):
+        if not self.import_fault and not self.is_alive:
             self._load()
         if self._session is not None:
             self._session.start_budget(what, seconds)
@@ -79,9 +79,14 @@ class Examinee:
             self.session().seed(seed, (1 + place) * NUMBERS_A_TEST)
 
     @property
+    def is_alive(self) -> bool:
+        """Whether there is a worker, which has not ended."""
+        return self._session is not None and self._session.process.is_alive
+
+    @property
     def is_as_new(self) -> bool:
         """Whether a test that begins now can tell this submission from another by its answers alone."""
-        return not self.import_fault and self._session is not None and self._session.is_as_new
+        return self.is_alive and cast(Session, self._session).is_as_new
 
     def recall(self, dialogue: Dialogue) -> Any:
         """Go along what others heard in this test; return its verdict, if this submission answers as one of them."""

@@ -18,22 +18,12 @@ from autograder.sandbox.changes import Changes
 from autograder.sandbox.faults import Ended, LimitExceeded, ProtocolBroken, WorkerDied, student_error
 from autograder.sandbox.handle import Handle
 from autograder.sandbox.judge_codec import JudgeCodec, Scope, index_of
+from autograder.sandbox.line import Line
 from autograder.sandbox.objects import Freed, Objects
 from autograder.sandbox.randomness import torch_state_lies_ahead
 from autograder.sandbox.transcripts import NOT_THERE, THERE, Dialogue, Kind, Said, said
 from autograder.sandbox.zygotes import WorkerProcess
 
-#: bytes of one answer as it comes
-_MAX_FRAME = 256 << 20
-#: a test may wait this much longer than its CPU seconds, for a machine that is busy with something else
-_PATIENCE, _GRACE = 4.0, 5.0
-#: and it may keep this process busy for so much longer than its CPU seconds, with answers to read and calls to make
-_READING = 2.0
-#: it is looked at this often (s), and given up after so long (s) asleep: an answer needs no sleep
-_TICK, _IDLE = 0.5, 3.0
-_MAX_CALLS = 200_000  #: answers and calls in one test
-_LOOK_EVERY = 512  #: answers after which the CPU time is looked at, however fast they come
-_SCRATCH_FILES = 4096
 _MAX_NESTED = 40  #: callbacks within callbacks
 
 
@@ -49,11 +39,8 @@ class Session:
         bytes_a_test: int = MOST_BYTES_A_TEST,
     ) -> None:
         self.process = process
-        self._bytes_a_test = bytes_a_test
-        self.allowance = allowance or Allowance(seconds=3600.0)
         self.changes = changes or Changes()
-        self._how_it_ended = how_it_ended
-        self._receive_frame = wire.Receiver(process.sock).receive
+        self._line = Line(process, how_it_ended, allowance or Allowance(seconds=3600.0), bytes_a_test)
         self.objects = Objects(self)
         self._codec = JudgeCodec(self)
         self._nested = 0
@@ -66,28 +53,18 @@ class Session:
         self._said = Said("request", b"")
         self._named: dict[str, Handle] = {}  # the module's functions and classes, as its import left them
         self._takes_torch_states = True
-        self._bytes_left = bytes_a_test
-        self._calls_left = _MAX_CALLS
-        self._what = ""
-        self._budget = 30.0
-        self._ends_all = False  # the budget is what is left of the whole submission's
-        self._ticks = self._idle_ticks = 0
-        self._cpu_at_start = 0.0
-        self._cpu_before = 0.0
-        self._reading = 0.0  # CPU seconds of ours that went into answers and calls of this test
 
-    # --- budget ------------------------------------------------------------------------------------------------
+    # --- tests -------------------------------------------------------------------------------------------------
 
     def start_budget(self, what: str, seconds: float) -> None:
         """Give the worker `seconds` of CPU time from now on, for a test of `what`."""
-        self.settle()
-        self.process.share_core()
-        self._what, self._ticks, self._reading = f"{what}: " if what else "", 0, 0.0
-        self._budget = min(seconds, max(self.allowance.seconds, 0.1))
-        self._ends_all = self._budget < seconds
-        self._bytes_left, self._calls_left = self._bytes_a_test, _MAX_CALLS
+        self._line.start_budget(what, seconds)
         self.objects.forget_test()
         self._dialogue = None
+
+    def settle(self) -> None:
+        """Charge the CPU time since the last time to the submission."""
+        self._line.settle()
 
     def start_call(self) -> None:
         """The fixtures of this test are ready: what they gave away is of use in later tests too."""
@@ -105,35 +82,6 @@ class Session:
         if torch := sys.modules.get("torch"):
             self._torch_state = torch.Generator().manual_seed(seed).get_state().numpy().tobytes()
 
-    def settle(self) -> None:
-        """Charge the CPU time since the last time to the submission."""
-        cpu = self.process.cpu_seconds() if self.process.is_alive else self._cpu_before
-        self.allowance.seconds -= max(cpu - self._cpu_at_start, 0.0)
-        self._cpu_at_start = self._cpu_before = cpu
-
-    def _more_time(self) -> float | None:
-        """Return a later deadline while the worker computes, within its CPU time and our patience; else None.
-
-        Time is counted in ticks at which this process was awake itself: a machine that stood still costs no mark.
-        """
-        self.process.leave_core()
-        if self.process.has_filled_its_scratch(_SCRATCH_FILES):
-            most = f"{self.process.scratch_mb} MB of files, or {_SCRATCH_FILES} of them"
-            self._end(LimitExceeded(f"{self._what}your code wrote more than {most}"))
-        cpu = self.process.cpu_seconds()
-        is_asleep = cpu - self._cpu_before < 0.01 and self.process.is_asleep()
-        self._idle_ticks = self._idle_ticks + 1 if is_asleep else 0
-        self._ticks += 1
-        self._cpu_before = cpu
-        left = self._budget - (cpu - self._cpu_at_start)
-        if (
-            left <= 0
-            or self._idle_ticks > _IDLE / _TICK
-            or self._ticks > (self._budget * _PATIENCE + _GRACE) / _TICK
-        ):
-            return None
-        return time.monotonic() + min(_TICK, max(left, 0.02))
-
     # --- requests ----------------------------------------------------------------------------------------------
 
     def request(
@@ -147,8 +95,7 @@ class Session:
             CannotCross: an argument has no form on the wire (the test's fault)
         """
         if not self.process.is_alive and (self._dialogue is None or self._dialogue.is_replayed):
-            self._spoil()
-            raise WorkerDied(f"{self._what}your code ended the process in an earlier step of this test")
+            self._line.end(WorkerDied, "your code ended the process in an earlier step of this test")
         codec, outer = self._codec, self._codec.scope
         codec.scope = scope = Scope(frozenset({name}) if name else self.objects.names_of(target))
         try:
@@ -181,7 +128,8 @@ class Session:
     def set(self, name: str, value: Any) -> None:
         """Put something into the student's module. Raises: as `request`."""
         self._named.pop(name, None)
-        self._spoil()  # for what a later test gets by this name is another thing now
+        if self._dialogue is not None:
+            self._dialogue.is_spoiled = True  # for what a later test gets by this name is another thing now
         self.request("set", name=name, args=(value,))
 
     def _encode_arguments(self, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -217,7 +165,7 @@ class Session:
                 try:
                     freed = [*self.objects.take_freed(), *known.freed]
                     self._send(nonce, freed, known.words, [memoryview(known.body)])
-                    answer: wire.Frame | Ended = self._receive()
+                    answer: wire.Frame | Ended = self._line.receive()
                 except Ended as end:
                     answer = end
                 dialogue.went(known, nonce, answer)
@@ -231,11 +179,6 @@ class Session:
     def is_as_new(self) -> bool:
         """Whether a test that begins now finds nothing on this side that an earlier one has left."""
         return self._takes_torch_states and not self.changes.outlast
-
-    def _spoil(self) -> None:
-        """Have nothing of this test be kept: with the same answers, somebody else's might end otherwise."""
-        if self._dialogue is not None:
-            self._dialogue.is_spoiled = True
 
     def _look(self, name: str) -> None:
         """Have the dialogue know of a look at what the module's import left: it decides what is said next."""
@@ -253,7 +196,7 @@ class Session:
         return THERE if name in self._named else NOT_THERE
 
     def _end_of_dialogue(self) -> NoReturn:
-        self._end(Ended("the test does not say the same after the same answers"))
+        self._line.end(Ended, "the test does not say the same after the same answers")
 
     def _say(self, words: bytes, buffers: list[memoryview], kind: Kind = "request") -> bytes:
         """Send a frame, unless that has been done, and return its nonce."""
@@ -273,60 +216,18 @@ class Session:
         """Receive a frame, or the one that came when this was said before."""
         dialogue = self._dialogue
         if dialogue is None:
-            return self._receive()
+            return self._line.receive()
         if not dialogue.is_replayed:
             heard: wire.Frame = dialogue.hear_again()
             return heard
-        try:
-            frame = self._receive()
-        except Ended:
-            self._spoil()
-            raise
+        frame = self._line.receive()
         dialogue.note(self._said, frame)
         return frame
 
     def _send(self, nonce: bytes, freed: Sequence[Freed], words: bytes, buffers: list[memoryview]) -> None:
-        header = b"\x93" + wire.pack(nonce) + wire.pack(freed) + words  # an array of three
-        try:
-            wire.send(
-                self.process.sock, header, buffers, time.monotonic() + self._budget * _PATIENCE + _GRACE
-            )
-        except wire.Late:
-            self._end(LimitExceeded(self._over_budget()))
-        except wire.Closed:
-            self._end_of_worker()
+        self._line.send(b"\x93" + wire.pack(nonce) + wire.pack(freed) + words, buffers)  # an array of three
 
-    def _receive(self) -> wire.Frame:
-        self._calls_left -= 1
-        if self._calls_left < 0:
-            self._end(LimitExceeded(f"{self._what}more than {_MAX_CALLS} steps; does a loop never end?"))
-        if self._calls_left % _LOOK_EVERY == 0 and self._seconds_left() <= 0:
-            self._end(LimitExceeded(self._over_budget()))
-        most = min(_MAX_FRAME, self._bytes_left, self.allowance.bytes)
-        try:
-            self._idle_ticks = 0
-            deadline = time.monotonic() + min(_TICK, self._budget)
-            frame = self._receive_frame(deadline, extend=self._more_time, max_bytes=most)
-        except wire.Late:
-            self._end(LimitExceeded(self._over_budget()))
-        except wire.Closed:
-            self._end_of_worker()
-        except wire.TooLarge:
-            limits = f"{_MAX_FRAME >> 20} MB at once, or {self._bytes_a_test >> 20} MB in one test"
-            self._end(LimitExceeded(f"{self._what}your code returned more than {limits}"))
-        except wire.WireError as error:
-            self._end(
-                ProtocolBroken(
-                    f"{self._what}your code answered with {error}, which no value of the task needs"
-                )
-            )
-        size = len(frame.body) + len(frame.header)
-        self._bytes_left -= size
-        self.allowance.bytes -= size
-        return frame
-
-    def _seconds_left(self) -> float:
-        return self._budget - (self.process.cpu_seconds() - self._cpu_at_start)
+    # --- answers -----------------------------------------------------------------------------------------------
 
     def _take_answer(self, nonce: bytes, scope: Scope) -> Any:
         codec = self._codec
@@ -356,12 +257,9 @@ class Session:
                 RuntimeError,
             ) as error:
                 words = str(error) if isinstance(error, wire.WireError) else "a malformed answer"
-                self._end(ProtocolBroken(f"{self._what}your code answered with {words}; return plain values"))
+                self._line.end(ProtocolBroken, f"your code answered with {words}; return plain values")
             self._call_back(*call)
-            self._reading += time.thread_time() - started
-            if self._reading > self._budget + _READING:
-                said = f"your code keeps the test busy for more than {self._budget:g} s of CPU time"
-                self._end(LimitExceeded(f"{self._what}{said}; call its functions less, and with less"))
+            self._line.charge(time.thread_time() - started)
         if status == "ok":
             return value
         raise student_error(value)
@@ -372,9 +270,9 @@ class Session:
         codec.scope = Scope()
         try:
             if type(args) is not tuple or type(kwargs) is not dict:
-                self._end(ProtocolBroken(f"{self._what}your code answered with a malformed call"))
+                self._line.end(ProtocolBroken, "your code answered with a malformed call")
             if self._nested >= _MAX_NESTED:
-                self._end(LimitExceeded(f"{self._what}your code and the test call each other without end"))
+                self._line.end(LimitExceeded, "your code and the test call each other without end")
             self._nested += 1
             try:
                 value = function(*args, **kwargs)
@@ -398,35 +296,6 @@ class Session:
             self.changes.apply(
                 scope.places[index], cell, value, is_students=id(cell) in self.objects.mirror_numbers
             )
-
-    # --- ends --------------------------------------------------------------------------------------------------
-
-    def _over_budget(self) -> str:
-        cpu = self.process.cpu_seconds() - self._cpu_at_start
-        if cpu < 0.5 * self._budget:
-            return f"{self._what}your code waited for too long without computing; remove sleeps, input() and locks"
-        if self._ends_all:
-            whole = f"the {self.allowance.total:g} s of CPU time of the whole submission"
-            return f"{self._what}your code has used up {whole}"
-        used = f"your code used more than {self._budget:g} s of CPU time"
-        return f"{self._what}{used}; look for an endless or very slow loop"
-
-    def _end_of_worker(self) -> NoReturn:
-        """The connection is closed: find out why, and raise it."""
-        code = self._how_it_ended(self.process)
-        self.allowance.was_killed |= code == -9
-        reasons: dict[int | None, str] = {
-            0: "ended the process (exit, quit, sys.exit or os._exit); return a value instead",
-            -11: "crashed the interpreter (segmentation fault)",
-            -9: "was killed: it used too much memory or CPU time",
-            -24: "used up all its CPU time",
-            -6: "aborted the interpreter: it ran out of memory, most likely",
-        }
-        self._end(WorkerDied(f"{self._what}your code {reasons.get(code, 'ended the process')}"))
-
-    def _end(self, reason: Ended) -> NoReturn:
-        self.process.kill()
-        raise reason from None
 
     def _ambient(self) -> list[Any]:
         torch = sys.modules.get("torch")

@@ -111,12 +111,12 @@ class Dialogue:
         self.heard_of: list[tuple[Said, bytes]] = []  #: what was said, and the digest of the answer
         self.size = 0
         self.is_spoiled = False  #: it may not come out the same again
-        self.differs = False  #: the test did not say again what it had said after the same answers
         self._step: Step | None = first
         self._open: list[bytes] = []  # nonces of the requests without an answer so far
         self._log: list[tuple[Said, bytes, Frame | bytes | Ended]] = []  # for the test itself to hear again
         self._replayed = 0
         self._says_again: Said | None = None
+        self.differs = False  #: the test did not say again what it had said after the same answers
 
     # --- along known steps -----------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Dialogue:
         """Compare what the test says with what was said for it; return the nonce of that, None if it differs."""
         known, nonce, _answer = self._log[self._replayed]
         if self._says_again is not None or not _same(known, said):
-            self.differs = self.is_spoiled = True
+            self.differs = True
             self._replayed = len(self._log)
             return None
         self._says_again = known
@@ -171,7 +171,6 @@ class Dialogue:
         self._replayed += 1
         self._says_again = None
         if isinstance(answer, Ended):
-            self.is_spoiled = True
             raise answer
         self.note(said, answer)
         return answer
