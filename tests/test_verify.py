@@ -87,6 +87,18 @@ class TestGates:
             "the solution passes behind the wall (seed 1): test_the_factor_is_two failed"
         )
 
+    def test_a_test_that_counts_its_runs_is_found(self, tmp_path: Path) -> None:
+        edit = (
+            "    expect.equal(student.FACTOR, 2",
+            "    RUNS.append(student.double(len(RUNS)))\n    expect.equal(student.FACTOR, 2",
+        )
+        counting = HIDDEN.replace(*edit).replace("import pytest", "import pytest\nRUNS = []")
+
+        assert found(tmp_path, hidden=counting) == [
+            "a test is decided by its seed and the answers: test_the_factor_is_two hangs on something else: "
+            "a clock, a file, a counter at the top of the test file?"
+        ]
+
     def test_a_test_that_behaves_differently_in_the_two_modes_is_found(self, tmp_path: Path) -> None:
         edit = (
             "expect.equal(student.FACTOR",

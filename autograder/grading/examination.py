@@ -161,7 +161,12 @@ class Examination:
             ]
             second = {result["test"]: result for result in self._run_all(again, source, stops=False)[0]}
             results = [second.get(result["test"], result) for result in results]
-        return {"results": results, "seconds": time.monotonic() - started, "import_fault": import_fault}
+        return {
+            "results": results,
+            "seconds": time.monotonic() - started,
+            "import_fault": import_fault,
+            "unsteady": self._transcripts.unsteady(),
+        }
 
     def _run_all(
         self, items: list[pytest.Item], source: bytes | None, *, stops: bool

@@ -7,7 +7,8 @@ submission behind the wall and answers with one JSON line. It never imports stud
 
     request  {"source": base64 or null, "seed": int, "tests": names to run, or null for all,
               "stops": whether to end with the first test that does not pass, "changes": see below}
-    answer   {"results": [{"test", "outcome", "kind", "sentence", "seconds", "changes"}], "seconds", "import_fault"}
+    answer   {"results": [{"test", "outcome", "kind", "sentence", "seconds", "changes"}], "seconds", "import_fault",
+              "unsteady": tests that hang on something else than the seed and the answers (transcripts.py)}
 
 "changes" of a result are the places ("function:argument", with "setup " in front for those of a fixture) that the
 code changed in that test. Of a request they are, for each test, the places that the solution changes: others are

@@ -64,15 +64,23 @@ class Transcripts:
     """What was said in the tests of one suite, under one seed."""
 
     def __init__(self) -> None:
-        self._first: dict[Hashable, Step] = {}
-        self._unsteady: set[Hashable] = set()
+        self._first: dict[tuple[str, Hashable], Step] = {}
+        self._unsteady: set[tuple[str, Hashable]] = set()
         self._left = _MOST
 
-    def dialogue(self, test: Hashable) -> Dialogue | None:
-        """Return a new dialogue of a test; None if it does not say the same after the same answers."""
+    def dialogue(self, test: tuple[str, Hashable]) -> Dialogue | None:
+        """Return a new dialogue of a test; None if it does not say the same after the same answers.
+
+        Args:
+            test: its name, and what else its verdict follows from
+        """
         return None if test in self._unsteady else Dialogue(self._first.setdefault(test, Step()))
 
-    def forget(self, test: Hashable) -> None:
+    def unsteady(self) -> list[str]:
+        """Return the names of tests whose words or verdict were not the same after the same answers."""
+        return sorted({name for name, _ in self._unsteady})
+
+    def forget(self, test: tuple[str, Hashable]) -> None:
         """Keep nothing of a test any more."""
         self._unsteady.add(test)
         self._first.pop(test, None)
