@@ -34,6 +34,7 @@ from autograder.topic import Topic
 
 _ROUNDS = 3
 _TRAINED_WAYS = (IN_PROCESS, SANDBOXED)
+_TRAINED_CLASS = 20  #: so many at most, where each takes a quarter of a minute
 
 
 @dataclass
@@ -67,7 +68,8 @@ def bench_all(course: Course, ids: Sequence[str], sizes: Sequence[int], *, round
                 _write(path, parts)
             if trained:
                 title = f"{topic.id}, {' and '.join(trained)}: tests that train"
-                parts.append(_measure(topic, trained, title, _TRAINED_WAYS, (), rounds, say))
+                small = (min(_TRAINED_CLASS, max(sizes)),) if sizes else ()
+                parts.append(_measure(topic, trained, title, _TRAINED_WAYS, small, rounds, say))
                 _write(path, parts)
     return path
 
@@ -166,9 +168,11 @@ _HEAD = """\
 
 Written by `make bench` (`autograder bench`): {machine}.
 
-All ways examine the same submissions (right answers, each a text of its own) with the same tests, on one thread each,
-in turns on one machine. CPU seconds are those of all processes. A turn of `autograder grade` shares the start of its
-examiners among its submissions; a class pays for the examination of the solution too. Memory is that of all processes
-at once, what they share counted once. A machine that others use too moves wall seconds far more than CPU seconds.
+All ways examine the same submissions with the same tests, on one thread each, in turns on one machine: right answers,
+in which each student solves each task in the solution's way or in a known other one, drawn at random. CPU seconds are
+those of all processes. A turn of `autograder grade` shares the start of its examiners among its submissions, of which
+each is one of the first of its class; a class pays for the examination of the solution too. Memory is that of all
+processes at once, what they share counted once. A machine that others use too moves wall seconds far more than CPU
+seconds.
 
 """
