@@ -18,9 +18,7 @@ class Cost:
 
     cpu: float  #: s
     wall: float  #: s
-    memory: float = (
-        0.0  #: MB that all processes below this one held at once, at most; shared pages count once
-    )
+    memory: float = 0.0  #: MB that all processes below this one held at once; shared pages count once
 
 
 @contextmanager
@@ -49,9 +47,7 @@ class _Watch(threading.Thread):
         super().__init__(daemon=True)
         self.is_over = threading.Event()
         self.most = self.cpu = 0.0
-        self.boxed: dict[
-            int, float
-        ] = {}  #: zygote -> CPU seconds of it and its workers, when it was last seen
+        self.boxed: dict[int, float] = {}  #: zygote -> CPU s of it and its workers when last seen
 
     def run(self) -> None:
         import psutil

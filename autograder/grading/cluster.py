@@ -53,9 +53,7 @@ def examine_on(
         threads = sum(client.nthreads().values())
         waiting = {_submit(client, batch, allow_unisolated): batch for batch in _batches(todo, threads)}
         coming = distributed.as_completed(list(waiting), loop=client.loop)
-        doubtful: list[
-            Work
-        ] = []  # every worker died that had their batch: one by one, to know at whose submission
+        doubtful: list[Work] = []  # all workers died that had their batch: one by one, to know at whose
         single, lost = None, []
         try:
             for future in coming:

@@ -45,9 +45,7 @@ class Session:
         self._codec = JudgeCodec(self)
         self._nested = 0
         self._torch_state = b""
-        self._seed: tuple[int, int] | None = (
-            None  # for the next request to carry, with the test's first number
-        )
+        self._seed: tuple[int, int] | None = None  # for the next request, with the test's first number
         self._first_number = 0
         self._dialogue: Dialogue | None = None
         self._said = Said("request", b"")
