@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from examining import examine, outcomes
 from factory import SOLUTION, make_course
 
+from autograder.course import Course
 from autograder.grading.examination import Examination
 from autograder.sandbox import wire
 from autograder.sandbox.faults import WorkerDied
@@ -181,6 +183,19 @@ def without(tests: tuple[str, ...], answer: dict[str, Any]) -> dict[str, Any]:
         "unsteady": [],
         "results": [result for result in answer["results"] if result["test"] not in tests],
     }
+
+
+def test_a_real_assignment_has_the_same_marks(pytester: pytest.Pytester) -> None:
+    topic = Course(Path(__file__).resolve().parent.parent).topic("01_neural_network_basics")
+    solution = topic.solution_path.read_text(encoding="utf-8")
+    edits = (*topic.alternatives[::9], *topic.mistakes[::17])
+    texts = (solution, *(solution.replace(edit.find, edit.replace) for edit in edits))
+    with Zygote(choose(allow_unisolated=False), topic.packages, Limits(memory_mb=topic.memory)) as zygote:
+        _, alone = examine(pytester, topic, zygote, texts, is_remembering=False)
+        _, said = examine(pytester, topic, zygote, texts * 3)
+
+    assert len(texts) > 12
+    assert said == list(alone) * 3
 
 
 def test_who_answers_as_two_others_did_is_not_judged_anew(
