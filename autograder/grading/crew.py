@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from autograder.grading.judge import Judge
@@ -23,24 +25,39 @@ class Work:
     tasks: frozenset[str] = frozenset()
 
 
+class _Seat(threading.local):
+    """What each thread has of its own: a judge, and a place among the others."""
+
+    judge: Judge | None = None
+
+    def __init__(self, places: Iterator[int | None]) -> None:
+        self.place = next(places)
+
+
 class Crew:
     """Examines one submission after the other in every thread that asks."""
 
-    def __init__(self, *, allow_unisolated: bool) -> None:
+    def __init__(self, *, allow_unisolated: bool, has_places: bool = False) -> None:
+        """Gather nobody yet.
+
+        Args:
+            has_places: whether several judges work at once on this machine, no more than it has cores
+        """
         self._allow_unisolated = allow_unisolated
-        self._of_thread = threading.local()
+        self._seat = _Seat(itertools.count() if has_places else itertools.repeat(None))
         self._judges: list[Judge] = []
         self._is_over = False
         self._solving: dict[str, threading.Lock] = {}
 
     def examine(self, work: Work) -> Report:
         """Examine one submission, in the thread that calls."""
-        judge: Judge | None = getattr(self._of_thread, "judge", None)
+        judge = self._seat.judge
         if judge is None or (judge.topic, judge.seed) != (work.topic, work.seed):
             if judge is not None:
                 judge.close()
-            judge = Judge(work.topic, seed=work.seed, allow_unisolated=self._allow_unisolated)
-            self._of_thread.judge = judge
+            judge = self._seat.judge = Judge(
+                work.topic, seed=work.seed, allow_unisolated=self._allow_unisolated, place=self._seat.place
+            )
             self._judges.append(judge)
         if self._is_over:
             judge.abandon()

@@ -31,6 +31,7 @@ from autograder.errors import AutograderError
 from autograder.grading import fixtures
 from autograder.grading.examination import Examination
 from autograder.report.model import Isolation
+from autograder.sandbox import core
 from autograder.sandbox.rungs import Limits
 from autograder.sandbox.zygotes import Zygote
 from autograder.topic import Topic, read_topic
@@ -102,7 +103,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="autograder.grading.examiner")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--isolation", required=True)
+    parser.add_argument("--place", type=int)
     options = parser.parse_args()
+    if options.place is not None:
+        core.take_place(options.place)
 
     def hold(topic: Topic, requests: IO[str], answers: IO[str]) -> int:
         limits = Limits(memory_mb=topic.memory, scratch_mb=topic.files, processes=topic.processes)

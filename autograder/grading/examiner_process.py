@@ -36,10 +36,12 @@ class ExaminerProcess:
         self.is_abandoned = False
 
     @classmethod
-    def behind_the_wall(cls, topic: Topic, isolation: Isolation) -> ExaminerProcess:
-        return cls(
-            topic, ["autograder.grading.examiner", str(topic.folder.resolve()), "--isolation", isolation]
-        )
+    def behind_the_wall(
+        cls, topic: Topic, isolation: Isolation, *, place: int | None = None
+    ) -> ExaminerProcess:
+        """An examiner as submissions need it; `place` is its own among several at once (see core.py)."""
+        command = ["autograder.grading.examiner", str(topic.folder.resolve()), "--isolation", isolation]
+        return cls(topic, command if place is None else [*command, "--place", str(place)])
 
     @classmethod
     def in_process(cls, topic: Topic) -> ExaminerProcess:

@@ -92,8 +92,9 @@ def _here(
     todo: Sequence[Work], jobs: int, allow_unisolated: bool
 ) -> Generator[tuple[Work, Report], None, None]:
     """Examine on this machine; give each report as it comes."""
-    crew = Crew(allow_unisolated=allow_unisolated)
-    threads = ThreadPoolExecutor(min(jobs or cores(), max(len(todo), 1)))
+    at_once = min(jobs or cores(), max(len(todo), 1))
+    crew = Crew(allow_unisolated=allow_unisolated, has_places=1 < at_once <= cores())
+    threads = ThreadPoolExecutor(at_once)
     try:
         examined = {threads.submit(crew.examine, work): work for work in todo}
         for future in as_completed(examined):

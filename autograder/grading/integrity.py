@@ -12,6 +12,7 @@ import re
 import tokenize
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 
 from autograder.faults import plain
 from autograder.grading.reach import Module
@@ -145,6 +146,7 @@ def _with_doors(forbidden: tuple[str, ...]) -> frozenset[str]:
     return frozenset(doors.union(forbidden))
 
 
+@lru_cache(maxsize=4)
 def _parsed(source: bytes) -> ast.Module | None:
     if len(source) > LARGEST_MODULE:
         return None

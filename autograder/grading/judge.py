@@ -64,11 +64,12 @@ class Judge:
         seed: int,
         allow_unisolated: bool = False,
         only: Isolation | None = None,
+        place: int | None = None,
     ) -> None:
         self.topic = topic
         self.seed = seed
         self.isolation: Isolation = choose(allow_unisolated=allow_unisolated, only=only)
-        self._examiner = ExaminerProcess.behind_the_wall(topic, self.isolation)
+        self._examiner = ExaminerProcess.behind_the_wall(topic, self.isolation, place=place)
         self._manifest: tuple[ManifestTest, ...] | None = None
         self._signatures: Signatures = read_signatures(topic)
         self._cheap = cheap_tests(topic)

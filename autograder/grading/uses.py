@@ -21,6 +21,13 @@ _TYPE_TESTS = {"isinstance", "issubclass"}
 _LOOK_UP, _LOCATE = {"getattr", "getattr_static"}, {"import_module", "resolve_name", "locate"}
 
 
+#: nodes from which Names learns (see _learn)
+_TEACHING = (
+    ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.FunctionDef, ast.withitem, ast.ClassDef, ast.Call,
+    ast.arguments,
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Use:
     """A name of a library's, and the line that says it."""
@@ -47,6 +54,14 @@ class Names:
         self._returned: dict[str, frozenset[str]] = {}
         self._stars = _NOTHING
         nodes = list(ast.walk(tree))
+        teaching = [node for node in nodes if isinstance(node, _TEACHING)]
+        self._given_back = {
+            id(node): [
+                inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value
+            ]
+            for node in teaching
+            if isinstance(node, ast.FunctionDef)
+        }
         self._defined = {
             node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
         }
@@ -65,8 +80,11 @@ class Names:
             self._learn_import(node)
         self._found: dict[int, frozenset[str]] | None = None  # by a node's id, once all is learnt
         for _ in range(_ROUNDS):
-            for node in nodes:
+            self._has_learnt = False
+            for node in teaching:
                 self._learn(node)
+            if not self._has_learnt:
+                break
         self._found = {}
 
     def uses(self, nodes: Iterable[ast.AST]) -> Iterator[Use]:
@@ -191,9 +209,8 @@ class Names:
                 for item in items:
                     self._bind(target, item)
             case ast.FunctionDef(name=name):
-                for inner in ast.walk(node):
-                    if isinstance(inner, ast.Return) and inner.value is not None:
-                        self._returns(name, inner.value)
+                for value in self._given_back[id(node)]:
+                    self._returns(name, value)
             case ast.withitem(context_expr=ast.Call(args=[value]), optional_vars=ast.expr() as target):
                 self._bind(target, value)
             case ast.ClassDef(body=body):  # what a class imports is its attribute
@@ -231,16 +248,19 @@ class Names:
                     self._bind(one, other)
 
     def _add(self, name: str, meant: Iterable[str]) -> None:
-        if known := self._kept(frozenset(meant)):
-            self._meant[name] = self._kept(self._meant.get(name, _NOTHING) | known)
+        self._note(self._meant, name, self._kept(frozenset(meant)))
 
     def _returns(self, name: str, value: ast.expr) -> None:
-        if known := self.meant(value):
-            self._returned[name] = self._kept(self._returned.get(name, _NOTHING) | known)
+        self._note(self._returned, name, self.meant(value))
 
     def _add_attribute(self, name: str, meant: Iterable[str]) -> None:
-        if known := self._kept(frozenset(meant)):
-            self._attributes[name] = self._kept(self._attributes.get(name, _NOTHING) | known)
+        self._note(self._attributes, name, self._kept(frozenset(meant)))
+
+    def _note(self, table: dict[str, frozenset[str]], name: str, meant: frozenset[str]) -> None:
+        before = table.get(name, _NOTHING)
+        if not meant <= before and (now := self._kept(before | meant)) != before:
+            table[name] = now
+            self._has_learnt = True
 
 
 def text_of(node: ast.AST) -> str | None:
