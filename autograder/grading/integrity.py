@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from autograder.faults import plain
 from autograder.grading.reach import Module
-from autograder.grading.uses import Names
+from autograder.grading.uses import Names, Text
 from autograder.topic import Topic
 
 LARGEST_MODULE = 1 << 19  #: bytes of a module that are looked at; a larger one is not run at all
@@ -110,7 +110,8 @@ def forbidden_calls(source: bytes, topic: Topic) -> dict[str, str]:
     if tree is None or _is_deep(tree):
         return {}
     module = Module(tree)
-    known = {forbid: Names(tree, _with_doors(forbid)) for forbid in {task.forbid for task in tasks}}
+    learnt = Text(tree)
+    known = {forbid: Names(learnt, _with_doors(forbid)) for forbid in {task.forbid for task in tasks}}
     lines = ["", *_LINE_END.split(text_of(source))]
     found: dict[str, str] = {}
     for task in tasks:

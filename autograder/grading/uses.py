@@ -36,6 +36,33 @@ class Use:
     line: int
 
 
+class Text:
+    """What there is to learn from in a module's text, whatever is looked for in it."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        nodes = list(ast.walk(tree))
+        functions = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        self.imports = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
+        self.teaching = [node for node in nodes if isinstance(node, _TEACHING)]
+        #: a function's node -> what its `return`s give back, those of functions within it too
+        self.given_back = {
+            id(node): [
+                inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value
+            ]
+            for node in functions
+        }
+        self.parameters = {
+            node.name: [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+            for node in functions
+        }
+        self.defined = {
+            node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        self.defined |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        self.defined |= {node.name for node in functions}
+        self.defined |= {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+
+
 class Names:
     """What each name of a module stands for, as far as its text tells: {"F": {"torch.nn.functional"}}.
 
@@ -43,7 +70,7 @@ class Names:
     attributes, would stand for half a million.
     """
 
-    def __init__(self, tree: ast.Module, wanted: frozenset[str]) -> None:
+    def __init__(self, text: Text, wanted: frozenset[str]) -> None:
         """Args: wanted: what to look for, such as "torch.nn.functional.conv2d"; and all that lies in it."""
         self._wanted = wanted
         self._inside = tuple(f"{name}." for name in wanted)
@@ -53,35 +80,13 @@ class Names:
         self._attributes: dict[str, frozenset[str]] = {}
         self._returned: dict[str, frozenset[str]] = {}
         self._stars = _NOTHING
-        nodes = list(ast.walk(tree))
-        teaching = [node for node in nodes if isinstance(node, _TEACHING)]
-        self._given_back = {
-            id(node): [
-                inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return) and inner.value
-            ]
-            for node in teaching
-            if isinstance(node, ast.FunctionDef)
-        }
-        self._defined = {
-            node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-        }
-        self._defined |= {node.arg for node in nodes if isinstance(node, ast.arg)}
-        self._defined |= {
-            node.name
-            for node in nodes
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        }
-        self._parameters = {
-            node.name: [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
-            for node in nodes
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        }
-        for node in nodes:
-            self._learn_import(node)
+        self._text = text
+        for statement in text.imports:
+            self._learn_import(statement)
         self._found: dict[int, frozenset[str]] | None = None  # by a node's id, once all is learnt
         for _ in range(_ROUNDS):
             self._has_learnt = False
-            for node in teaching:
+            for node in text.teaching:
                 self._learn(node)
             if not self._has_learnt:
                 break
@@ -133,7 +138,7 @@ class Names:
     def _meaning(self, node: ast.AST) -> frozenset[str]:
         match node:
             case ast.Name(id=name):
-                stars = _NOTHING if name in self._defined or name in self._meant else self._stars
+                stars = _NOTHING if name in self._text.defined or name in self._meant else self._stars
                 return self._meant.get(name, _NOTHING) | self._within(stars, name)
             case ast.ImportFrom(module=str(module), names=aliases):
                 return self._kept({f"{module}.{alias.name}" for alias in aliases})
@@ -209,7 +214,7 @@ class Names:
                 for item in items:
                     self._bind(target, item)
             case ast.FunctionDef(name=name):
-                for value in self._given_back[id(node)]:
+                for value in self._text.given_back[id(node)]:
                     self._returns(name, value)
             case ast.withitem(context_expr=ast.Call(args=[value]), optional_vars=ast.expr() as target):
                 self._bind(target, value)
@@ -219,8 +224,10 @@ class Names:
                         for alias in statement.names:
                             known = {f"{statement.module}.{alias.name}"}
                             self._add_attribute(alias.asname or alias.name, known)
-            case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in self._parameters:
-                for parameter, value in zip(self._parameters[name], args, strict=False):
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if (
+                name in self._text.parameters
+            ):
+                for parameter, value in zip(self._text.parameters[name], args, strict=False):
                     self._add(parameter, self.meant(value))
                 for keyword in keywords:
                     self._add(keyword.arg or "", self.meant(keyword.value))
