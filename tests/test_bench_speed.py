@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 
 import pytest
 from factory import make_course
@@ -34,6 +36,20 @@ def test_every_way_is_measured_and_written_down(tmp_path, monkeypatch):
     assert "old numbers" not in page
     assert page.endswith("what they mean\n")
     assert all(grown.endswith("| nothing |") for grown in classes)
+
+
+def test_both_sides_of_the_wall_are_measured(tmp_path):
+    make_course(tmp_path)
+    command = [sys.executable, "-m", "autograder.bench.inside", "01_tiny", "6"]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    examiner, worker, reading, ran = done.stdout.splitlines()[-4:]
+    for line, what in ((examiner, "examiner"), (worker, "worker"), (reading, "reading the text")):
+        assert re.fullmatch(rf"{what}: [0-9.]+ CPU s a submission", line)
+    tests = re.fullmatch("tests that had to be run: ([0-9]+) of ([0-9]+)", ran)
+    assert tests is not None
+    assert 5 <= int(tests[1]) < int(tests[2]) == 6 * 5
 
 
 def test_a_class_is_right_and_no_two_are_the_same(tmp_path):

@@ -1,0 +1,100 @@
+"""Inside: what a submission costs on either side of the wall, and how many of its tests have to be run.
+
+    python -m autograder.bench.inside 01_neural_network_basics 60
+
+Run it in the course's folder. Examines a class in this process, without its tests that train, and prints the medians of
+the last third: by then most answers are known (see sandbox/transcripts.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autograder.bench.parts import class_of, parts_of, scratch_course
+from autograder.course import Course
+
+if TYPE_CHECKING:
+    import pytest
+
+    from autograder.topic import Topic
+
+SEED = 11
+
+
+def main() -> int:
+    """Examine a class, and print what each side of the wall used."""
+    name, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 60
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    topic = Course(Path.cwd()).topic(name)
+    with scratch_course(topic, parts_of(topic)[0]) as course:
+        return _examine(course.topic(topic.id), count)
+
+
+def _examine(topic: Topic, count: int) -> int:
+    from autograder.grading import integrity
+    from autograder.grading.examination import Examination
+    from autograder.grading.examiner import run
+    from autograder.sandbox.ladder import choose
+    from autograder.sandbox.rungs import Limits
+    from autograder.sandbox.zygotes import Zygote
+
+    if topic.needs_torch:
+        import torch
+
+        torch.set_num_threads(1)
+    workers: list[float] = []
+    tests: list[bool] = []  #: whether each had to be run
+
+    class Watched(Examination):
+        @contextlib.contextmanager
+        def opened(self, source: bytes | None) -> Iterator[Callable[[], str]]:
+            with super().opened(source) as fault:
+                yield fault
+                if self._examinee is not None and self._examinee.is_alive:
+                    workers.append(self._examinee.session().process.cpu_seconds())
+
+        def _try(self, item: pytest.Item, following: pytest.Item | None) -> None:
+            super()._try(item, following)
+            tests.append(self._progress.known is None)
+
+    examiner: list[float] = []
+    texts: list[float] = []
+
+    def requests() -> Iterator[str]:
+        for parcel in class_of(topic, count):
+            source = parcel.source or b""
+            start = time.process_time()
+            list(integrity.complaints(source))
+            integrity.forbidden_calls(source, topic)
+            texts.append(time.process_time() - start)
+            encoded = base64.b64encode(source).decode()
+            start = time.process_time()
+            yield json.dumps(
+                {"source": encoded, "seed": SEED, "tests": None, "stops": False, "changes": None}
+            )
+            examiner.append(time.process_time() - start)
+
+    limits = Limits(memory_mb=topic.memory, scratch_mb=topic.files, processes=topic.processes)
+    with (
+        open(os.devnull, "w") as nowhere,
+        Zygote(choose(allow_unisolated=False), topic.packages, limits) as z,
+    ):
+        code = run(Watched(topic, z, requests(), nowhere), topic)  # type: ignore[arg-type]
+    last = -(-count // 3)
+    for what, seconds in (("examiner", examiner), ("worker", workers), ("reading the text", texts)):
+        print(f"{what}: {statistics.median(seconds[-last:]):.3f} CPU s a submission")
+    print(f"tests that had to be run: {sum(tests)} of {len(tests)}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
