@@ -9,6 +9,7 @@ from examining import examine, outcomes
 from factory import SOLUTION, make_course
 
 from autograder.grading import direct
+from autograder.grading.examination import _by_test
 from autograder.sandbox.ladder import choose
 from autograder.sandbox.rungs import Limits
 from autograder.sandbox.zygotes import Zygote
@@ -187,6 +188,14 @@ def test_both_ways_protect_arguments_alike(pytester: pytest.Pytester, topic: Top
     _, by_pytest = examine(pytester, topic, zygote, sources, changes={"": []}, is_direct=False)
 
     assert at_once == by_pytest
+
+
+def test_what_a_fixture_may_change_a_test_itself_may_not() -> None:
+    allowed = _by_test({"": ["setup step:0"], "test_it": ["setup step:0", "fit:1"]})
+
+    assert allowed[""] == {"step:0"}
+    assert "step:0" not in allowed["test_it"]
+    assert "fit:1" in allowed["test_it"]
 
 
 def test_a_run_that_stops_early_stops_at_the_same_test(

@@ -434,9 +434,9 @@ class Examination:
 
 
 def _by_test(changes: dict[str, list[str]]) -> dict[str, frozenset[str]]:
-    return {
-        test: frozenset(place.removeprefix(_IN_SETUP) for place in places) for test, places in changes.items()
-    }
+    """Return what may be changed in each test, and under "" in fixtures, whose places lose the mark that says so."""
+    of_tests = {test: frozenset(places) for test, places in changes.items()}
+    return of_tests | {"": frozenset(place.removeprefix(_IN_SETUP) for place in changes.get("", ()))}
 
 
 class _GivenUp(BaseException):
