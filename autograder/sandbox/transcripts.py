@@ -123,7 +123,6 @@ class Dialogue:
         self._open: list[bytes] = []  # nonces of the requests without an answer so far
         self._log: list[tuple[Said, bytes, Frame | bytes | Ended]] = []  # for the test itself to hear again
         self._replayed = 0
-        self._says_again: Said | None = None
         self.differs = False  #: the test did not say again what it had said after the same answers
 
     # --- along known steps -----------------------------------------------------------------------------------------
@@ -166,18 +165,16 @@ class Dialogue:
     def say_again(self, said: Said) -> bytes | None:
         """Compare what the test says with what was said for it; return the nonce of that, None if it differs."""
         known, nonce, _answer = self._log[self._replayed]
-        if self._says_again is not None or not _same(known, said):
+        if not _same(known, said):
             self.differs = True
             self._replayed = len(self._log)
             return None
-        self._says_again = known
         return nonce
 
     def hear_again(self) -> Any:
         """Return the answer that came. Raises: Ended, if the worker came to its end instead."""
         said, _nonce, answer = self._log[self._replayed]
         self._replayed += 1
-        self._says_again = None
         if isinstance(answer, Ended):
             raise answer
         self.note(said, answer)

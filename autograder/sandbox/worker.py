@@ -62,13 +62,13 @@ class Worker:
     def serve(self) -> None:
         """Answer requests until the judge hangs up."""
         while True:
-            self.answer(self.receive())
+            self.answer(self.codec.begin_decoding(self.receive()))
 
-    def answer(self, frame: wire.Frame) -> None:
+    def answer(self, request: Any) -> None:
         """Do what one request asks, and send the reply."""
         codec, outer = self.codec, self.codec.scope
         codec.scope = scope = Scope()
-        nonce, freed, words = codec.begin_decoding(frame)
+        nonce, freed, words = request
         self.nonce, outer_nonce = nonce, self.nonce
         op, target, name, args_tree, kwargs_tree, ambient = words
         for number in freed:
@@ -218,10 +218,9 @@ class Worker:
             codec.use_aliases = True
         wire.send(self.sock, wire.pack(tree), codec.buffers)
         while True:
-            frame = self.receive()
-            _nonce, _freed, words = codec.begin_decoding(frame)
+            request = _nonce, _freed, words = codec.begin_decoding(self.receive())
             if words[0] not in ("answer", "raise"):
-                self.answer(frame)
+                self.answer(request)
                 continue
             scope, codec.scope = codec.scope, Scope()
             status, value = words[0], codec.decode(words[1])
