@@ -153,8 +153,7 @@ class _Gates:
 
     def _steady(self, names: list[str]) -> Iterator[Finding]:
         """Run tests of the first seed once more: what they say must follow from the seed and from what they hear."""
-        answer = self.wall.ask(self.text.encode(), 0, names)
-        for name in answer["unsteady"] if answer else ():
+        for name in self._answer(self.wall, self.text, 0, names)["unsteady"]:
             sentence = (
                 f"{name} hangs on something else: a clock, a file, a counter at the top of the test file?"
             )
@@ -281,12 +280,24 @@ class _Gates:
         *,
         stops: bool = False,
     ) -> Results:
+        answer = self._answer(examiner, text, seed, tests, stops=stops)
+        return {result["test"]: result for result in answer["results"]}
+
+    def _answer(
+        self,
+        examiner: ExaminerProcess,
+        text: str,
+        seed: int,
+        tests: list[str] | None,
+        *,
+        stops: bool = False,
+    ) -> dict[str, Any]:
         answer = examiner.ask(text.encode(), seed, tests, stops=stops)
         if answer is None:
             raise AutograderError(
                 f"{self.topic.id}: the examiner crashed; run the suite with pytest to see why"
             )
-        return {result["test"]: result for result in answer["results"]}
+        return answer
 
     def _edited(self, edit: Mistake | Alternative) -> str:
         return self.text.replace(edit.find, edit.replace)

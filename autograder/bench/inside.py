@@ -8,9 +8,7 @@ the last third: by then most answers are known (see sandbox/transcripts.py).
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 import os
 import statistics
 import sys
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from autograder.bench.parts import class_of, parts_of, scratch_course
 from autograder.course import Course
+from autograder.grading.examiner_process import request_of
 
 if TYPE_CHECKING:
     import pytest
@@ -76,11 +75,8 @@ def _examine(topic: Topic, count: int) -> int:
             list(integrity.complaints(source))
             integrity.forbidden_calls(source, topic)
             texts.append(time.process_time() - start)
-            encoded = base64.b64encode(source).decode()
             start = time.process_time()
-            yield json.dumps(
-                {"source": encoded, "seed": SEED, "tests": None, "stops": False, "changes": None}
-            )
+            yield request_of(source, SEED)
             examiner.append(time.process_time() - start)
 
     limits = Limits(memory_mb=topic.memory, scratch_mb=topic.files, processes=topic.processes)

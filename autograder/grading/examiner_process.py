@@ -80,11 +80,9 @@ class ExaminerProcess:
             AuthorError, SandboxError: the examiner cannot start, and why
         """
         process = self._process or self._started()
-        encoded = None if source is None else base64.b64encode(source).decode()
         try:
             assert process.stdin is not None
-            request = {"source": encoded, "seed": seed, "tests": tests, "stops": stops, "changes": changes}
-            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.write(request_of(source, seed, tests, stops=stops, changes=changes) + "\n")
             process.stdin.flush()
             return self._read(process)
         except (OSError, ValueError):
@@ -171,6 +169,20 @@ class ExaminerProcess:
             process.stdout.close()
             self._errors.close()
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def request_of(
+    source: bytes | None,
+    seed: int,
+    tests: list[str] | None = None,
+    *,
+    stops: bool = False,
+    changes: dict[str, list[str]] | None = None,
+) -> str:
+    """Return a request as an examiner reads it (see examiner.py); the arguments are those of `ask`."""
+    encoded = None if source is None else base64.b64encode(source).decode()
+    request = {"source": encoded, "seed": seed, "tests": tests, "stops": stops, "changes": changes}
+    return json.dumps(request)
 
 
 def allowed_changes(places: dict[str, Iterable[str]]) -> dict[str, list[str]]:
