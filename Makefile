@@ -1,4 +1,4 @@
-# The verbs of a day: setup, test, build, release, demo, new. Each works from a fresh clone.
+# The usual verbs: setup, test, build, release, demo, new. Each works in a fresh clone.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,8 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-tensorflow attacks fuzz lint build release demo pictures new verify verify-full clean
+.PHONY: help setup bench bench-attacks test test-tensorflow attacks fuzz lint build release docs demo pictures new verify \
+        verify-full coverage clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -15,6 +16,8 @@ $(VENV)/.ready: pyproject.toml
 	@echo "Installing into $(VENV) (a minute or two, once) ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	@mkdir -p $(VENV)/etc/jupyter
+	@cp autograder/jupyter/nbgrader_config.json $(VENV)/etc/jupyter/  # pip does not copy it in an editable install
 	@touch $@
 
 setup: $(VENV)/.ready  ## make .venv and install everything a teacher needs
@@ -23,22 +26,25 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: lint  ## ruff, mypy and pytest
+test: lint  ## ruff, mypy and pytest; for an assignment that was verified in full, only a drawn sample
 	$(BIN)/pytest -n auto --dist worksteal
 
-$(VENV)-tensorflow/.ready: pyproject.toml
-	@echo "Installing TensorFlow into $(VENV)-tensorflow (two minutes, once) ..."
-	$(PYTHON) -m venv $(VENV)-tensorflow
-	$(VENV)-tensorflow/bin/pip install --quiet --editable '.[torch,teacher,tensorflow]'
+# Only TensorFlow and its requirements are installed here; a .pth file adds the packages of the other venv.
+$(VENV)-tensorflow/.ready: $(VENV)/.ready
+	@echo "Installing TensorFlow into $(VENV)-tensorflow (a minute, once) ..."
+	$(PYTHON) -m venv --clear --without-pip $(VENV)-tensorflow
+	@$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+		> "$$($(VENV)-tensorflow/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/course.pth"
+	$(VENV)-tensorflow/bin/python -m pip install --quiet --editable '.[tensorflow]'
 	@touch $@
 
-test-tensorflow: $(VENV)-tensorflow/.ready  ## what is graded only with the extra tensorflow, in a venv of its own
-	$(VENV)-tensorflow/bin/pytest tests/test_tensorflow.py
+test-tensorflow: $(VENV)-tensorflow/.ready  ## test what needs the extra tensorflow, in a separate venv
+	$(VENV)-tensorflow/bin/python -m pytest tests/test_tensorflow.py
 
-attacks: setup  ## the corpus of hostile submissions on every rung that this machine has, and who falls to what
+attacks: setup  ## try the corpus of attacks on every rung of this machine
 	$(BIN)/pytest tests/attacks -m 'attacks or not attacks'
 
-fuzz: setup  ## look for bytes that the wall has no words for, for seconds=60
+fuzz: setup  ## look for bytes that cause an unexpected error in the wall, for seconds=60
 	$(BIN)/pip install --quiet --editable '.[dev,fuzz]'
 	cd tests && ../$(BIN)/python -m fuzz.fuzz_wire $(or $(seconds),60)
 
@@ -48,23 +54,37 @@ build: setup  ## assignments/ -> source/
 release: setup  ## source/ -> release/, with nbgrader
 	$(BIN)/autograder release
 
-verify: setup  ## the gates of every assignment: stub 0, solution 100 %, mistakes caught
-	$(BIN)/autograder verify
+verify: setup  ## try every gate of every assignment, and measure coverage; or only topic=12_dropout
+	$(BIN)/autograder verify $(topic)
+	$(if $(topic),,$(MAKE) coverage)
 
-verify-full: setup  ## the same under 20 seeds and with automatic mutants
-	$(BIN)/autograder verify --full
+verify-full: setup  ## the same, and tests that train under 20 seeds, mutants, and the attacks on every rung
+	$(BIN)/autograder verify --full $(topic)
+	$(if $(topic),,$(MAKE) attacks coverage)
 
-bench: setup  ## what a submission costs, here and elsewhere (ten minutes); writes docs/benchmarks.md
-	$(BIN)/autograder bench
+coverage: setup  ## measure which lines of the engine the tests run; writes docs/verification.md
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal
+	$(BIN)/coverage combine --quiet
+	cd tests && ../$(BIN)/python -m engine_coverage
 
-demo: setup  ## a whole class, from release to feedback, in the folder demo/
+bench: setup  ## measure what a submission costs, here and with other tools (ten minutes); writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+bench-attacks: setup  ## try twenty attacks on pytest, on nbgrader and here; writes docs/bench_attacks.md
+	cd tests && ../$(BIN)/python -m attacks.bench ../docs/bench_attacks.md
+
+docs: setup  ## write the numbers and tables of README.md and docs/security.md
+	cd tests && ../$(BIN)/python -m pages
+
+demo: setup  ## grade an invented class, from release to feedback, in the folder demo/
 	$(BIN)/autograder demo $(topic)
 
-pictures: setup  ## take the pictures of docs/pictures/ anew, in a headless chromium (some minutes)
+pictures: setup  ## take the pictures of docs/pictures/ again, in a headless chromium (some minutes)
 	cd tests && ../$(BIN)/python -m pictures
 
-new: setup  ## make new topic=12_dropout
+new: setup  ## start an assignment: make new topic=12_dropout
 	$(BIN)/autograder new $(topic)
 
 clean:  ## remove what the verbs made
-	rm -rf $(VENV) $(VENV)-tensorflow demo build .autograder .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-tensorflow .coverage* demo build .autograder .pytest_cache .mypy_cache .ruff_cache *.egg-info

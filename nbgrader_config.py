@@ -1,6 +1,6 @@
 """The settings of nbgrader for this course. What is set, and why, stands in autograder/recording/registrar.py.
 
-Add your own below the call, for example:
+Add your own below the call. No setting changes how marks are found (`c.Autograde...` has no effect). For example:
 
     c.Exchange.root = "/srv/nbgrader/exchange"
     c.CourseDirectory.db_url = "postgresql+psycopg2://user@host/name"  # with the extra postgres
@@ -15,9 +15,7 @@ from pathlib import Path
 try:
     from autograder.recording.registrar import configure
 except ImportError as error:  # without it nbgrader would run students' code unprotected: stop
-    raise SystemExit(
-        f"{__file__}: cannot import autograder ({error}); run 'make setup', use .venv/bin"
-    ) from error
+    raise SystemExit(f"{__file__}: cannot import autograder ({error}); run 'make setup', use .venv/bin") from error
 
 c = get_config()  # noqa: F821 (nbgrader provides it)
 configure(c, Path(__file__).resolve().parent)

@@ -6,24 +6,23 @@ The rooms, in the order in which an assignment passes through them:
     student/      what runs in a student's own folder: tests in words, hints, handing in
     grading/      a parcel -> a Submission -> a Report: tests, solution, labels and every mark are here
     sandbox/      the wall: a student's module runs in a worker that knows no test and no answer
-    report/       Report, and its ways onto paper: text, JSON, CSV, HTML
+    report/       Report, and its output as text, JSON, CSV, HTML
     recording/    Report -> nbgrader, which keeps marks, written answers and feedback
     platforms/    marks and tests to Canvas, Moodle, Gradescope and GitHub Classroom
-    bench/        what a submission costs, and which cheats work
-    data/         the data sets of the course
 
-What all of them share lies beside this file: a Topic (topic.py, suite.py), what tests use (expect.py, probe.py,
-spies.py), the pytest plugin, the errors. cli.py holds the verbs.
+The modules beside this file serve all rooms: a Topic (topic.py, suite.py), what tests use (expect.py, probe.py), the
+pytest plugin, the errors, each bound with its unit (limits.py), and plain.py, which makes other people's texts safe to
+show. cli.py has the verbs.
 
 Read five files to know what happens to a zip file:
 
-    topic.py                 one folder of assignments/, read and checked: what a task is, and what it is worth
-    grading/collect.py       a folder or an archive becomes a Submission, whatever is in it
-    sandbox/session.py       the student's module answers from a worker, in plain values
-    grading/judge.py         Submission x Topic -> Report: every mark is made here
-    recording/gradebook.py   Report -> nbgrader, which keeps the marks and writes the feedback
+    topic.py                      one folder of assignments/, read and checked: what a task is, and what it is worth
+    grading/intake/collect.py    a folder or an archive becomes a Submission, even a bad one
+    sandbox/outside/session.py    the student's module answers from a worker, in plain values
+    grading/mark/judge.py         Submission x Topic -> Report: every mark is made here
+    recording/gradebook.py        Report -> nbgrader, which keeps the marks and writes the feedback
 
-What a student uses is `check` and `attempt`; what a test uses is `expect` and `probe`.
+Students use `check` and `attempt`; tests use `expect` and `probe`.
 """
 
 from __future__ import annotations

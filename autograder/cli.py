@@ -1,7 +1,8 @@
-"""The command line: verbs. Each parses, calls one function and prints. Exit 0 done, 1 found faults, 2 misuse."""
+"""The command line: verbs. Each parses, calls one function and prints. Exit 0 done, 1 something is wrong, 2 misuse."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from autograder.errors import AutograderError
 _WHO = {
     "For students, in an assignment's folder": ("check", "watch", "hint", "status", "submit"),
     "For teachers, in the course's folder": ("grade", "report", "feedback", "export", "demo", "doctor"),
-    "For authors": ("new", "build", "release", "verify", "bench"),
+    "For authors": ("new", "build", "release", "verify", "costs"),
 }
 
 
@@ -63,7 +64,7 @@ def check(task: str | None) -> None:
 
 @main.command()
 def status() -> None:
-    """Say how far every assignment in this folder is, and what comes next."""
+    """Show your progress in every assignment in this folder, and what comes next."""
     from autograder.student.check import status_command
 
     sys.exit(status_command(Path.cwd()))
@@ -94,15 +95,28 @@ def release(ids: tuple[str, ...]) -> None:
     is_flag=True,
     help="Run the tests that train under all seeds too, and the mutants.",
 )
-@click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox where none works.")
+@click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox if none works.")
 def verify(ids: tuple[str, ...], full: bool, allow_unisolated: bool) -> None:
     """Try the gates of assignments: stub 0, solution 100 %, mistakes caught, right answers passed.
 
-    What it found goes to docs/verification.md.
+    The result goes to docs/verification.md.
     """
     from autograder.screen import verify_all
 
     sys.exit(verify_all(_course(), ids, is_full=full, allow_unisolated=allow_unisolated))
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+def costs(topic_id: str) -> None:
+    """Say what each known mistake of ID costs: points, and its share of the function's tests."""
+    from autograder.authoring.costs import as_table, costs
+    from autograder.known import read_known
+
+    topic = _course().topic(topic_id)
+    found = costs(topic, read_known(topic).failing)
+    click.echo(as_table(found) or f"no known mistake was tried yet: run autograder verify {topic_id}")
+    sys.exit(1 if any(cost.is_too_low for cost in found) else 0)
 
 
 @main.command()
@@ -121,17 +135,17 @@ def new(topic_id: str) -> None:
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**53 - 1),
-    help="Draw the tests' inputs from this seed, not the class's.",
+    help="Draw the tests' inputs from this seed, not from the class's seed.",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Examine so many at once (the number of cores).")
+@click.option("--jobs", type=click.IntRange(1), help="Examine this many at once (the number of cores).")
 @click.option("--quiet", "-q", is_flag=True, help="Print one line at the end, for a log.")
-@click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox where none works.")
+@click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox if none works.")
 @click.option(
     "--regrade",
     "tasks",
     multiple=True,
     metavar="TASK",
-    help="Examine only this task anew, after a changed test; show whose marks change before they are recorded.",
+    help="Examine only this task again, after a changed test; show whose marks change before they are recorded.",
 )
 @click.option("--yes", is_flag=True, help="Record what --regrade found without asking.")
 @click.option(
@@ -155,6 +169,7 @@ def grade(
     """Examine SUBMISSIONs (folder, .py, .zip, .tar.gz); without any, all of submitted/*/ID, and record them."""
     from autograder.grade import grade
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's SIGTERM stops it as Ctrl-C does
     code = grade(
         _course(),
         topic_id,
@@ -171,31 +186,9 @@ def grade(
     sys.exit(code)
 
 
-@main.group(invoke_without_command=True)
-@click.option("--id", "ids", multiple=True, metavar="ID", help="An assignment to measure (01 and 04).")
-@click.option(
-    "--classes", default="10,100", metavar="N,N", help="Sizes of whole classes to examine (10,100)."
-)
-@click.option("--turns", default=3, metavar="N", show_default=True, help="How often to try each way.")
-@click.pass_context
-def bench(context: click.Context, ids: tuple[str, ...], classes: str, turns: int) -> None:
-    """Measure what a submission costs, here and with what others use; write docs/benchmarks.md."""
-    if context.invoked_subcommand:
-        return
-    from autograder.bench.speed import bench_all
-
-    try:
-        sizes = [int(size) for size in classes.split(",") if size]
-    except ValueError:
-        raise click.BadParameter(
-            "numbers with commas between them, such as 10,100", param_hint="--classes"
-        ) from None
-    click.echo(bench_all(_course(), ids, sizes, rounds=turns))
-
-
 @main.command()
 def doctor() -> None:
-    """Say which isolation of student code works here, and what to install or set for a better one."""
+    """Say which isolation of student code works here, and how to get a better one."""
     from autograder.doctor import examine
 
     lines, code = examine()
@@ -212,23 +205,12 @@ def demo(ids: tuple[str, ...]) -> None:
     run_demo(_course(), ids)
 
 
-@bench.command()
-@click.option("--write", type=click.Path(path_type=Path), help="Write the table to this file too.")
-def attacks(write: Path | None) -> None:
-    """Try twenty cheats on stock pytest, on stock nbgrader and here: who falls to what (a quarter of an hour)."""
-    from autograder.bench.attacks import bench_attacks
-
-    sys.exit(bench_attacks(_course(), write))
-
-
 @main.command()
 @click.argument("topic_id", metavar="ID")
-@click.option(
-    "--out", "folder", type=click.Path(path_type=Path), help="Write into this folder (class_report/ID)."
-)
+@click.option("--out", "folder", type=click.Path(path_type=Path), help="Write into this folder (class_report/ID).")
 def report(topic_id: str, folder: Path | None) -> None:
-    """Write the class report of ID from the kept reports: a page, JSON and CSV. The teacher's, not to be published."""
-    from autograder.report.class_report import write_class_report
+    """Write the class report of ID from the kept reports: a page, JSON and CSV. Do not publish it."""
+    from autograder.classroom.class_report import write_class_report
 
     _say_paths(write_class_report(_course(), topic_id, folder), "nothing written")
 
@@ -236,13 +218,18 @@ def report(topic_id: str, folder: Path | None) -> None:
 @main.command()
 @click.argument("topic_id", metavar="ID")
 def feedback(topic_id: str) -> None:
-    """Make nbgrader's feedback pages of ID, and a short page and Markdown with the same words beside each."""
+    """Make nbgrader's feedback pages of ID, and beside each a short page and Markdown with the same words."""
     from autograder.recording.summary import give_feedback
     from autograder.screen import progress_bar
 
     with progress_bar() as progress:
         step = progress.add_task("write feedback", total=None)
-        written = give_feedback(_course(), topic_id, lambda _student: progress.advance(step))
+        written = give_feedback(
+            _course(),
+            topic_id,
+            lambda _student: progress.advance(step),
+            lambda count: progress.update(step, total=count),
+        )
     click.echo(f"{len(written) // 2} students: feedback/*/{topic_id}/")
 
 
@@ -258,11 +245,9 @@ def feedback(topic_id: str) -> None:
 @click.option(
     "--roster",
     type=click.Path(path_type=Path),
-    help="The CSV that the platform exports; it is left as it is.",
+    help="The CSV that the platform exports; it is not changed.",
 )
-@click.option(
-    "--column", default="", help="The roster's column to fill (the one with the assignment's title)."
-)
+@click.option("--column", default="", help="The roster's column to fill (the one with the assignment's title).")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to write (exports/ID/).")
 @click.option("--allow-unisolated", is_flag=True, help="Let a Gradescope container examine without a wall.")
 def export(
@@ -281,7 +266,7 @@ def export(
 @main.command()
 @click.argument("task", required=False)
 def hint(task: str | None) -> None:
-    """Give a hint on TASK, or on what comes next; each call goes further, none gives the answer."""
+    """Give a hint on TASK, or on the next task; each call gives one more, and none gives the answer."""
     from autograder.student.desk import hint_command
 
     sys.exit(hint_command(task, Path.cwd()))
@@ -289,7 +274,7 @@ def hint(task: str | None) -> None:
 
 @main.command()
 def watch() -> None:
-    """Run the tests of what you change, each time you save; one key for a hint, the next task, the end."""
+    """Run the tests of what you change, each time you save; keys give a hint, go on or end."""
     from autograder.student.watch import watch
 
     sys.exit(watch(Path.cwd()))
@@ -298,7 +283,7 @@ def watch() -> None:
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Look only; hand nothing in.")
 def submit(dry_run: bool) -> None:
-    """Look at this folder as the grader will, and hand it in: by nbgrader's exchange, or as a zip."""
+    """Check this folder as the grader will, and hand it in: by nbgrader's exchange, or as a zip."""
     from autograder.student.desk import submit_command
 
     sys.exit(submit_command(Path.cwd(), is_dry=dry_run))

@@ -1,4 +1,4 @@
-"""Course: the folder in which everything lies, and the topics that it holds."""
+"""Course: the folder of a course, and the topics in it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Course:
 
     @property
     def cache(self) -> Path:
-        """What the engine may keep and anybody may delete: manifests, reports, the class's seed."""
+        """Files that the engine keeps, and that may be deleted: manifests, reports, the class's seed."""
         return self.root / ".autograder"
 
     def topic_ids(self) -> tuple[str, ...]:
@@ -51,19 +51,17 @@ class Course:
         known = self.topic_ids()
         if topic_id not in known:
             close = difflib.get_close_matches(topic_id, known, n=1, cutoff=0.3)
-            meant = (
-                f"did you mean {close[0]}?" if close else f"the assignments are {', '.join(known) or 'none'}"
-            )
+            meant = f"did you mean {close[0]}?" if close else f"the assignments are {', '.join(known) or 'none'}"
             raise CourseError(f"{self.assignments}: no assignment {topic_id!r}; {meant}")
         return read_topic(self.assignments / topic_id)
 
     def topics(self, ids: tuple[str, ...] = ()) -> tuple[Topic, ...]:
-        """Read the assignments of those ids, or all of them."""
+        """Read the assignments with these ids, or all of them."""
         return tuple(self.topic(topic_id) for topic_id in ids or self.topic_ids())
 
 
 def find_course(start: Path) -> Course:
-    """Return the course that holds the folder `start`.
+    """Return the course that the folder `start` is in.
 
     Raises:
         CourseError: neither it nor a folder above it holds assignments/ and nbgrader_config.py
@@ -71,6 +69,4 @@ def find_course(start: Path) -> Course:
     for folder in (start, *start.parents):
         if (folder / "assignments").is_dir() and (folder / "nbgrader_config.py").is_file():
             return Course(folder)
-    raise CourseError(
-        f"{start}: not inside a course; go to the folder that holds assignments/ and nbgrader_config.py"
-    )
+    raise CourseError(f"{start}: not inside a course; go to the folder that holds assignments/ and nbgrader_config.py")

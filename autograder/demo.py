@@ -1,4 +1,4 @@
-"""Demo: a whole class, from release to feedback, in a scratch course; the second run shows it at once."""
+"""Demo: a whole class, from release to feedback, in a scratch course; a second run is fast."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from rich.markup import escape
 from rich.table import Table
 
 from autograder.authoring.release import release
-from autograder.cohort import Student, cohort
+from autograder.classroom.class_report import write_class_report
+from autograder.cohort import Member, cohort
 from autograder.course import Course
 from autograder.errors import CourseError
-from autograder.grading import store
-from autograder.grading.collect import submissions
-from autograder.grading.fleet import examine_all
+from autograder.grading.intake.collect import submissions
+from autograder.grading.keep import store
+from autograder.grading.keep.verdict import package
+from autograder.grading.pool.fleet import examine_all
 from autograder.recording import gradebook
 from autograder.recording.summary import give_feedback
-from autograder.report.class_report import write_class_report
 from autograder.screen import progress_bar, report_tables
 from autograder.topic import Topic
 
 DEFAULT = ("01_neural_network_basics", "04_convolutional_networks")
-_STAMP = "demo"  #: the file in .autograder/ that makes a folder a demo, and says of what
+_STAMP = "demo"  #: the file in .autograder/ that marks a folder as a demo, and names its contents
 
 
 def demo(
     repo: Course, scratch: Path, ids: tuple[str, ...], console: Console, *, allow_unisolated: bool = False
 ) -> None:
-    """Grade an invented class in a course of its own, and show what came of it.
+    """Grade an invented class in its own course, and show the result.
 
     Args:
-        repo: where the assignments are taken from; nothing in it is changed
-        scratch: the folder of the demo, made or made anew
-        ids: the assignments; else those two that a course begins with
+        repo: the course that has the assignments; nothing in it is changed
+        scratch: the folder of the demo; it is made, or made again
+        ids: the assignments; if there are none, the first two of the course
         console: where to print
-        allow_unisolated: judge without a sandbox where none works
+        allow_unisolated: judge without a sandbox if none works
 
     Raises:
         CourseError: the folder holds something that is no demo, or nbgrader cannot record
@@ -58,21 +59,20 @@ def demo(
 
 def _has_reports(course: Course, topics: tuple[Topic, ...]) -> bool:
     return all(
-        {student.name for student in cohort(topic)}
-        <= {report.student for report in store.reports(course, topic.id)}
+        {student.name for student in cohort(topic)} <= {report.student for report in store.reports(course, topic.id)}
         for topic in topics
     )
 
 
 def _stamp(repo: Course, topics: tuple[Topic, ...]) -> str:
-    parts = [store.engine()]
+    parts = [package()]
     for topic in topics:
         parts += [topic.id, store.suite(topic), hashlib.sha256(topic.lesson_path.read_bytes()).hexdigest()]
     return "\n".join(parts)
 
 
 def _make(repo: Course, scratch: Path, topics: tuple[Topic, ...], allow_unisolated: bool) -> None:
-    """Lay out the course, and take the class through every step."""
+    """Make the course, and take the class through every step."""
     _lay_out(repo, scratch, topics)
     course = Course(scratch)
     ids = tuple(topic.id for topic in topics)
@@ -105,22 +105,20 @@ def _make(repo: Course, scratch: Path, topics: tuple[Topic, ...], allow_unisolat
 
 
 def _lay_out(repo: Course, scratch: Path, topics: tuple[Topic, ...]) -> None:
-    """Make the folder a fresh course; the reports of an earlier demo stay, and are used where they fit."""
+    """Make the folder a fresh course; reports of an earlier demo stay, and are used again if they are current."""
     if scratch.exists() and any(scratch.iterdir()) and not (scratch / ".autograder").is_dir():
-        raise CourseError(f"{scratch}: holds something that is no demo; move it away")
+        raise CourseError(f"{scratch}: holds files that are no demo; move them away")
     scratch.mkdir(parents=True, exist_ok=True)
     for path in scratch.iterdir():
         if path.name != ".autograder":
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for topic in topics:
-        shutil.copytree(
-            topic.folder, scratch / "assignments" / topic.id, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        shutil.copytree(topic.folder, scratch / "assignments" / topic.id, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(repo.root / "nbgrader_config.py", scratch)
     (scratch / ".autograder").mkdir(exist_ok=True)
 
 
-def _hand_in(course: Course, topic: Topic, student: Student) -> None:
+def _hand_in(course: Course, topic: Topic, student: Member) -> None:
     folder = course.submitted / student.name / topic.id
     folder.mkdir(parents=True)
     for name, content in student.files.items():

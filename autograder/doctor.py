@@ -1,4 +1,4 @@
-"""Doctor: what isolation this machine offers to student code, in words, and what to do for a better one."""
+"""Doctor: what isolation this machine offers to student code, and how nbgrader is set up in this course."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from autograder.sandbox import harden
+from autograder.course import find_course
+from autograder.errors import CourseError
+from autograder.sandbox.inside import harden
 from autograder.sandbox.ladder import RUNGS, Rung, climb
 
 _NAMES = {
@@ -19,7 +21,7 @@ _NAMES = {
 
 
 def examine() -> tuple[list[str], int]:
-    """Try every rung; return what to print, and 0 if one holds, else 1."""
+    """Try every rung, and look at the course; return what to print, and 0 if a rung holds and the course is right."""
     rungs = [climb(isolation) for isolation in RUNGS[:3]]
     lines = [line for rung in rungs for line in _describe(rung)]
     lines.append(f"D  {_NAMES['D']}")
@@ -30,7 +32,22 @@ def examine() -> tuple[list[str], int]:
         lines.append(f"Grading uses rung {best.isolation}.")
     if best is None or best.isolation != "A":
         lines += [f"  to do: {advice}" for advice in _advice()]
-    return lines, 0 if best else 1
+    wrong, remarks = _of_course()
+    return lines + wrong + remarks, 0 if best and not wrong else 1
+
+
+def _of_course() -> tuple[list[str], list[str]]:
+    """Say what is wrong with nbgrader in the course around this folder, and what is worth knowing."""
+    try:
+        course = find_course(Path.cwd())
+    except CourseError:
+        return [], []
+    try:
+        from autograder.recording.checkup import look
+
+        return look(course)
+    except ImportError as error:
+        return [f"nbgrader cannot be loaded ({error}); pip install 'autograder[teacher]'"], []
 
 
 def _describe(rung: Rung) -> Iterator[str]:
@@ -45,7 +62,7 @@ def _describe(rung: Rung) -> Iterator[str]:
 def _advice() -> Iterator[str]:
     """Say what to install or set for rung A on this kind of machine."""
     if sys.platform == "darwin":
-        yield "rung C is the best on macOS; for rung A, grade in a Linux virtual machine"
+        yield "rung C is the best rung on macOS; for rung A, grade in a Linux virtual machine"
         return
     if not sys.platform.startswith("linux"):
         yield "grade in WSL2 or in a Linux virtual machine: Windows itself has no rung"
@@ -62,7 +79,7 @@ def _advice() -> Iterator[str]:
         yield "user namespaces are off: `sudo sysctl kernel.unprivileged_userns_clone=1`"
     if Path("/.dockerenv").exists() or "KUBERNETES_SERVICE_HOST" in os.environ:
         yield (
-            "this is a container, such as JupyterHub's: rung B is what it offers; for rung A start it with "
+            "this is a container, such as JupyterHub's: it offers rung B; for rung A start it with "
             "`--security-opt seccomp=unconfined --security-opt apparmor=unconfined`, or grade outside it"
         )
     if harden.landlock_abi() == 0:

@@ -6,8 +6,8 @@
     ├── SandboxError                the wall cannot be raised here
     └── CourseError                 the course folder, the gradebook or the exchange
 
-A message reads "where: what is wrong; what to do". What a student's code raises is none of these:
-it is a `Fault` (see faults.py), and a crash of ours is neither, so that it shows as broken.
+A message has the form "where: what is wrong; what to do". An error of a student's code is none of these: it is a
+`Fault` (see faults.py). A crash of our own code is neither, so it is reported as broken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class AutograderError(Exception):
 
 
 class AuthorError(AutograderError):
-    """A file of an assignment breaks a rule; the message starts with file:line where there is one."""
+    """A file of an assignment breaks a rule; the message starts with file:line if there is a line."""
 
 
 class SubmissionError(AutograderError):
@@ -26,7 +26,7 @@ class SubmissionError(AutograderError):
 
 
 class SandboxError(AutograderError):
-    """No isolation that may be used works on this machine, or the sandbox broke."""
+    """No allowed isolation works on this machine, or the sandbox broke."""
 
 
 class CourseError(AutograderError):

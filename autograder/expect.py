@@ -1,12 +1,12 @@
-"""Compare what a student's code returned with what it should have, and say the first fault in words.
+"""Compare what a student's code returned with what it should return, and say the first fault in words.
 
-The order is always the same: type, number of axes, shape, dtype, finite, value. Types are exact, so that
-no object can decide its own mark, and shapes are compared before entries, so that nothing passes by
-broadcasting. A message reads
+The order is always the same: type, number of axes, shape, dtype, finite, value. Types must be exact, so that no object
+can decide its own mark. Shapes are compared before entries, so that nothing passes by broadcasting. A message looks
+like this:
 
     conv2d: wrong shape. Got (2, 4, 6, 8), expected (2, 4, 3, 4): did you forget the stride?
 
-This file is long because every assertion of every assignment lives here; `values.py` reads the values.
+This file is long because all assertions of all assignments are here; `values.py` reads the values.
 """
 
 from __future__ import annotations
@@ -20,15 +20,20 @@ from typing import Any, NoReturn
 import numpy as np
 
 from autograder import values
-from autograder.faults import Mismatch, is_no_answer, plain, text_of, type_name
+from autograder.faults import Mismatch, Quality, is_no_answer, text_of, type_name
+from autograder.plain import plain
 
 __all__ = [
-    "Mismatch", "accuracy", "between", "close", "dtype", "equal", "finite", "gradient", "is_true", "no_alias",
-    "refused", "shape", "unchanged",
+    "Mismatch", "accuracy", "at_least", "at_most", "between", "close", "dtype", "equal", "finite", "gradient",
+    "is_true", "no_alias", "refused", "shape", "unchanged",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 _SINGLE = "a single number, shape ()"
+#: a bound may be missed by this part of its size: a mean of 0.9 may be 0.8999999999999999, or a float32
+_SLACK = 1e-6
+#: a gradient that does not agree is measured again with steps shorter by these factors, as f may have a kink nearby
+_SHORTER = (0.1, 0.01)
 
 
 def close(
@@ -46,12 +51,12 @@ def close(
 
     Args:
         got: the student's value
-        want: an ndarray (or a list, which stands for one), a torch tensor, or a number; `got` must be the
-            same sort of thing, where a number may also come as a NumPy scalar or a 0-d array
+        want: an ndarray (or a list, which is read as one), a torch tensor, or a number; `got` must be of the same kind,
+            but a number may also be a NumPy scalar or a 0-d array
         what: the name that the message starts with, such as "softmax"
-        dtype: the exact dtype; left out, `got` needs only the kind of `want` (float, int, bool, complex),
-            and Python ints in `want` take any real number
-        lists: take a list of numbers where an ndarray is wanted
+        dtype: the exact dtype; without it, `got` needs only the kind of `want` (float, int, bool, complex), and for
+            Python ints in `want` any real number passes
+        lists: also accept a list of numbers instead of an ndarray
         hint: what to think about, added to the message
     """
     any_real = type(want) is int or type(want) in (list, tuple)
@@ -93,24 +98,48 @@ def finite(got: Any, what: str, *, hint: str = "") -> None:
 
 
 def between(got: Any, low: float, high: float, what: str, *, hint: str = "") -> None:
-    """Expect one number with low <= number <= high."""
-    number = _number(got, what, hint)
-    if not np.isfinite(number):
-        _fail(what, "not finite", values.show_number(number), "a finite number", hint)
-    if not low <= number <= high:
+    """Expect one number with low <= number <= high, within a millionth of the larger bound."""
+    number = _finite_number(got, what, hint)
+    slack = _SLACK * max(abs(bound) for bound in (low, high, 0.0) if np.isfinite(bound))
+    if not low - slack <= number <= high + slack:
         wanted = f"a number from {values.show_number(low)} to {values.show_number(high)}"
         edge = low if number < low else high
         _fail(what, "out of range", values.show_pair(number, edge)[0], wanted, hint)
 
 
+def at_least(got: Any, floor: float, what: str, *, asked: float | None = None, hint: str = "") -> None:
+    """Expect one number >= floor, within a millionth of it.
+
+    Use it for a quality that the docstring asks for, such as an accuracy. A student reads the value that was reached
+    and the value that is asked for, both rounded to two decimals, also for a hidden test.
+
+    Args:
+        got: one number
+        floor: the least that passes
+        what: the name that the message starts with
+        asked: the value in the docstring, if the floor is a little below it
+        hint: what to think about, added to the message
+    """
+    number = float(_finite_number(got, what, hint))
+    if number < floor - _SLACK * abs(floor):
+        _miss(number, floor if asked is None else asked, what, "too little", hint, is_floor=True)
+
+
+def at_most(got: Any, ceiling: float, what: str, *, asked: float | None = None, hint: str = "") -> None:
+    """Expect one number <= ceiling, within a millionth of it: a quality, as in `at_least`."""
+    number = float(_finite_number(got, what, hint))
+    if number > ceiling + _SLACK * abs(ceiling):
+        _miss(number, ceiling if asked is None else asked, what, "too much", hint, is_floor=False)
+
+
 def is_true(claim: bool, sentence: str) -> None:
-    """Expect the claim to be True itself; `sentence` is what the student reads if it is not."""
+    """Expect the claim to be exactly True; if it is not, the student reads `sentence`."""
     if not (type(claim) in (bool, np.bool_) and claim):
         raise Mismatch(sentence)
 
 
 def unchanged(now: Any, before: Any, what: str, *, hint: str = "") -> None:
-    """Expect an argument to be, bit for bit, what it was before the call."""
+    """Expect an argument to be the same as before the call, bit for bit."""
     hint = hint or "work on a copy"
     if not _is_plain_numbers(before):
         if type(before) in (list, tuple, dict):
@@ -158,14 +187,16 @@ def gradient(
 ) -> None:
     """Expect `got` to be the gradient of <f(x), cotangent> in x, by central differences in float64.
 
+    If a difference does not agree, shorter steps are tried, because f may have a kink within h of x, as relu has at 0.
+
     Args:
         f: the student's function of x alone, called with perturbed copies of x
         x: where the gradient is taken, an ndarray or a tensor
         got: the student's gradient, the shape of x
-        cotangent: random weights, the shape of f(x): the gradient that comes from above
+        cotangent: random weights with the shape of f(x): the gradient of the loss with respect to f(x)
         what: the name that the message starts with
         h: half the step of the difference
-        entries: left out, every entry is checked; a number checks that many random directions, for a large x
+        entries: without it, every entry is checked; a number checks that many random directions, for a large x
         rng: draws those directions
     """
     point = np.array(values.as_array(x), dtype=np.float64)
@@ -183,9 +214,17 @@ def gradient(
         _check_finite(numbers, np.isfinite(numbers), forward, hint)
         return numbers.astype(np.float64)
 
-    def slope(direction: Array) -> float:
-        rise = value(point + h * direction) - value(point - h * direction)
-        return float(np.sum(rise * weights) / (2 * h))
+    def slope(direction: Array, step: float = h) -> float:
+        rise = value(point + step * direction) - value(point - step * direction)
+        return float(np.sum(rise * weights) / (2 * step))
+
+    def agreeing(seen: float, direction: Array, reach: Callable[[float], float]) -> float:
+        """The slope along a direction: with the first step that agrees with `seen`, else with the longest step."""
+        longest = slope(direction)
+        if abs(seen - longest) <= reach(longest):
+            return longest
+        shorter = (slope(direction, h * part) for part in _SHORTER)
+        return next((found for found in shorter if abs(seen - found) <= reach(found)), longest)
 
     value(point.copy())
     _check_type(got, x, what, hint)
@@ -198,28 +237,38 @@ def gradient(
         for index in np.ndindex(*point.shape):
             direction = np.zeros_like(point)
             direction[index] = 1
-            wanted[index] = slope(direction)
+            wanted[index] = agreeing(float(mine[index]), direction, lambda found: atol + rtol * abs(found))
         _check_entries(mine, wanted, what, hint, rtol=rtol, atol=atol, fault="wrong gradient")
         return
     for _ in range(entries):
         assert rng is not None
         direction = rng.choice([-1.0, 1.0], size=point.shape)
-        seen, expected = float(np.sum(mine * direction)), slope(direction)
-        if not abs(seen - expected) <= atol + rtol * float(np.linalg.norm(mine)):
+        reach = atol + rtol * float(np.linalg.norm(mine))
+        seen = float(np.sum(mine * direction))
+        expected = agreeing(seen, direction, lambda _found, reach=reach: reach)  # type: ignore[misc]
+        if not abs(seen - expected) <= reach:
             _fail(what, "wrong gradient along a random direction", *values.show_pair(seen, expected), hint)
 
 
-def accuracy(predicted: Any, labels: Any, floor: float, what: str, *, hint: str = "") -> None:
-    """Expect integer predictions, (N,) like the labels, of which at least the share `floor` is right."""
+def accuracy(
+    predicted: Any, labels: Any, floor: float, what: str, *, asked: float | None = None, hint: str = ""
+) -> None:
+    """Expect integer predictions, (N,) like the labels, of which at least the share `floor` is right.
+
+    A student reads the share that is right and the share that is asked for, also for a hidden test: see `at_least`.
+    """
     _check_type(predicted, labels, what, hint)
     _check_shape(predicted, values.shape_of(labels), what, hint)
     if values.kind_of(predicted) != "int":
         _fail(what, "wrong dtype", values.dtype_of(predicted), "whole numbers, one class each", hint)
     right = int(np.count_nonzero(values.as_array(predicted) == values.as_array(labels)))
     total = max(int(np.prod(values.shape_of(labels))), 1)
-    if right < floor * total:
-        got, wanted = values.show_pair(right / total, floor)
-        _fail(what, "too few right answers", got, f"at least {wanted} ({right} of {total} right)", hint)
+    if right < floor * total - _SLACK * total:
+        least = floor if asked is None else asked
+        got, wanted = values.show_pair(right / total, least)
+        said = f"at least {wanted} ({right} of {total} right)"
+        sentence = _sentence(what, "too few right answers", got, said, hint)
+        raise Mismatch(sentence, Quality(right / total, float(least)))
 
 
 @contextmanager
@@ -253,6 +302,13 @@ def _fail(what: str, fault: str, got: str, expected: str, hint: str) -> NoReturn
     raise Mismatch(_sentence(what, fault, got, expected, hint))
 
 
+def _miss(number: float, asked: float, what: str, fault: str, hint: str, *, is_floor: bool) -> NoReturn:
+    """Say that a quality was missed."""
+    got, wanted = values.show_pair(number, asked)
+    sentence = _sentence(what, fault, got, f"at {'least' if is_floor else 'most'} {wanted}", hint)
+    raise Mismatch(sentence, Quality(number, float(asked), is_floor))
+
+
 def _is_plain_numbers(value: Any) -> bool:
     return values.is_array(value) or values.is_tensor(value)
 
@@ -276,7 +332,7 @@ def _return_hint(got: Any) -> str:
 
 
 def _check_type(got: Any, want: Any, what: str, hint: str) -> None:
-    """Refuse whatever is not the same sort of thing as `want`."""
+    """Refuse a value that is not of the same kind as `want`."""
     if values.is_tensor(want):
         fits, wanted = values.is_tensor(got), "a torch tensor"
     elif values.is_array(want) and want.ndim:
@@ -325,7 +381,7 @@ def _check_finite(entries: Array, good: Array, what: str, hint: str) -> None:
 def _check_entries(
     got: Array, want: Array, what: str, hint: str, *, rtol: float, atol: float, fault: str = "wrong value"
 ) -> None:
-    """Compare entries of equal shapes; nan equals nan, and an inf only the same inf."""
+    """Compare entries of equal shapes; nan equals nan, and inf equals only the same inf."""
     if "b" in (got.dtype.kind, want.dtype.kind):
         got, want = got.astype(np.int8), want.astype(np.int8)
     number = np.result_type(got.dtype, want.dtype, np.float64)
@@ -392,7 +448,7 @@ def _check_equal_arrays(got: Any, want: Any, what: str, at: str, hint: str) -> N
 
 
 def _is_plain(value: Any) -> bool:
-    """True for what compares by Python's own rules: numbers, texts, None, and tuples of them."""
+    """True for values that Python's own rules compare: numbers, texts, None, and tuples of them."""
     if type(value) is tuple:
         return all(_is_plain(item) for item in value)
     return value is None or type(value) in (str, bytes) or values.is_number(value)
@@ -427,6 +483,14 @@ def _number(got: Any, what: str, hint: str) -> Any:
     return got if values.is_number(got) else values.as_array(got)[()]
 
 
+def _finite_number(got: Any, what: str, hint: str) -> Any:
+    """One number that is neither nan nor inf."""
+    number = _number(got, what, hint)
+    if not np.isfinite(number):
+        _fail(what, "not finite", values.show_number(number), "a finite number", hint)
+    return number
+
+
 def _array_of_list(got: Any, what: str, hint: str) -> Array:
     """An array of a list of numbers (of lists of numbers), which must not be ragged."""
 
@@ -457,7 +521,7 @@ def _share_memory(out: Any, x: Any) -> bool:
 
 
 def _like(x: Any, entries: Array) -> Any:
-    """The entries as the sort of thing that x is: a tensor for a tensor, an array for an array."""
+    """The entries in the type of x: a tensor for a tensor, an array for an array."""
     return sys.modules["torch"].from_numpy(entries) if values.is_tensor(x) else entries
 
 

@@ -1,7 +1,7 @@
-"""Extras: packages that single tasks need, and that a machine may lack.
+"""Extras: packages that single tasks need, and that may be missing on a machine.
 
-A task with `extra = "tensorflow"` in topic.toml is examined where the package of that name is installed. Elsewhere it
-is neither passed nor failed: its points are left out of what can be reached, and whoever reads says why.
+A task with `extra = "tensorflow"` in topic.toml is examined if the package of that name is installed. Otherwise it is
+neither passed nor failed: its points do not count in the total, and every report says why.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib import metadata
 
 @cache
 def is_installed(extra: str) -> bool:
-    """Say whether the package that an extra is named after can be imported here."""
+    """Whether the package with the name of an extra can be imported here."""
     return importlib.util.find_spec(extra) is not None
 
 
@@ -23,7 +23,7 @@ def sentence(extra: str) -> str:
 
 
 def version(extra: str) -> str:
-    """Name what is installed for an extra; '' where it is not."""
+    """Return the version of an extra that is installed; '' if it is not installed."""
     if not is_installed(extra):
         return ""
     names = metadata.packages_distributions().get(extra, [])

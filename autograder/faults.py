@@ -1,4 +1,4 @@
-"""Fault: what went wrong in a student's code, as one sentence, the same in their folder and in the judge."""
+"""Fault: what went wrong in a student's code, as one sentence. It is the same in the student's folder and the judge."""
 
 from __future__ import annotations
 
@@ -10,42 +10,91 @@ from dataclasses import dataclass
 from types import ModuleType, TracebackType
 from typing import Literal, get_args
 
-Kind = Literal["not_started", "missing_name", "mismatch", "raised", "limit", "died", "import_failed"]
-LONGEST = 500  #: characters of a student's text that a sentence may carry
+from autograder.plain import plain
 
-#: what Python raises where a worker's budget ends: a class, a part of its text, what it means, and which budget
-_ENDS = (
+Kind = Literal[
+    "not_started", "missing_name", "mismatch", "raised", "forbidden", "unusable", "limit", "died", "import_failed",
+]  # fmt: skip
+#: how a budget or a process ended, one word for each way; "" if none ended
+Cause = Literal[
+    "", "cpu", "all_cpu", "waited", "busy", "bytes", "steps", "files", "memory", "processes", "recursion",
+    "exited", "crashed", "killed", "aborted", "protocol", "all_waited", "large", "not_run",
+]  # fmt: skip
+#: the classes of exceptions that a student may read about a hidden test; any other is "an error"
+KNOWN_ERRORS = (
+    "ArithmeticError", "AssertionError", "AttributeError", "AxisError", "EOFError", "FloatingPointError",
+    "ImportError", "IndexError", "KeyError", "LinAlgError", "LookupError", "ModuleNotFoundError", "NameError",
+    "NotImplementedError", "OSError", "OverflowError", "RuntimeError", "StopIteration", "TypeError",
+    "UnboundLocalError", "UnicodeDecodeError", "UnicodeEncodeError", "ValueError", "ZeroDivisionError",
+)  # fmt: skip
+Modules = tuple[str, ...]  #: names of a student's modules, without .py
+
+#: what Python raises when a worker's budget ends: a class, a part of its text, what it means, and which budget
+_ENDS: tuple[tuple[type[Exception], str, str, Cause], ...] = (
     (MemoryError, "", "used more memory than this assignment allows", "memory"),
     (OSError, "No space left on device", "wrote more to files than a test may", "files"),
     (OSError, "File too large", "wrote more to files than a test may", "files"),
     (RuntimeError, "can't start new thread", "started more threads than a test may", "processes"),
 )
 
-_ADDRESSES = re.compile(r" at 0x[0-9a-fA-F]{6,16}\b")
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-#: a third accent, and each further one, on a letter: hundreds of them would cover the lines above and below
-_ACCENT = r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
-_TOWERS = re.compile(f"({_ACCENT}{{2}}){_ACCENT}+")
+NOT_ALLOWED = "which this task does not allow"  #: this is in every sentence about what a task forbids
+#: exceptions of a world in which something is forbidden (sandbox/both/standin.py), and what a student should do
+_FORBIDDEN = {"ForbiddenUse": "write it with NumPy", "ForbiddenCall": "write it yourself"}
+#: a part of a sentence of the line to a worker (sandbox/outside/line.py), and its cause; the first that fits counts
+_CAUSES: tuple[tuple[Kind, str, Cause], ...] = (
+    ("limit", "this test was not run", "not_run"),
+    ("limit", "waited for too long", "waited"),
+    ("limit", "without computing, over all tests", "all_waited"),
+    ("limit", "of CPU time of the whole submission", "all_cpu"),
+    ("limit", "keeps the test busy", "busy"),
+    ("limit", "s of CPU time", "cpu"),
+    ("limit", "your code wrote more", "files"),
+    ("limit", "more than fits into memory", "large"),
+    ("limit", "your code returned more", "bytes"),
+    ("limit", "steps; does a loop", "steps"),
+    ("died", "your code answered with", "protocol"),
+    ("died", "ended the process (exit", "exited"),
+    ("died", "crashed the interpreter", "crashed"),
+    ("died", "was killed", "killed"),
+    ("died", "used up all its CPU time", "cpu"),
+    ("died", "aborted the interpreter", "aborted"),
+)
+
 _NO_ATTRIBUTE = re.compile(r"module '[\w.]+' has no attribute '(\w+)'.*")
 _NOT_STARTED = re.compile(r"([\w.]+): not started")
-_SIGNATURE = re.compile(
-    r"Input operand \d has a mismatch in its core dimension \d, with gufunc signature \S+ "
-)
+_SIGNATURE = re.compile(r"Input operand \d has a mismatch in its core dimension \d, with gufunc signature \S+ ")
 _OF_NONE = re.compile(r".*\bNoneType\b.*")
 _OF_AN_OBJECT = re.compile(r"'(\w+)' object has no attribute '(\w+)'.*")
 
 
 @dataclass(frozen=True)
+class Quality:
+    """A number that was reached, and the number that was asked for."""
+
+    value: float
+    asked: float
+    is_floor: bool = True  #: whether `asked` is the least value that passes; else it is the greatest
+
+
+@dataclass(frozen=True)
 class Fault:
-    """One fault of a student's code."""
+    """One fault of a student's code.
+
+    The sentence may hold words that the student's code chose (an exception's text, the name of a helper). The fields
+    below it hold none, except `function`, which must be compared with the names in the stub.
+    """
 
     kind: Kind
     sentence: str
+    cause: Cause = ""
+    error: str = ""  #: the class of the exception, one of KNOWN_ERRORS; "" for any other
+    function: str = ""  #: the function in which it was raised, by its name in the student's code
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """What a test may use, in words; empty where nothing holds the code to it, as in a student's own folder."""
+    """What a test may use, in words; empty if nothing limits the code, as in a student's own folder."""
 
     task: str = ""  #: such as "softmax: "
     memory: str = ""  #: such as "1024 MB"
@@ -54,11 +103,17 @@ class Budgets:
 
 
 class Mismatch(AssertionError):
-    """A value is not what the test expects; `sentence` says what the student should read."""
+    """A value is not what the test expects; `sentence` says what the student should read.
 
-    def __init__(self, sentence: str) -> None:
+    Args:
+        sentence: what is wrong, in words
+        quality: the number that was missed, if it may be told about a hidden test too
+    """
+
+    def __init__(self, sentence: str, quality: Quality | None = None) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+        self.quality = quality
 
 
 class StudentError(Exception):
@@ -68,62 +123,76 @@ class StudentError(Exception):
     `except ValueError` and `isinstance(error, StudentError)` hold.
     """
 
-    type_name: str = "Exception"  #: the class as the student wrote it
+    type_name: str = "Exception"  #: the name of the class in the student's code
     message: str = ""
     function: str = ""  #: the student's function in which it was raised
-    line: int = 0  #: its line in the student's module, 0 where it is not known
-    text: str = ""  #: that line, as it stands in the module
+    line: int = 0  #: its line in the student's module; 0 if it is not known
+    text: str = ""  #: the text of that line in the module
+    file: str = ""  #: the name of the module's file; '' for the main one
 
 
-def explain(error: BaseException, *, module: str, budgets: Budgets | None = None) -> Fault:
+def explain(error: BaseException, *, module: str, also: Modules = (), budgets: Budgets | None = None) -> Fault:
     """Say in one sentence what `error` means to the student who wrote `module`.
 
     Args:
         error: what a test, or the import of the module, ended with
-        module: the name of the student's module, without .py
+        module: the name of the student's main module, without .py
+        also: the names of the student's further modules
         budgets: what the test may use
     """
+    modules = (module, *also)
     if kind := _declared_kind(error):
-        return Fault(kind, plain(text_of(error)))
+        sentence = plain(text_of(error))
+        return Fault(kind, sentence, cause=_cause_of(kind, sentence))
     if isinstance(error, Mismatch):
-        return Fault("mismatch", plain(error.sentence))
+        return Fault("mismatch", plain(error.sentence), quality=error.quality)
     if name := not_started(error):
         return Fault("not_started", f"{plain(name)}: not started yet.")
     if name := missing_name(error):
         return Fault("missing_name", _missing_sentence(name, error, module))
-    return Fault("raised", _raised_sentence(error, module, budgets or Budgets()))
+    if cure := _FORBIDDEN.get(type_name(error)):
+        return Fault("forbidden", _forbidden_sentence(error, modules, cure))
+    sentence = _raised_sentence(error, modules, budgets or Budgets())
+    cause, function = _raised_cause(error), _function(error, modules)
+    name = type_name(error) if type_name(error) in KNOWN_ERRORS else ""
+    if cause or function or place_of(error, *modules):
+        return Fault("raised", sentence, cause, name, function)
+    # No line of the student raised it, and the solution passes this test, so it is caused by what the code returned.
+    # An assertion is the test's own verdict. Any other error may mean that the test asks for more than the docstring.
+    return Fault("mismatch" if _is_verdict(error) else "unusable", sentence, error=name)
 
 
-def explain_import(error: BaseException, *, module: str) -> Fault:
-    """Say in one sentence why the student's module could not be imported."""
+def explain_import(error: BaseException, *, module: str, also: Modules = ()) -> Fault:
+    """Say in one sentence why the student's main module could not be imported."""
+    modules = (module, *also)
     if _declared_kind(error):
         return Fault("import_failed", plain(f"{module}.py could not be imported: {text_of(error)}"))
-    if isinstance(error, SyntaxError) and _base(error.filename or "") == f"{module}.py":
-        place = _at_line(error.lineno or 0, error.text or "", module)
-        return Fault("import_failed", f"{module}.py is not valid Python: {plain(error.msg)}{place}.")
+    if isinstance(error, SyntaxError) and (file := _own_file(error.filename or "", modules)):
+        place = _at_line(error.lineno or 0, error.text or "", file)
+        return Fault("import_failed", f"{file} is not valid Python: {plain(error.msg)}{place}.")
     if type_name(error) == "SystemExit":
-        ends = f"{module}.py ends the program when it is imported{place_of(error, module)}."
+        ends = f"{module}.py ends the program when it is imported{place_of(error, *modules)}."
         return Fault("import_failed", ends)
     said = f"{type_name(error)}: {plain(_message(error))}".rstrip(": ")
-    return Fault(
-        "import_failed", f"{module}.py cannot be imported. It raised {said}{place_of(error, module)}."
-    )
+    return Fault("import_failed", f"{module}.py cannot be imported. It raised {said}{place_of(error, *modules)}.")
 
 
 def is_no_answer(error: BaseException) -> bool:
-    """True for an error that tells nothing of the student's code: not started, not found, a limit."""
+    """True for an error that says nothing about an answer: not started, not found, a limit."""
     if isinstance(error, Mismatch) or _declared_kind(error):
         return True
     return bool(not_started(error) or missing_name(error))
 
 
-def is_students(error: BaseException, module: str) -> bool:
-    """True for an error that a student's code caused, whichever code raised it."""
-    return is_no_answer(error) or isinstance(error, StudentError) or bool(own_frames(error, module))
+def is_students(error: BaseException, *modules: str) -> bool:
+    """True for an error that a student's code caused, even if other code raised it."""
+    if is_no_answer(error) or isinstance(error, StudentError) or type_name(error) in _FORBIDDEN:
+        return True
+    return bool(own_frames(error, *modules))
 
 
 def not_started(error: BaseException) -> str:
-    """Return the name of the function whose stub raised `error`, or ''."""
+    """Return the name of the function whose stub raised `error`; '' if no stub did."""
     if not isinstance(error, NotImplementedError):
         return ""
     found = _NOT_STARTED.fullmatch(_message(error).strip())
@@ -131,10 +200,10 @@ def not_started(error: BaseException) -> str:
 
 
 def missing_name(error: BaseException) -> str:
-    """Return the name that a test, or a probe of it, asked of the student's module in vain, or ''."""
+    """Return the name that a test or its probe did not find in the student's module; '' if there is none."""
     if not isinstance(error, AttributeError):
         return ""
-    if isinstance(error, StudentError):  # without a line of the student's it was a probe that asked
+    if isinstance(error, StudentError):  # if no line of the student is known, a probe asked
         found = _NO_ATTRIBUTE.fullmatch(error.message)
         return found[1] if found and not error.line else ""
     owner, frames = error.obj, _frames(error.__traceback__)
@@ -144,26 +213,22 @@ def missing_name(error: BaseException) -> str:
     return str(error.name) if hasattr(type(owner), "__probe__") else ""
 
 
-def plain(text: str, longest: int = LONGEST) -> str:
-    """Make a student's text safe to show on one line: no escapes, no addresses, no control characters, not endless."""
-    text = _ADDRESSES.sub("", _ESCAPES.sub("", text[: 8 * longest]))
-    text = " ".join(text.split())
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    if not text.isascii():
-        text = _TOWERS.sub(r"\1", text)
-    return text if len(text) <= longest else text[: longest - 4].rstrip() + " ..."
-
-
 def type_name(error: BaseException) -> str:
-    """The class of `error` as the student knows it."""
+    """The name of the class of `error`, as the student knows it."""
     if isinstance(error, StudentError):
         return plain(error.type_name, 80)
     return plain(type(error).__name__, 80)
 
 
-def own_frames(error: BaseException, module: str) -> list[traceback.FrameSummary]:
-    """The frames of `error` that lie in the student's own module, outermost first."""
-    return [frame for frame in _frames(error.__traceback__) if _base(frame.filename) == f"{module}.py"]
+def own_frames(error: BaseException, *modules: str) -> list[traceback.FrameSummary]:
+    """The frames of `error` in the student's own modules, outermost first."""
+    return [frame for frame in _frames(error.__traceback__) if _own_file(frame.filename, modules)]
+
+
+def _own_file(path: str, modules: Modules) -> str:
+    """Return the file's name if it is one of the student's modules; '' for any other file."""
+    name = _base(path)
+    return name if name.removesuffix(".py") in modules and name.endswith(".py") else ""
 
 
 def _frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
@@ -172,9 +237,31 @@ def _frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
 
 
 def _declared_kind(error: BaseException) -> Kind | None:
-    """The kind that the sandbox's own errors, such as a limit that was hit, say they are."""
+    """The kind that an error of the sandbox, such as a limit, gives itself."""
     kind = getattr(error, "fault_kind", None)
     return kind if kind in get_args(Kind) else None
+
+
+def _cause_of(kind: Kind, sentence: str) -> Cause:
+    """The cause that a sentence of the sandbox means."""
+    return next((cause for of, part, cause in _CAUSES if of == kind and part in sentence), "")
+
+
+def _raised_cause(error: BaseException) -> Cause:
+    """The cause, if an exception says that a budget or the program ended."""
+    if type_name(error) == "SystemExit":
+        return "exited"
+    if isinstance(error, RecursionError):
+        return "recursion"
+    for kind, text, _words, budget in _ENDS:
+        if isinstance(error, kind) and text in _message(error):
+            return budget
+    return ""
+
+
+def _is_verdict(error: BaseException) -> bool:
+    """True for a plain `assert` or `pytest.fail` in a test."""
+    return isinstance(error, AssertionError) or "OutcomeException" in [kind.__name__ for kind in type(error).__mro__]
 
 
 def _base(path: str) -> str:
@@ -186,12 +273,22 @@ def _message(error: BaseException) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """Return str(error), or '' where a student's class has made it fail."""
+    """Return str(error); '' if a student's class makes it fail."""
     try:
         text = str(error)
     except Exception:
         return ""
     return text if type(text) is str else ""
+
+
+def _forbidden_sentence(error: BaseException, modules: Modules, cure: str) -> str:
+    """Say what was used, where, and what to do; if no line of the student is known, a probe used it."""
+    main = f"{modules[0]}.py"
+    function = _function(error, modules) or plain(getattr(error, "function", ""), 80)
+    line = 0 if own_frames(error, *modules) else getattr(error, "line", 0)
+    place = place_of(error, *modules) or _at_line(line, "", main)
+    user = function or (main if place else "A test of this task")
+    return f"{user} uses {plain(_message(error), 80)}{place}, {NOT_ALLOWED}: {cure}."
 
 
 def _missing_sentence(name: str, error: BaseException, module: str) -> str:
@@ -209,8 +306,8 @@ def _names_of(owner: object) -> list[str]:
         return []
 
 
-def _raised_sentence(error: BaseException, module: str, budgets: Budgets) -> str:
-    function, place = _function(error, module), place_of(error, module)
+def _raised_sentence(error: BaseException, modules: Modules, budgets: Budgets) -> str:
+    module, function, place = modules[0], _function(error, modules), place_of(error, *modules)
     if type_name(error) == "SystemExit":
         return f"{function or module} ended the program with sys.exit(){place}."
     for kind, text, words, budget in _ENDS:
@@ -222,7 +319,9 @@ def _raised_sentence(error: BaseException, module: str, budgets: Budgets) -> str
     said = f"{type_name(error)}: {plain(_plainly(_message(error)))}".rstrip(": ")
     if function or place:
         return f"{function or 'The test'} {'raised' if function else 'ended with'} {said}{place}."
-    return _unusable(error) or f"The test ended with {said}."
+    if _is_verdict(error):
+        return f"The test ended with {said}."
+    return _unusable(error) or f"The test could not go on with what your code gave it: {said}."
 
 
 def _plainly(message: str) -> str:
@@ -231,7 +330,7 @@ def _plainly(message: str) -> str:
 
 
 def _unusable(error: BaseException) -> str:
-    """Say what is missing of a result that the test could not go on with, or ''."""
+    """Say what is missing in a result with which the test could not go on; '' if that is not known."""
     message = _message(error).strip()
     if type_name(error) in ("AttributeError", "TypeError") and _OF_NONE.fullmatch(message):
         return f"The test got None and cannot go on with it: is a return missing? ({plain(message)})"
@@ -240,31 +339,32 @@ def _unusable(error: BaseException) -> str:
     return ""
 
 
-def _own_frame(error: BaseException, module: str) -> traceback.FrameSummary | None:
-    """The innermost frame in the student's module."""
-    return next(reversed(own_frames(error, module)), None)
+def _own_frame(error: BaseException, modules: Modules) -> traceback.FrameSummary | None:
+    """The innermost frame in the student's modules."""
+    return next(reversed(own_frames(error, *modules)), None)
 
 
-def _function(error: BaseException, module: str) -> str:
+def _function(error: BaseException, modules: Modules) -> str:
     if isinstance(error, StudentError):
         return plain(error.function, 80)
-    frame = _own_frame(error, module)
+    frame = _own_frame(error, modules)
     return plain(frame.name, 80) if frame and frame.name != "<module>" else ""
 
 
-def place_of(error: BaseException, module: str) -> str:
-    """' (line 41 of softmax.py: `code`)', or '' where no line of the student's is known."""
+def place_of(error: BaseException, *modules: str) -> str:
+    """' (line 41 of softmax.py: `code`)'; '' if no line of the student is known."""
     if isinstance(error, StudentError):
-        line, text = error.line, error.text
+        line, text, file = error.line, error.text, _own_file(error.file, modules)
     else:
-        frame = _own_frame(error, module)
+        frame = _own_frame(error, modules)
         line = (frame.lineno or 0) if frame else 0
         text = linecache.getline(frame.filename, line) if frame else ""
-    return _at_line(line, text, module)
+        file = _base(frame.filename) if frame else ""
+    return _at_line(line, text, file or f"{modules[0]}.py")
 
 
-def _at_line(line: int, text: str, module: str) -> str:
+def _at_line(line: int, text: str, file: str) -> str:
     if not line:
         return ""
     code = plain(text, 120).replace("`", "'")
-    return f" (line {line} of {module}.py: `{code}`)" if code else f" (line {line} of {module}.py)"
+    return f" (line {line} of {file}: `{code}`)" if code else f" (line {line} of {file})"

@@ -1,4 +1,4 @@
-"""Files written whole: a reader finds the old content or the new one, never half of one."""
+"""Files that are written in one step: a reader finds the old content or the new one, never half of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-#: modes: what everybody may read, and what belongs to the teacher's group
+#: modes: of files that everybody may read, and of files for the teacher's group
 PUBLIC, TEACHERS = 0o644, 0o640
 
 
@@ -14,7 +14,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = PUBLIC) -> None:
     """Write a file in one step.
 
     Raises:
-        OSError: it cannot be written; the old one is still there
+        OSError: it cannot be written; the old file is still there
     """
     temporary = written_beside(path, content, mode=mode)
     try:

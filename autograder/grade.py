@@ -14,13 +14,14 @@ from autograder.authoring import build
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.files import write_atomically
-from autograder.grading import regrade, store
-from autograder.grading.attempts import admit
-from autograder.grading.collect import collect, submissions
-from autograder.grading.fleet import examine_all
-from autograder.grading.submission import Submission
+from autograder.grading.intake.attempts import admit
+from autograder.grading.intake.collect import collect, submissions
+from autograder.grading.intake.submission import Submission
+from autograder.grading.keep import regrade, store
+from autograder.grading.pool.fleet import examine_all
+from autograder.plain import one_line
 from autograder.report import Report
-from autograder.screen import counted, printable, report_tables
+from autograder.screen import counted, report_tables
 from autograder.topic import Topic
 
 INTERRUPTED = 130  #: the exit code after Ctrl-C, as a shell has it
@@ -40,25 +41,25 @@ def grade(
     is_agreed: bool = False,
     cluster: str = "",
 ) -> int:
-    """Examine some parcels, or the whole class of submitted/, which nbgrader then records.
+    """Examine some parcels, or the whole class in submitted/, which nbgrader then records.
 
     Args:
         paths: folders, module files or archives; none of them is recorded
-        json_path: where the reports go, as the contract of `Report.to_json` has it
-        seed: in the place of the class's own
-        jobs: how many submissions are examined at once; 0 for one a core
+        json_path: the file for the reports, in the form of `Report.to_json`
+        seed: use this seed instead of the class's
+        jobs: how many submissions are examined at once; 0 for one for each core
         is_quiet: print one line at the end, for a log
-        tasks: examine only these anew, and record that once somebody has seen whose marks change
-        is_agreed: record it unasked
+        tasks: examine only these again, and record the result after a person has seen whose marks change
+        is_agreed: record it without asking
         cluster: the address of a Dask scheduler whose workers examine
 
     Returns:
-        the exit code: 0; 1 where a report is broken and a person has to look, or where nobody agreed; 130 after Ctrl-C
+        the exit code: 0; 1 if a report is broken and a person has to look, or if nobody agreed; 130 after Ctrl-C
 
     Raises:
-        CourseError: there is nothing to grade, or the result has nowhere to go
-        SubmissionError: a path leads nowhere
-        SandboxError: no isolation can be had here
+        CourseError: there is nothing to grade, or the marks cannot be recorded; nothing is examined then
+        SubmissionError: there is nothing at a path
+        SandboxError: no isolation works here
     """
     topic = course.topic(topic_id)
     if json_path is not None and not json_path.parent.is_dir():
@@ -72,15 +73,13 @@ def grade(
     if tasks:
         unfit = regrade.check_tasks(course, topic, tasks, parcels, allow_unisolated=allow_unisolated)
         if unfit and not is_quiet:
-            print(
-                f"{unfit} of {len(parcels)} submissions have no report that still fits: all of them is examined"
-            )
+            print(f"{unfit} of {len(parcels)} submissions have no current report and will be examined")
     with counted("examine", len(parcels), is_quiet=is_quiet) as count:
 
         def show(report: Report) -> None:
             count.advance()
             if report.status == "broken":
-                count.say(f"{escape(printable(report.student))}: {_why_broken(report)}")
+                count.say(f"{escape(one_line(report.student))}: {_why_broken(report)}")
 
         try:
             reports = examine_all(
@@ -118,7 +117,7 @@ def grade(
                 gradebook.record(course, reports, lambda _student: count.advance())
             except KeyboardInterrupt:
                 recorded = f"{count.done} of {len(reports)} are recorded; run it again to go on"
-                return _stopped(f"all are examined and kept, {recorded}")
+                return _stopped(f"all are examined and kept; {recorded}")
     broken = sum(report.status == "broken" for report in reports)
     if is_quiet:
         print(f"{topic.id}: {len(reports)} examined, {broken} broken")
@@ -126,9 +125,9 @@ def grade(
 
 
 def _agrees() -> bool:
-    """Ask whether the new marks are to be recorded; where nobody can answer, they are not."""
+    """Ask whether to record the new marks; if nobody can answer, do not record them."""
     if not sys.stdin.isatty():
-        print("Nothing is recorded, for nobody is here to agree: run it again with --yes.", file=sys.stderr)
+        print("Nothing is recorded, because nobody can agree here: run it again with --yes.", file=sys.stderr)
         return False
     if click.confirm("Record this?"):
         return True
@@ -137,25 +136,26 @@ def _agrees() -> bool:
 
 
 def _stopped(where: str) -> int:
-    """Say where Ctrl-C stopped it, and return the exit code."""
+    """Say where Ctrl-C stopped the run, and return the exit code."""
     print(f"Stopped: {where}.", file=sys.stderr)
     return INTERRUPTED
 
 
 def _why_broken(report: Report) -> str:
-    """Say which task a person has to look at, and why."""
+    """Say which task a person must look at, and why."""
     task = next(task for task in report.tasks if task.status == "broken")
     why = next((result.sentence for result in task.results if result.outcome == "broken"), "")
-    return f"a person has to look at {task.task} ({escape(printable(why)[:160])})"
+    return f"a person has to look at {task.task} ({escape(one_line(why, 160))})"
 
 
 def _class(course: Course, topic: Topic) -> list[Submission]:
     """Return what the class has handed in."""
     stale = build.stale(course, (topic.id,))
     if stale:
-        raise CourseError(
-            f"{stale[0]}: not what assignments/{topic.id} builds; run 'make release' and grade again"
-        )
+        raise CourseError(f"{stale[0]}: not what assignments/{topic.id} builds; run 'make release' and grade again")
+    from autograder.recording import gradebook  # it imports nbgrader, which takes a second
+
+    gradebook.check(course, topic.id)
     parcels = [admit(course, topic, parcel) for parcel in submissions(course, topic)]
     if not parcels:
         raise CourseError(

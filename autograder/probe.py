@@ -1,10 +1,9 @@
-"""Probe: a test's function that runs beside the student's code, wherever that is.
+"""Probe: a function of a test that runs in the same process as the student's code.
 
-In the student's folder a probe is called as it is. The judge's proxy has a method `__probe__(probe, args,
-kwargs)`, takes source and modules from the `Probe`, and runs it in the worker. So the source must hold no
-answer, and may use nothing of the test file but its arguments and the modules that the file imports.
-
-`import autograder` loads this file, so whatever costs time is imported where it is used.
+In the student's folder a probe is an ordinary function. The judge's proxy has a method `__probe__(probe, args,
+kwargs)`. It takes source and modules from the `Probe`, and runs the source in the worker. So the source must hold no
+answer, and may use only its arguments and the modules that the test file imports. `import autograder` loads this file,
+so slow imports are inside the functions that need them.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def probe(function: F) -> F:
     """Mark a function of a test file as a probe; its first parameter is the student's module.
 
     Raises:
-        AuthorError: the function cannot be run elsewhere; says file:line and what to do
+        AuthorError: the function cannot run in another process; says file:line and what to do
     """
     if not isinstance(function, FunctionType):
         raise AuthorError(f"@probe: {function!r} is no plain function; put @probe directly above a def")
@@ -41,14 +40,14 @@ def probe(function: F) -> F:
     def call(student: Any, /, *args: Any, **kwargs: Any) -> Any:
         if hasattr(type(student), "__probe__"):
             return type(student).__probe__(student, sent, args, kwargs)
-        sent.modules  # noqa: B018 - refuse here what the judge could not run there
+        sent.modules  # noqa: B018 - refuse here what the judge could not run
         return function(student, *args, **kwargs)
 
     return call  # type: ignore[return-value]
 
 
 class Probe:
-    """A probe's function, and what it takes to run it elsewhere."""
+    """A probe's function, and what is needed to run it in another process."""
 
     def __init__(self, function: FunctionType) -> None:
         self.function = function
@@ -64,7 +63,7 @@ class Probe:
 
     @functools.cached_property
     def source(self) -> str:
-        """The function as one `def`: no decorators, docstrings, comments or annotations."""
+        """The function as one `def`, without decorators, docstrings, comments and annotations."""
         from autograder.probe_source import stripped
 
         source = stripped(self.function.__code__)
@@ -74,10 +73,10 @@ class Probe:
 
     @functools.cached_property
     def modules(self) -> dict[str, str]:
-        """The modules of the test file that the source names, such as {"F": "torch.nn.functional"}.
+        """The modules of the test file that the source uses, such as {"F": "torch.nn.functional"}.
 
         Raises:
-            AuthorError: it names anything else of the test file
+            AuthorError: it uses something else of the test file
         """
         from autograder.probe_source import outside_names
 
@@ -86,9 +85,7 @@ class Probe:
             value = self.function.__globals__.get(name, _UNKNOWN)
             if isinstance(value, ModuleType):
                 if value.__name__.startswith(_STAYS_WITH_THE_JUDGE):
-                    raise self._error(
-                        f"uses {name}, which stays with the judge; return values and judge there"
-                    )
+                    raise self._error(f"uses {name}, which stays with the judge; return values and judge there")
                 found[name] = value.__name__
             elif value is _UNKNOWN and not hasattr(builtins, name):
                 raise self._error(f"uses {name}, which is not defined; pass it as an argument")

@@ -1,4 +1,4 @@
-"""Find a probe's source in its file, strip it to what runs, and list the names that it takes from outside."""
+"""Find a probe's source in its file, remove what does not run, and list the names that it takes from outside."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _parsed(text: str) -> ast.Module:
 
 
 def outside_names(source: str) -> list[str]:
-    """Return every name that the source looks up outside itself, its builtins among them, sorted."""
+    """Return every name that the source looks up outside itself, builtins included, sorted."""
     return sorted(_names_of(compile(source, "<probe>", "exec")))
 
 
@@ -52,7 +52,7 @@ class _Stripper(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
         for index, statement in enumerate(node.body):
-            if not isinstance(statement, ast.AnnAssign):  # the fields of a dataclass are its annotations
+            if not isinstance(statement, ast.AnnAssign):  # a dataclass needs its annotations, which are its fields
                 node.body[index] = self.visit(statement)
         return _without_docstring(node)
 

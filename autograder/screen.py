@@ -1,4 +1,4 @@
-"""What the teacher's commands show: progress while they work, and tables of what came out."""
+"""What the teacher's commands show: their progress, and tables of the results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rich.text import Text
 
 from autograder import extras
 from autograder.course import Course
-from autograder.grading.diagnose import read_signatures, tally
+from autograder.plain import one_line
 from autograder.report import Report, TaskReport
 from autograder.topic import Topic
 
@@ -52,7 +52,7 @@ def progress_bar(*, is_quiet: bool = False) -> Progress:
 
 
 class Count:
-    """How many of a class are done: `done` for whom it interrupts, a progress bar for whom it keeps waiting."""
+    """How many submissions are done: `done` for code that stops the run, a progress bar for the person who waits."""
 
     def __init__(self, progress: Progress, what: str, total: int) -> None:
         self.done = 0
@@ -65,7 +65,7 @@ class Count:
         self._progress.advance(self._step)
 
     def begin_here(self) -> None:
-        """Take those until now as done before: they say nothing of how long the others take."""
+        """Count the submissions so far as done before: they do not show how long the others take."""
         self._progress.reset(self._step, completed=self.done)
 
     def say(self, text: str) -> None:
@@ -81,7 +81,7 @@ def counted(what: str, total: int, *, is_quiet: bool) -> Iterator[Count]:
 
 
 class _Rate(ProgressColumn):
-    """How many are done in a minute, or in a second where there are many."""
+    """How many are done in a minute, or in a second if there are many."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -91,14 +91,12 @@ class _Rate(ProgressColumn):
 
 
 def report_tables(topic: Topic, reports: Iterable[Report], stories: Mapping[str, str] | None = None) -> Group:
-    """Show one assignment in two tables that fit 80 columns: who got what, and what each is told first.
+    """Show one assignment in two tables that fit 80 columns: marks, and what each student reads first.
 
     Args:
-        stories: by student, a remark to set before what is said (the demo tells what each of them did)
+        stories: student -> a remark before the hint (the demo says what each student did)
     """
-    scores = Table(
-        title=f"{topic.title}: {topic.points:g} points by tests", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    scores = Table(title=f"{topic.title}: {topic.points:g} points by tests", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     scores.add_column("student", no_wrap=True)
     for task in topic.tasks:
         scores.add_column(task.number or task.id, justify="right", no_wrap=True)
@@ -109,19 +107,18 @@ def report_tables(topic: Topic, reports: Iterable[Report], stories: Mapping[str,
     left_out: dict[str, str] = {}
     for report in reports:
         left_out |= {task.task: task.hint for task in report.tasks if task.missing}
-        name = escape(printable(report.student))
+        name = escape(one_line(report.student))
         scores.add_row(name, *(score_cell(task) for task in report.tasks), f"{report.score:.4g}")
         story = (stories or {}).get(report.student, "")
         words.add_row(name, (f"[dim]{escape(story)}[/]\n" if story else "") + escape(said(report)))
     notes = [
-        f"{topic.task(task).number or task}: {hint}; it is left out of every total\n"
-        for task, hint in left_out.items()
+        f"{topic.task(task).number or task}: {hint}; it is left out of every total\n" for task, hint in left_out.items()
     ]
-    return Group(scores, *notes, "What each is told first:\n", words)
+    return Group(scores, *notes, "What each student reads first:\n", words)
 
 
 def score_cell(task: TaskReport) -> str:
-    """Show a task's score; '?' where a person has to look, '-' where it could not be graded here."""
+    """Show a task's score; '?' if a person must look, '-' if it could not be graded here."""
     if task.missing:
         return "[dim]-[/]"
     if task.status == "broken":
@@ -134,18 +131,11 @@ def said(report: Report) -> str:
     """Return the first thing that a student reads: a complaint about the parcel, else the first hint."""
     words = [*report.complaints, *(task.hint for task in report.tasks if task.hint and not task.missing)]
     wall = "" if report.isolation != "D" else "[not isolated] "
-    return wall + (
-        textwrap.shorten(printable(words[0]), 160, placeholder=" ...") if words else "All tests passed."
-    )
-
-
-def printable(text: str) -> str:
-    """Make a text inert on a terminal: one line, no control characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+    return wall + (textwrap.shorten(one_line(words[0]), 160, placeholder=" ...") if words else "All tests passed.")
 
 
 def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_unisolated: bool) -> int:
-    """Verify assignments, show what did not hold, and return the exit code."""
+    """Verify assignments, show which gates did not hold, and return the exit code."""
     from autograder.authoring.verification import record
     from autograder.authoring.verify import verify
 
@@ -165,6 +155,8 @@ def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_uni
             print(f"{topic.id}: {finding}")
         if not verdict.findings:
             print(f"{topic.id}: every gate holds ({_tried(topic, verdict.hunt)})")
+        for remark in verdict.remarks:
+            print(f"{topic.id}: note: {remark}")
         record(course, topic, verdict)
         count += len(verdict.findings)
     return 1 if count else 0
@@ -172,8 +164,7 @@ def verify_all(course: Course, ids: tuple[str, ...], *, is_full: bool, allow_uni
 
 def _tried(topic: Topic, hunt: Hunt | None) -> str:
     """Say how much a verification tried."""
-    named = tally(read_signatures(topic)).share
-    words = f"{len(topic.mistakes)} mistakes caught ({named:.0%} named alone)"
+    words = f"{len(topic.mistakes)} mistakes caught"
     words += f", {len(topic.alternatives)} alternatives accepted"
     return words + (f", {hunt.killed} mutants killed, {hunt.equivalent} equivalent" if hunt else "")
 

@@ -1,4 +1,4 @@
-"""Spans: where the nodes of a syntax tree stand in its text."""
+"""Spans: where the nodes of a syntax tree are in its text."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Spans:
         return self._starts[line - 1] + len(self._lines[line - 1].encode()[:column].decode())
 
     def operand(self, node: ast.expr) -> str:
-        """Return the source of a node, in brackets where an operator beside it would tear it apart."""
+        """Return the source of a node, in brackets if an operator beside it would bind more strongly."""
         start, end = self.of(node)
         source = self.text[start:end]
         is_whole = isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant)
         return source if is_whole else f"({source})"
 
     def between(self, left: ast.expr, right: ast.expr, symbol: str) -> tuple[int, int]:
-        """Return where an operator stands between two nodes."""
+        """Return where an operator is between two nodes."""
         pattern = r"\s+".join(map(re.escape, symbol.split()))
         start = self.of(left)[1]
         found = re.search(pattern, self.text[start : self.of(right)[0]])

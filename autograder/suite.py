@@ -1,4 +1,4 @@
-"""The tests of a topic as their source says, read without running them: task, weight and lesson of each."""
+"""The tests of a topic, read from their source without running them: task, weight and lesson of each."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.authoring.stub import parse
 from autograder.errors import AuthorError
-from autograder.student.touched import task_of_mark
+from autograder.syntax import parse, task_of_mark
 from autograder.topic import Topic
 
 _FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -20,10 +19,12 @@ class SuiteTest:
 
     name: str
     task: str
-    weight: float  #: of all its cases together: a parametrised test counts once a case
+    weight: float  #: of all its cases together: a parametrised test counts once for each case
     line: int
     lesson: str  #: its docstring
     is_hidden: bool
+    cases: int = 1  #: cases of a parametrised test; each has the same part of the weight
+    tells: str = ""  #: what a student reads about a hidden test that failed, instead of its lesson
 
 
 def read_suite(topic: Topic) -> tuple[SuiteTest, ...]:
@@ -39,9 +40,7 @@ def read_suite(topic: Topic) -> tuple[SuiteTest, ...]:
     for test in public + hidden:
         where = f"{_path(topic, test.is_hidden)}:{test.line}"
         if test.name in seen:
-            raise AuthorError(
-                f"{where}: {test.name} is defined already at {seen[test.name]}; rename one of them"
-            )
+            raise AuthorError(f"{where}: {test.name} is defined already at {seen[test.name]}; rename one of them")
         seen[test.name] = where
     for task in topic.tasks:
         for tests, kind in ((public, "public"), (hidden, "hidden")):
@@ -56,12 +55,12 @@ def read_suite(topic: Topic) -> tuple[SuiteTest, ...]:
 
 
 def task_of(test: ast.FunctionDef) -> str:
-    """Return the task that a test function is marked for, '' for none."""
+    """Return the task that a test function is marked for; '' if it is not marked."""
     return next(filter(None, map(task_of_mark, test.decorator_list)), "")
 
 
 def public_share(tests: tuple[SuiteTest, ...], task_id: str) -> float:
-    """Return which part of a task's weight its public tests carry, 0 to 1."""
+    """Return the part of a task's weight that its public tests have, 0 to 1."""
     total = sum(test.weight for test in tests if test.task == task_id)
     return sum(test.weight for test in tests if test.task == task_id and not test.is_hidden) / total
 
@@ -87,9 +86,7 @@ def _read_file(topic: Topic, *, is_hidden: bool) -> tuple[SuiteTest, ...]:
     tests = []
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
-            raise AuthorError(
-                f"{path}:{node.lineno}: {node.name} is a test class; write plain test functions"
-            )
+            raise AuthorError(f"{path}:{node.lineno}: {node.name} is a test class; write plain test functions")
         if not isinstance(node, _FunctionNode):
             continue
         is_test = node.name.startswith("test")
@@ -104,73 +101,68 @@ def _read_test(topic: Topic, tree: ast.Module, node: _FunctionNode, path: Path, 
     where = f"{path}:{node.lineno}: {node.name}"
     marks = [mark for mark in node.decorator_list if _mark_name(mark) == "task"]
     if len(marks) != 1:
-        raise AuthorError(
-            f'{where} carries {len(marks)} task markers; write one @pytest.mark.task("...") above it'
-        )
-    task, weight = _task_and_weight(marks[0], where)
+        raise AuthorError(f'{where} carries {len(marks)} task markers; write one @pytest.mark.task("...") above it')
+    task, weight, tells = _read_mark(marks[0], where)
+    if tells and not is_hidden:
+        raise AuthorError(f"{where} is public and has tells=; students read all of it: take that out")
     known = [task.id for task in topic.tasks]
     if task not in known:
-        raise AuthorError(
-            f"{where} is marked for the task {task!r}, not in topic.toml; use one of {', '.join(known)}"
-        )
+        raise AuthorError(f"{where} is marked for the task {task!r}, not in topic.toml; use one of {', '.join(known)}")
     lesson = ast.get_docstring(node)
     if not lesson:
-        raise AuthorError(
-            f"{where} has no docstring; say in one sentence what the student should think about"
-        )
+        raise AuthorError(f"{where} has no docstring; say in one sentence what the student should think about")
     cases = 1
     for mark in node.decorator_list:
         if _mark_name(mark) == "parametrize":
             cases *= _count_cases(tree, mark, where)
-    return SuiteTest(node.name, task, weight * cases, node.lineno, lesson, is_hidden)
+    return SuiteTest(node.name, task, weight * cases, node.lineno, lesson, is_hidden, cases, tells)
 
 
-def _task_and_weight(mark: ast.expr, where: str) -> tuple[str, float]:
+def _read_mark(mark: ast.expr, where: str) -> tuple[str, float, str]:
+    """Return the task, the weight and the `tells` of a marker."""
     cure = 'write @pytest.mark.task("softmax") or @pytest.mark.task("softmax", weight=2)'
     if (
         not isinstance(mark, ast.Call)
         or len(mark.args) != 1
-        or {key.arg for key in mark.keywords} - {"weight"}
+        or {key.arg for key in mark.keywords} - {"weight", "forbid", "tells"}
     ):
         raise AuthorError(f"{where} has a malformed task marker; {cure}")
     task = _literal(mark.args[0])
-    weight = _literal(mark.keywords[0].value) if mark.keywords else 1
+    named = {key.arg: key.value for key in mark.keywords}
+    weight = _literal(named["weight"]) if "weight" in named else 1
+    if "forbid" in named and not isinstance(_literal(named["forbid"]), list):
+        raise AuthorError(f"{where}: forbid is {ast.unparse(named['forbid'])}; write a list of names, or []")
+    tells = _literal(named["tells"]) if "tells" in named else ""
     if not isinstance(task, str):
         raise AuthorError(f"{where} names its task by {ast.unparse(mark.args[0])}, not by a text; {cure}")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= 100:
-        raise AuthorError(
-            f"{where} has the weight {ast.unparse(mark.keywords[0].value)}; give a number above 0"
-        )
-    return task, float(weight)
+        raise AuthorError(f"{where} has the weight {ast.unparse(named['weight'])}; give a number above 0")
+    if not isinstance(tells, str):
+        raise AuthorError(f"{where} tells {ast.unparse(named['tells'])}; give a text of the stub's docstrings")
+    return task, float(weight), " ".join(tells.split())
 
 
 def _count_cases(tree: ast.Module, mark: ast.expr, where: str) -> int:
-    """Count the cases of a parametrize marker: a list, a range, or a constant of the file that is one."""
+    """Count the cases of a parametrize marker: a list, a range, or a constant of the file with one of these."""
     cases: ast.expr | None = None
     if isinstance(mark, ast.Call):
         named = {key.arg: key.value for key in mark.keywords}
         cases = mark.args[1] if len(mark.args) > 1 else named.get("argvalues")
-    constants = {
-        ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)
-    }
+    constants = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
     count = _length(cases, constants)
     if count is None:
-        raise AuthorError(
-            f"{where} is parametrised by something that cannot be counted; write its cases as a list"
-        )
+        raise AuthorError(f"{where} is parametrised by something that cannot be counted; write its cases as a list")
     return count
 
 
 def _length(node: ast.expr | None, constants: dict[str, ast.expr]) -> int | None:
-    """Return the length of a list, as far as the source tells; None where only running it would."""
+    """Return the length of a list, as far as the source shows; None if only a run would show it."""
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         return None if any(isinstance(item, ast.Starred) for item in node.elts) else len(node.elts)
     if isinstance(node, ast.Dict):
         return None if None in node.keys else len(node.keys)
     if isinstance(node, ast.Name) and node.id in constants:
-        return _length(
-            constants[node.id], {name: value for name, value in constants.items() if name != node.id}
-        )
+        return _length(constants[node.id], {name: value for name, value in constants.items() if name != node.id})
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         parts = _length(node.left, constants), _length(node.right, constants)
         return None if parts[0] is None or parts[1] is None else parts[0] + parts[1]
@@ -190,7 +182,7 @@ def _check_imports(topic: Topic, tree: ast.Module, path: Path, is_hidden: bool) 
         elif isinstance(node, ast.ImportFrom):
             modules = [node.module or ""]
         for module in modules:
-            if module == topic.module:
+            if module in topic.modules:
                 cure = "use the fixture `student`" + (" or `reference`" if is_hidden else "")
             elif module in (topic.public_tests_path.stem, topic.hidden_tests_path.stem):
                 cure = "a test file stands alone: copy the helper"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -21,7 +22,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         where = f"{path}:{line[1]}" if line else str(path)
-        raise AuthorError(f"{where}: not TOML ({error}); mend that line") from None
+        raise AuthorError(f"{where}: not TOML ({error}); correct that line") from None
 
 
 def place(path: Path, header: str) -> str:
@@ -32,32 +33,28 @@ def place(path: Path, header: str) -> str:
 def places(path: Path, header: str) -> list[str]:
     """Return path:line of every table with that header, in their order."""
     lines = path.read_text(encoding="utf-8").split("\n")
-    return [
-        f"{path}:{number}" for number, line in enumerate(lines, 1) if line.split("#")[0].strip() == header
-    ]
+    return [f"{path}:{number}" for number, line in enumerate(lines, 1) if line.split("#")[0].strip() == header]
 
 
 def line_of(path: Path, key: str) -> str:
-    """Return path:line where a key of the file itself is given; the path alone if it is not."""
+    """Return path:line of a key at the top of the file; the path alone if the key is not there."""
     lines = path.read_text(encoding="utf-8").split("\n")
     found = [number for number, words in enumerate(lines, start=1) if words.split("=")[0].strip() == key]
     return f"{path}:{found[0]}" if found else str(path)
 
 
 def value_of(table: dict[str, Any], key: str, kind: Any, where: Any, *, default: Any = None) -> Any:
-    """Return the value of a key, of that kind; a key without a default must be there."""
+    """Return the value of a key, which must be of this kind; a key without a default must be there."""
     value = table.get(key, default)
     if value is None:
         raise AuthorError(f"{where}: {key!r} is missing; add it")
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise AuthorError(
-            f"{where}: {key!r} is {value!r}, of the wrong type; see CONTRIBUTING.md for each key"
-        )
+        raise AuthorError(f"{where}: {key!r} is {value!r}, of the wrong type; see CONTRIBUTING.md for each key")
     return value
 
 
 def words_of(table: dict[str, Any], key: str, where: Any) -> tuple[str, ...]:
-    """Return a list of texts, empty where the key is not there."""
+    """Return a list of texts; an empty one if the key is not there."""
     value = table.get(key, [])
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
         raise AuthorError(f'{where}: {key!r} must be a list of texts; write {key} = ["..."]')
@@ -65,6 +62,14 @@ def words_of(table: dict[str, Any], key: str, where: Any) -> tuple[str, ...]:
 
 
 def refuse_unknown_keys(table: dict[str, Any], known: set[str], where: str) -> None:
-    """Refuse what nobody would read: mostly a slip in a key's name."""
+    """Refuse keys that nothing reads: usually a key is misspelt."""
     for key in sorted(set(table) - known):
         raise AuthorError(f"{where}: unknown key {key!r}; the keys are {', '.join(sorted(known))}")
+
+
+def as_toml(text: str) -> str:
+    """Return a text in TOML: as a literal if that is possible, else with escapes."""
+    if not any(sign in text for sign in '"\\\n'):
+        return f'"{text}"'
+    is_plain = "'''" not in text and not text.endswith("'") and not text.startswith("\n")
+    return f"'''{text}'''" if is_plain else json.dumps(text, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""Read a value that a student's code returned without trusting it: exact types only, and none of its methods.
+"""Read a value that a student's code returned, without trust: accept exact types only, and call none of its methods.
 
-Nothing here imports torch: where no tensor can exist, none is looked for.
+Nothing here imports torch: without torch no tensor can exist.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 _NUMPY_SCALARS = frozenset(kind for kind in np.sctypeDict.values() if issubclass(kind, np.generic))
 _PYTHON_SCALARS = (bool, int, float, complex)
 _KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "c": "complex"}
-_name_of_class = type.__dict__["__name__"].__get__  # a metaclass cannot lie to it
+_name_of_class = type.__dict__["__name__"].__get__  # a metaclass cannot change its result
 
 
 def is_array(value: object) -> bool:
@@ -29,9 +29,7 @@ def is_tensor(value: object) -> bool:
 
 def is_number(value: object) -> bool:
     """True for a plain Python or NumPy number or bool; 0-d arrays are arrays."""
-    return type(value) in _PYTHON_SCALARS or (
-        type(value) in _NUMPY_SCALARS and np.dtype(type(value)).kind in _KINDS
-    )
+    return type(value) in _PYTHON_SCALARS or (type(value) in _NUMPY_SCALARS and np.dtype(type(value)).kind in _KINDS)
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
@@ -40,7 +38,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
 
 
 def dtype_name(dtype: Any) -> str:
-    """'float32' for np.float32, torch.float32, 'float32' and np.dtype('float32') alike."""
+    """The name of a dtype: 'float32' for np.float32, torch.float32, 'float32' and np.dtype('float32')."""
     text = str(dtype)
     return text.removeprefix("torch.") if text.startswith("torch.") else np.dtype(dtype).name
 
@@ -66,7 +64,7 @@ def kind_of(value: Any) -> str:
 
 
 def as_array(value: Any) -> np.ndarray[Any, Any]:
-    """The entries of an array, tensor or number as an ndarray, not copied where it can be helped."""
+    """The entries of an array, tensor or number as an ndarray, without a copy if possible."""
     if is_array(value):
         return value  # type: ignore[no-any-return]
     if is_tensor(value):
@@ -96,7 +94,7 @@ def raw_bytes(value: Any) -> bytes:
 
 
 def class_name(value: object) -> str:
-    """The name of a value's class, whatever the class says of itself."""
+    """The real name of a value's class, even if the class gives a false one."""
     return str(_name_of_class(type(value)))
 
 
@@ -122,7 +120,7 @@ def describe(value: object) -> str:
 
 
 def show(value: Any, longest: int = 80) -> str:
-    """Write a plain value for a message; whatever is not plain is only described."""
+    """Write a plain value for a message; any other value is only described."""
     if is_number(value):
         return show_number(value)
     if value is None or type(value) in (str, bytes, np.str_):
@@ -152,7 +150,7 @@ def _show_container(value: Any, longest: int) -> str:
 
 
 def show_number(value: Any, digits: int = 4) -> str:
-    """Write a number short: 0.7311, 3, nan, (1+2j)."""
+    """Write a number in a short form: 0.7311, 3, nan, (1+2j)."""
     if type(value) in (bool, int) or np.dtype(type(value)).kind in "biu":
         text = str(value)
         return text if len(text) <= 40 else f"{text[:12]}... ({len(text)} digits)"
@@ -160,7 +158,7 @@ def show_number(value: Any, digits: int = 4) -> str:
 
 
 def show_pair(got: Any, want: Any) -> tuple[str, str]:
-    """Write two numbers with as many digits as it takes to tell them apart."""
+    """Write two numbers with enough digits to show their difference."""
     for digits in range(4, 18):
         texts = show_number(got, digits), show_number(want, digits)
         if texts[0] != texts[1]:

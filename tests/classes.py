@@ -1,11 +1,11 @@
-"""Make reports of invented classes, without examining anything."""
+"""Make reports of invented classes without an examination."""
 
 from __future__ import annotations
 
 from autograder.course import Course
-from autograder.grading import store
-from autograder.grading.submission import Submission
-from autograder.report import Report, TaskReport, TestResult
+from autograder.grading.intake.submission import Submission
+from autograder.grading.keep import store
+from autograder.report import Report, TaskReport, TestResult, Told
 from autograder.topic import Topic
 
 #: name -> task, weight, hidden: the suite of the tiny topic in factory.py
@@ -28,11 +28,12 @@ def report(
     broken: tuple[str, ...] = (),
     complaints: tuple[str, ...] = (),
     hint: str = "",
+    diagnosis: str = "",
     isolation: str = "A",
     seed: int = 7,
     seconds: float = 0.5,
 ) -> Report:
-    """Report on a student of the tiny topic who fails those tests."""
+    """Make the report on a student of the tiny topic who fails these tests."""
     tasks = []
     for task, points in POINTS.items():
         results = tuple(
@@ -52,7 +53,8 @@ def report(
         )
         total = sum(result.weight for result in results)
         passed = sum(result.weight for result in results if result.outcome == "passed")
-        tasks.append(TaskReport(task, points * passed / total, points, results, hint))
+        named = diagnosis if any(result.outcome == "failed" for result in results) else ""
+        tasks.append(TaskReport(task, points * passed / total, points, results, Told(hint), named))
     return Report(student, "01_tiny", seed, isolation, seconds, complaints, tuple(tasks))  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""An examination in the process of a test, to look at from within: what it took for plain, what it remembers."""
+"""Examining: run an examination in the process of a test, to see from within which tests it took as plain."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy  # noqa: F401 - pytester forgets what a run imports, and NumPy can 
 import pytest
 
 from autograder import expect  # noqa: F401 - likewise, and two copies of ours would not know each other
-from autograder.grading.examination import Examination
-from autograder.grading.examiner import _Hire, pytest_arguments
-from autograder.sandbox.zygotes import Zygote
+from autograder.grading.run.examination import Examination
+from autograder.grading.run.examiner import _Hire, pytest_arguments
+from autograder.sandbox.outside.zygotes import Zygote
 from autograder.topic import Topic
 
 
@@ -28,12 +28,11 @@ def examine(
     changes: dict[str, list[str]] | None = None,
     stops: bool = False,
     is_direct: bool = True,
-    is_remembering: bool = True,
 ) -> tuple[Examination, list[dict[str, Any]]]:
     """Examine some sources, one after the other, under each of some seeds.
 
     Returns:
-        the examination, and all that it answered, without times
+        the examination, and all its answers, without times
     """
     requests = [
         {
@@ -45,7 +44,7 @@ def examine(
     ]  # fmt: skip
     answers = io.StringIO()
     examination = Examination(topic, zygote, iter(map(json.dumps, requests)), answers)  # type: ignore[arg-type]
-    examination.is_direct, examination.is_remembering = is_direct, is_remembering
+    examination.is_direct = is_direct
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         pytester.inline_run(*pytest_arguments(topic), plugins=[_Hire(examination)])
@@ -54,7 +53,7 @@ def examine(
     for answer in said:
         del answer["seconds"]
         for result in answer["results"]:
-            del result["seconds"]
+            del result["seconds"], result["seconds_alone"]
     return examination, said
 
 

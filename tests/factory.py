@@ -155,25 +155,27 @@ def test_each_call_is_counted(student):
 '''
 
 MISTAKES = """\
-[[mistake]]
+[[change]]
 task = "double"
-name = "squared instead of doubled"
 find = "return x * FACTOR"
+
+[[change.mistake]]
+name = "squared instead of doubled"
 replace = "return x ** FACTOR"
 hint = "Doubling adds a number to itself."
 
-[[mistake]]
+[[change.alternative]]
+name = "adds the number to itself"
+replace = "return x + x"
+
+[[change]]
 task = "halve"
-name = "never counted the calls"
 find = "self.count += 1"
+
+[[change.mistake]]
+name = "never counted the calls"
 replace = "pass"
 hint = "Each call adds one to the count."
-
-[[alternative]]
-task = "double"
-name = "adds the number to itself"
-find = "return x * FACTOR"
-replace = "return x + x"
 """
 
 TEXTS = {

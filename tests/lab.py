@@ -1,6 +1,6 @@
-"""JupyterLab in a scratch course, with a student's desk inside it, and a person's moves in nbgrader's pages.
+"""Lab: JupyterLab in a scratch course, with a student's folder inside it, and a person's actions in nbgrader's pages.
 
-One user plays both parts: the course's root is the server's, and `desk/` is where the assignment list fetches to.
+One user has both roles: the server runs in the course's root, and the assignment list fetches into `desk/`.
 
     with lab(course) as url:
         formgrader = Formgrader(page, url)
@@ -25,10 +25,10 @@ from playwright.sync_api import Locator, Page, expect
 from autograder.course import Course
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDENT = "amara"  #: as whom the desk hands in
+STUDENT = "amara"  #: the student who hands in from the desk
 PATIENCE = 90_000  #: milliseconds for a step that may examine a submission on a busy machine
 _QUIET = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
-#: the page has come with its scripts, and what they ask for as well
+#: the page is loaded, with its scripts and all that they ask for
 _GRADES_ARE_LOADED = (
     "() => typeof formgrader !== 'undefined' && formgrader.grades?.loaded && formgrader.comments?.loaded"
 )
@@ -101,7 +101,7 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 class Formgrader:
-    """A teacher before the formgrader."""
+    """A teacher who uses the formgrader."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, f"{url}/formgrader"
@@ -117,7 +117,7 @@ class Formgrader:
         return row
 
     def press(self, button: str, of: str, path: str = "manage_assignments") -> Locator:
-        """Press a row's button, and wait for nbgrader to say that all went well; returns the row as it is then."""
+        """Press a row's button, and wait until nbgrader reports success; returns the row as it is then."""
         self.row(of, path).locator(f".{button} a").click()
         said = self.page.locator("#success-modal, #error-modal")
         said.wait_for()
@@ -138,7 +138,7 @@ class Formgrader:
 
 
 class Desk:
-    """A student before JupyterLab."""
+    """A student who uses JupyterLab."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -149,14 +149,14 @@ class Desk:
 
     def run(self, command: str, **arguments: str) -> None:
         """Start one of JupyterLab's commands, as its menus and its palette do."""
-        self.page.bring_to_front()  # a page in the background paints nothing, and waits for that
+        self.page.bring_to_front()  # a page in the background paints nothing, and would wait for ever
         self.page.evaluate(
             "([command, arguments]) => { window.jupyterapp.commands.execute(command, arguments) }",
             [command, arguments],
         )
 
     def press(self, button: str, then: str) -> None:
-        """Press a button of the assignment list, and wait for what it leads to."""
+        """Press a button of the assignment list, and wait for its effect."""
         self.run("nbgrader:open-assignment-list")
         self.page.get_by_role("button", name=button, exact=True).click()
         self.page.get_by_text(then, exact=True).first.wait_for()
@@ -169,7 +169,7 @@ class Desk:
         return self.page.locator(".jp-NotebookPanel .jp-Cell")
 
     def write(self, cell: Locator, text: str) -> None:
-        """Write into a text cell in the place of what stands there, and save the notebook."""
+        """Replace the text of a text cell, and save the notebook."""
         cell.dblclick()
         cell.locator(".cm-content").fill(text)
         with self.page.expect_response(lambda answer: answer.request.method == "PUT") as saved:

@@ -1,6 +1,6 @@
 """Take the pictures of docs/pictures/: a small class of a real assignment, as its teacher and a student see it.
 
-`make pictures` runs this. It takes some minutes, and writes nothing but the pictures.
+`make pictures` runs this. It takes some minutes, and writes only the pictures.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from autograder.authoring.release import release
+from autograder.classroom.class_report import write_class_report
 from autograder.cohort import cohort
 from autograder.course import Course
 from autograder.grade import grade
-from autograder.report.class_report import write_class_report
 
 ID = "01_neural_network_basics"
 FOLDER = ROOT / "docs" / "pictures"
@@ -77,16 +77,14 @@ def _module_of(course: Course, name: str) -> bytes:
 
 
 def _take_terminal(course: Course, browser: Browser) -> None:
-    """Run pytest in the folder of a student whose perceptron never moves its bias."""
+    """Run pytest in the folder of a student whose perceptron never changes its bias."""
     folder = course.root / "alone" / ID
     shutil.copytree(course.release / ID, folder)
     (folder / f"{course.topic(ID).module}.py").write_bytes(_module_of(course, "dalia"))
     command = [sys.executable, "-m", "pytest", "--color=yes"]
     environment = os.environ | {"COLUMNS": str(COLUMNS), "FORCE_COLOR": "1"}
-    for _ in range(2):  # the second run finds everything compiled
-        run = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
+    for _ in range(2):  # in the second run everything is compiled
+        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     screen = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
     screen.print(Text.from_ansi("$ pytest\n" + run.stdout[run.stdout.index("collected") :]))
     page = browser.new_page(viewport=SIZE)
@@ -97,7 +95,7 @@ def _take_terminal(course: Course, browser: Browser) -> None:
 
 
 def _take_report(course: Course, browser: Browser) -> None:
-    """Take the top of the class report, once the class is graded."""
+    """Take the top of the class report, after the class is graded."""
     written = write_class_report(course, ID, course.root / "class_report")
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.goto(next(path for path in written if path.suffix == ".html").resolve().as_uri())
@@ -137,14 +135,12 @@ def _take_all(course: Course, browser: Browser, url: str) -> None:
     answer.scroll_into_view_if_needed()
     _save(teacher.page, "grading")
     teacher.press("generate-feedback", STUDENT, f"manage_submissions/{ID}")
-    teacher.page.goto(
-        (course.root / "feedback" / STUDENT / ID / f"{ID}.html").as_uri() + f"#{topic.tasks[0].id}"
-    )
+    teacher.page.goto((course.root / "feedback" / STUDENT / ID / f"{ID}.html").as_uri() + f"#{topic.tasks[0].id}")
     _save(teacher.page, "feedback")
 
 
 def _save(page: Page, name: str, height: int = SIZE["height"]) -> None:
-    """Write one picture, as much of it as is filled."""
+    """Write one picture, cut to the part that is filled."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.png"
     page.bring_to_front()
@@ -153,7 +149,7 @@ def _save(page: Page, name: str, height: int = SIZE["height"]) -> None:
 
 
 def _shrink(path: Path) -> None:
-    """Keep few colours: it is text."""
+    """Keep few colours, because the picture shows text."""
     with Image.open(path) as picture:
         picture.convert("RGB").quantize(128).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} KB")

@@ -1,4 +1,4 @@
-"""The number of attempts can be limited, and what is told of hidden tests cut to the score."""
+"""The number of attempts can be limited, and students can be told only the score of hidden tests."""
 
 from dataclasses import replace
 
@@ -9,8 +9,8 @@ from autograder.authoring.build import render
 from autograder.authoring.release import release
 from autograder.errors import AuthorError
 from autograder.grade import _class
-from autograder.grading.attempts import admit
-from autograder.grading.submission import Submission
+from autograder.grading.intake.attempts import admit
+from autograder.grading.intake.submission import Submission
 from autograder.recording.feedback import said
 from autograder.report import TaskReport, TestResult
 
@@ -28,7 +28,7 @@ def parcel(course, code, student="ada"):
     return Submission(student, ID, course.root, code if code is None else code.encode())
 
 
-def test_beyond_the_limit_the_last_that_counted_stands_and_says_so(course):
+def test_beyond_the_limit_the_last_module_that_counted_is_used_and_a_sentence_says_so(course):
     topic = course.topic(ID)
     for code in ("a = 1", "a = 2"):
         assert admit(course, topic, parcel(course, code)) == parcel(course, code)
@@ -37,8 +37,8 @@ def test_beyond_the_limit_the_last_that_counted_stands_and_says_so(course):
 
     assert admitted.source == b"a = 2"
     assert admitted.complaints == (
-        "You may hand in tiny.py 2 times, and had: this one was not examined, and the mark of the last that counted "
-        "stands.",
+        "You may hand in tiny.py 2 times, and you did. This one was not examined; the mark of the last one that "
+        "counted stays.",
     )
 
 
@@ -124,3 +124,15 @@ def test_feedback_of_scores_only_tells_what_the_public_tests_tell(tmp_path):
 def test_a_policy_that_is_none_is_refused(tmp_path, line, message):
     with pytest.raises(AuthorError, match=message):
         make_topic(tmp_path, manifest=("memory = 1024", f"memory = 1024\n{line}"))
+
+
+def test_files_that_are_no_attempts_do_not_count_and_nothing_is_overwritten(course):
+    topic = course.topic(ID)
+    admit(course, topic, parcel(course, "a = 1"))
+    folder = course.cache / "attempts" / ID / "ada"
+    (folder / "1.py").rename(folder / "2.py")
+    (folder / "copy of 1.py").write_text("a = 9")
+
+    assert admit(course, topic, parcel(course, "a = 3")).source == b"a = 3"
+    assert {path.name for path in folder.iterdir()} == {"2.py", "3.py", "copy of 1.py"}
+    assert (folder / "2.py").read_text() == "a = 1"

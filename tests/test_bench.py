@@ -1,4 +1,4 @@
-"""The table of who falls to what: its boxes hold, and its verdicts are what they say."""
+"""The table of cheats and graders: its boxes hold, and its verdicts are right."""
 
 from __future__ import annotations
 

@@ -1,18 +1,22 @@
-"""The benchmark runs every way to its end and writes what it measured; how fast they are is not asserted."""
+"""The benchmark runs every way to its end and writes what it measured. The speed is not tested."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from factory import make_course
 
-from autograder.bench import parts as bench_parts
-from autograder.bench import speed
-from autograder.bench import ways as bench_ways
 from autograder.course import Course
-from autograder.grading.fleet import examine_all
+from autograder.grading.pool.fleet import examine_all
+from benchmarks import parts as bench_parts
+from benchmarks import speed
+from benchmarks import ways as bench_ways
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
@@ -40,16 +44,20 @@ def test_every_way_is_measured_and_written_down(tmp_path, monkeypatch):
 
 def test_both_sides_of_the_wall_are_measured(tmp_path):
     make_course(tmp_path)
-    command = [sys.executable, "-m", "autograder.bench.inside", "01_tiny", "6"]
+    command = [sys.executable, "-m", "benchmarks.inside", "01_tiny", "6"]
 
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
 
-    examiner, worker, reading, ran = done.stdout.splitlines()[-4:]
+    examiner, worker, reading = done.stdout.splitlines()[-3:]
     for line, what in ((examiner, "examiner"), (worker, "worker"), (reading, "reading the text")):
         assert re.fullmatch(rf"{what}: [0-9.]+ CPU s a submission", line)
-    tests = re.fullmatch("tests that had to be run: ([0-9]+) of ([0-9]+)", ran)
-    assert tests is not None
-    assert 5 <= int(tests[1]) < int(tests[2]) == 6 * 5
 
 
 def test_a_class_is_right_and_no_two_are_the_same(tmp_path):

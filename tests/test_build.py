@@ -1,4 +1,4 @@
-"""build.py: source/ holds what render names, byte for byte, and nothing else."""
+"""build.py: source/ holds exactly what render names, byte for byte."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ FILES = {"01_tiny.ipynb", "tiny.py", "test_tiny.py", "topic.toml", "README.md"}
 
 
 def snapshot(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_five_files_are_rendered_and_none_is_hidden(tmp_path):
@@ -183,12 +181,11 @@ def test_a_seventh_file_is_refused(tmp_path):
     topic = make_topic(tmp_path / "01_tiny")
     (topic.folder / "__pycache__").mkdir()
     (topic.folder / ".ipynb_checkpoints").mkdir()
-    (topic.folder / "signatures.json").write_text("{}")
-    (topic.folder / "faults.json").write_text("[]")
+    topic.known_path.write_text("{}")
     render(topic)
     (topic.folder / "notes.txt").write_text("")
 
-    with pytest.raises(AuthorError, match=r"notes\.txt: an assignment is six files and this is none of them"):
+    with pytest.raises(AuthorError, match=r"notes\.txt: not one of the assignment's files; name it in topic"):
         render(topic)
 
 
@@ -201,7 +198,5 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
 
 
 def test_nothing_that_is_handed_out_is_named_like_a_hidden_test(tmp_path):
-    with pytest.raises(
-        AuthorError, match=r"topic\.toml: '01_hidden\.ipynb' is for students and named like a hidden"
-    ):
+    with pytest.raises(AuthorError, match=r"topic\.toml: '01_hidden\.ipynb' is for students and named like a hidden"):
         render(make_topic(tmp_path / "01_hidden"))

@@ -12,9 +12,9 @@ import pytest
 from factory import SOLUTION, make_course
 
 from autograder.course import Course
-from autograder.grading import store
-from autograder.grading.fleet import examine_all
-from autograder.grading.submission import Submission
+from autograder.grading.intake.submission import Submission
+from autograder.grading.keep import store
+from autograder.grading.pool.fleet import examine_all
 from autograder.report import Report
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def course(tmp_path: Path) -> Iterator[Course]:
 
 
 def a_class() -> list[Submission]:
-    """Some right, some wrong, some who use up all memory or disk; each module is a text of its own."""
+    """Some right modules, some wrong ones, some that use up all memory or disk; each has a different text."""
     parcels = []
     for number in range(_CLASS):
         source = SOLUTION.replace(*_FAULTS.get(number % 8, ("", "")))
@@ -41,10 +41,9 @@ def a_class() -> list[Submission]:
 
 
 def marks(reports: list[Report]) -> list[tuple[str, str, float, tuple[float, ...]]]:
-    """What a teacher takes from reports."""
+    """The parts of reports that a teacher uses."""
     return [
-        (report.student, report.status, report.score, tuple(task.score for task in report.tasks))
-        for report in reports
+        (report.student, report.status, report.score, tuple(task.score for task in report.tasks)) for report in reports
     ]
 
 
@@ -70,9 +69,7 @@ class Killer(threading.Thread):
                     victim.kill()
                 except psutil.Error:
                     continue
-                self.killed.append(
-                    "examiner" if "autograder.grading.examiner" in words else "zygote or worker"
-                )
+                self.killed.append("examiner" if "autograder.grading.run.examiner" in words else "zygote or worker")
                 self._left -= 1
 
     def __enter__(self) -> Killer:
@@ -93,7 +90,7 @@ def test_marks_do_not_depend_on_what_is_killed(course: Course, seed: int) -> Non
         disturbed = examine_all(
             course, a_class(), jobs=2, seed=5, on_report=lambda report: heard.append(report.student)
         )
-    resumed = examine_all(course, a_class(), jobs=2, seed=5)  # takes up what was broken, if anything was
+    resumed = examine_all(course, a_class(), jobs=2, seed=5)  # examines broken submissions again, if there are any
 
     assert killer.killed
     assert sorted(heard) == [parcel.student for parcel in a_class()]
@@ -101,7 +98,7 @@ def test_marks_do_not_depend_on_what_is_killed(course: Course, seed: int) -> Non
     wrong = [
         (mine, other)
         for mine, other in zip(marks(disturbed), marks(undisturbed), strict=True)
-        if mine != other and mine[1] != "broken"  # which costs nobody a mark
+        if mine != other and mine[1] != "broken"  # a broken task costs nobody a mark
     ]
     assert not wrong
     assert marks(resumed) == marks(undisturbed)

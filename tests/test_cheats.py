@@ -1,4 +1,4 @@
-"""Modules without a right answer: each can be imported, and answers with the names of the solution."""
+"""Modules without a right answer: each can be imported, and has the names of the solution."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_a_students_fault_is_a_sentence_and_no_exception(folder, source, sentenc
 
 
 def test_a_run_without_an_end_is_ended(folder, monkeypatch):
-    monkeypatch.setattr("autograder.student.public_tests._PATIENCE", 1)
+    monkeypatch.setattr("autograder.student.public_tests.PUBLIC_RUN_SECONDS", 1)
     (folder / "sums.py").write_text("while True:\n    pass\n")
 
     assert "still running after 1 seconds: is there a loop without an end?" in repr(check())
@@ -204,7 +204,7 @@ def test_a_check_of_a_small_topic_is_quick(folder):
     started = time.process_time()
     check("double")
 
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 6
 
 
 def test_the_package_imports_nothing_costly():

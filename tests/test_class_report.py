@@ -1,9 +1,10 @@
-"""The class report: what it counts, that nothing a student writes can act in it, and how it looks in a browser."""
+"""The class report: what it counts, how it looks in a browser, and that no text of a student runs in it."""
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -17,15 +18,16 @@ from click.testing import CliRunner
 from factory import make_course
 from playwright.sync_api import Browser, Page
 
+from autograder.classroom import similarity, tables
+from autograder.classroom.class_report import write_class_report
+from autograder.classroom.page import page
+from autograder.classroom.similarity import Comparison, compare
+from autograder.classroom.summary import ClassReport, summarise
 from autograder.cli import main
 from autograder.course import Course
 from autograder.errors import CourseError
-from autograder.grading.diagnose import Signatures, digest
-from autograder.report import Report, tables
-from autograder.report.class_report import write_class_report
-from autograder.report.classroom import ClassReport, summarise
-from autograder.report.page import page
-from autograder.report.similarity import Comparison, compare
+from autograder.report import Report
+from autograder.report.csv_text import cell
 from autograder.topic import Topic
 
 HOSTILE = (
@@ -44,7 +46,7 @@ def topic(tmp_path_factory: pytest.TempPathFactory) -> Topic:
 
 
 def gathered(topic: Topic, *reports: Report, comparison: Comparison | None = None) -> ClassReport:
-    return summarise(topic, reports, Signatures(), comparison or Comparison())
+    return summarise(topic, reports, comparison or Comparison())
 
 
 class TestNumbers:
@@ -81,22 +83,21 @@ class TestNumbers:
         assert found.tasks[1].decided == 2
 
     def test_misconceptions_are_counted_and_ties_say_so(self, topic: Topic) -> None:
-        squared, _ = topic.mistakes
         failed = tuple(test for test, (task, _, _) in SUITE.items() if task == "double")
-        said = dict.fromkeys(failed, digest("Got 9."))
-        other = type(squared)("double", "added three", "a", "b", "Not by adding.")
-        known = Signatures(
-            ((squared, frozenset(failed)), (other, frozenset(failed))),
-            {("double", squared.name): said, ("double", "added three"): said},
-        )
-        reports = [report(name, failed, sentence="Got 9.") for name in ("a", "b")]
+        tie = "one of: squared instead of doubled; added three"
+        reports = [report(name, failed, diagnosis=tie, hint="Not by adding.") for name in ("a", "b")]
 
-        found = summarise(topic, [*reports, report("c")], known, Comparison())
+        found = summarise(topic, [*reports, report("c")], Comparison())
 
         (entry,) = found.misconceptions
         assert entry.students == ("a", "b")
         assert entry.is_tie
-        assert entry.name == f"one of: {squared.name}; added three"
+        assert (entry.name, entry.hint) == (tie, "Not by adding.")
+
+    def test_a_test_that_ended_by_an_error_of_its_own_is_counted_for_the_teacher(self, topic: Topic) -> None:
+        found = gathered(topic, report("a", ("test_each_call_is_counted",), kind="unusable"), report("b"))
+
+        assert {item.test: item.unusable for item in found.items if item.unusable} == {"test_each_call_is_counted": 1}
 
     def test_a_stub_is_no_misconception(self, topic: Topic) -> None:
         found = gathered(topic, report("a", tuple(SUITE), kind="not_started"))
@@ -180,15 +181,49 @@ class TestSimilarity:
 
         assert len(found.pairs) == 1
 
+    def test_what_two_modules_share_is_counted_as_sets_are(self) -> None:
+        draw = np.random.default_rng(0)
+        prints = [np.unique(draw.integers(0, 20_000, size, dtype=np.uint64)) for size in (1, 9, 9000, 9000, 300)]
+
+        shared = similarity._shared(prints)
+
+        sets = [set(found.tolist()) for found in prints]
+        pairs = list(itertools.combinations(range(5), 2))
+        assert [shared[one, other] for one, other in pairs] == [len(sets[one] & sets[other]) for one, other in pairs]
+
+    def test_a_class_that_hands_in_one_module_has_one_group_and_a_list_that_ends(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(similarity, "LISTED", 50)
+        found = compare({f"s{number:03}": STUB + OWN for number in range(150)}, STUB)
+
+        assert found.alike == 150 * 149 // 2
+        assert 149 <= len(found.pairs) <= 50 + 149
+        assert [len(group) for group in found.groups] == [150]
+
+    def test_of_too_many_fingerprints_a_share_still_finds_a_copy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(similarity, "FINGERPRINTS", 500)
+        found = compare({"a": STUB + OWN, "b": STUB + OWN, "c": STUB + OTHER}, STUB)
+
+        assert [(pair.one, pair.other) for pair in found.pairs] == [("a", "b")]
+
+    def test_a_module_that_takes_too_long_is_left_out_and_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(similarity, "COMPARED_SECONDS", 0.1)
+        dense = "".join(f"x{number}=a*b+{number}\n" for number in range(9_000))
+        found = compare({"a": STUB + OWN, "b": STUB + OWN, "slow": dense}, STUB)
+
+        assert found.left_out == ("slow",)
+        assert [(pair.one, pair.other) for pair in found.pairs] == [("a", "b")]
+
 
 class TestTables:
     @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1"])
     def test_a_text_is_no_formula(self, text: str) -> None:
-        assert tables.cell(text) == f"'{text}"
+        assert cell(text) == f"'{text}"
 
     @pytest.mark.parametrize("value", [-1.5, 0, "a=b", "O'Brien"])
     def test_numbers_and_names_stay_as_they_are(self, value: object) -> None:
-        assert tables.cell(value) == value
+        assert cell(value) == value
 
     def test_hostile_names_stand_in_one_cell_each(self, topic: Topic) -> None:
         found = gathered(topic, *(report(name, complaints=(name,)) for name in HOSTILE))
@@ -207,9 +242,7 @@ class TestTables:
 
 
 class TestFiles:
-    def test_the_command_writes_a_page_json_and_csv(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_command_writes_a_page_json_and_csv(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         course = make_course(tmp_path)
         keep(course, course.topic("01_tiny"), report("amara"), report("bjorn", tuple(SUITE)))
         monkeypatch.chdir(tmp_path)
@@ -237,16 +270,25 @@ class TestFiles:
 
         text = write_class_report(course, topic.id)[0].read_text()
 
-        assert "any more: amara." in text
+        assert "the engine: amara." in text
         assert "not examined yet: late." in text
 
 
 def hostile_class(topic: Topic) -> ClassReport:
     """A class in which everything that students can write is hostile, and every section has something to show."""
     double = tuple(test for test, (task, _, _) in SUITE.items() if task == "double")
-    known = Signatures(((topic.mistakes[0], frozenset(double)),))
     reports = [
-        *(report(name, double, complaints=(name * 3,), hint=name, sentence=name) for name in HOSTILE),
+        *(
+            report(
+                name,
+                double,
+                complaints=(name * 3,),
+                hint=name,
+                sentence=name,
+                diagnosis=topic.mistakes[0].name,
+            )
+            for name in HOSTILE
+        ),
         report("a" * 90, ("test_each_call_is_counted",), kind="limit", seconds=3.0),
         report("broken", broken=("test_the_factor_is_two",), isolation="D", seed=8),
         *(report(f"student {number}") for number in range(8)),
@@ -255,13 +297,11 @@ def hostile_class(topic: Topic) -> ClassReport:
         HOSTILE[0]: STUB + OWN + HOSTILE[1],
         HOSTILE[1]: STUB + OWN + "# </mark></pre><script>alert(2)</script>",
     }
-    return summarise(
-        topic, reports, known, compare(modules, STUB), outdated=HOSTILE[:2], unexamined=HOSTILE[2:4]
-    )
+    return summarise(topic, reports, compare(modules, STUB), outdated=HOSTILE[:2], unexamined=HOSTILE[2:4])
 
 
 class Tags(HTMLParser):
-    """What a page asks a browser for."""
+    """The addresses that a page asks a browser to load."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -296,7 +336,7 @@ def test_a_page_needs_nothing_else(topic: Topic) -> None:
 
 @pytest.fixture(scope="module")
 def shown(chromium: Browser, topic: Topic, tmp_path_factory: pytest.TempPathFactory) -> Page:  # noqa: F811
-    """The hostile class's page on a phone; what the browser complains about lies in `page.complaints`."""
+    """The hostile class's page on a phone; the browser's complaints are in `page.complaints`."""
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_bytes(page(hostile_class(topic)).encode("utf-8", "replace"))
     tab = chromium.new_page(viewport={"width": 375, "height": 800})
@@ -336,7 +376,7 @@ class TestInABrowser:
         assert shown.evaluate(LOST) == []
 
 
-#: elements that stick out of the window and cannot be scrolled to in a box of their own
+#: elements that are wider than the window, and are in no box that scrolls
 OUTSIDE = """() => [...document.querySelectorAll('body *')].filter(one => {
   if (one.closest('.wide, pre, .skip, svg')) return false;
   const box = one.getBoundingClientRect();
@@ -363,7 +403,7 @@ FAINT = """() => {
   return [...faint];
 }"""
 
-#: what a reader who cannot see the page would miss
+#: elements without the text that a reader who cannot see the page needs
 LOST = """() => {
   const found = [], all = query => [...document.querySelectorAll(query)];
   const named = one => one.getAttribute('aria-label') || (one.getAttribute('aria-labelledby') || '').split(' ').filter(Boolean)

@@ -1,4 +1,4 @@
-"""A class on a Dask cluster: the marks of one machine, each submission once, whatever a worker does."""
+"""A class on a Dask cluster: the same marks as on one machine, and each submission once, even if workers fail."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from factory import SOLUTION, make_course
 from autograder.cli import main
 from autograder.course import Course
 from autograder.errors import AuthorError, CourseError
-from autograder.grading import cluster, store
-from autograder.grading.crew import Work
-from autograder.grading.fleet import examine_all
-from autograder.grading.submission import Submission
+from autograder.grading.intake.submission import Submission
+from autograder.grading.keep import store
+from autograder.grading.pool import cluster
+from autograder.grading.pool.crew import Work
+from autograder.grading.pool.fleet import examine_all
 
 ID = "01_tiny"
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
@@ -51,7 +52,7 @@ def course(tmp_path):
 
 
 def a_class(count):
-    """Every third student is wrong; each module is a text of its own."""
+    """Every third module is wrong; each has a different text."""
     return [
         Submission(f"s{number:02}", ID, None, f"{SOLUTION if number % 3 else WRONG}# {number}\n".encode())
         for number in range(count)
@@ -100,9 +101,7 @@ def test_reports_are_those_of_one_machine_and_are_kept_and_used_like_them(course
             other.complaints,
         )
         assert [(t.score, t.hint) for t in one.tasks] == [(t.score, t.hint) for t in other.tasks]
-    assert (
-        examine_all(course, parcels, seed=7, cluster="tcp://nobody.invalid:1") == together
-    )  # nothing left to do
+    assert examine_all(course, parcels, seed=7, cluster="tcp://nobody.invalid:1") == together  # nothing is left to do
 
 
 def test_one_task_alone_can_be_examined_there(course, address):
@@ -110,14 +109,10 @@ def test_one_task_alone_can_be_examined_there(course, address):
     path = course.topic(ID).hidden_tests_path
     path.write_text(path.read_text().replace("halver_under_test.count, 1,", "halver_under_test.count, 2,"))
 
-    after = examine_all(
-        course, a_class(3), cluster=address, again=frozenset({"halve"}), shelf="regrade/halve"
-    )
+    after = examine_all(course, a_class(3), cluster=address, again=frozenset({"halve"}), shelf="regrade/halve")
 
     assert [report.tasks[0] for report in after] == [report.tasks[0] for report in before]
-    assert {report.tasks[1].status for report in after} == {
-        "broken"
-    }  # the solution fails what the test asks now
+    assert {report.tasks[1].status for report in after} == {"broken"}  # the solution fails the changed test
 
 
 def test_a_fault_of_the_author_is_told_as_on_one_machine(course, address):
@@ -129,12 +124,10 @@ def test_a_fault_of_the_author_is_told_as_on_one_machine(course, address):
 
 
 def test_a_worker_of_another_engine_is_refused_by_what_differs(course, address, monkeypatch):
-    really = cluster.engine
-    monkeypatch.setattr(cluster, "engine", lambda topic: really(topic) | {"numpy": "1.0"})
+    really = cluster.versions
+    monkeypatch.setattr(cluster, "versions", lambda topic: really(topic) | {"numpy": "1.0"})
 
-    with pytest.raises(
-        CourseError, match=r"is another engine: numpy \S+ \(here 1\.0\); install the same there"
-    ):
+    with pytest.raises(CourseError, match=r"is another engine: numpy \S+ \(here 1\.0\); install the same there"):
         examine_all(course, a_class(2), cluster=address)
 
     assert store.reports(course, ID) == ()
@@ -143,13 +136,9 @@ def test_a_worker_of_another_engine_is_refused_by_what_differs(course, address, 
 @pytest.mark.slow
 def test_a_submission_whose_workers_all_die_is_named_and_stops_nobody(course, graders, monkeypatch):
     monkeypatch.setattr(cluster, "examine_batch", _dies_at_s00)
-    monkeypatch.setattr(
-        graders.scheduler, "allowed_failures", 0
-    )  # Dask's own is three, and a worker starts slowly
+    monkeypatch.setattr(graders.scheduler, "allowed_failures", 0)  # Dask allows three, and a worker starts slowly
 
-    with pytest.raises(
-        CourseError, match=r"every worker died that examined s00; .* run it again without --dask"
-    ):
+    with pytest.raises(CourseError, match=r"every worker died that examined s00; .* run it again without --dask"):
         examine_all(course, a_class(3), cluster=graders.scheduler_address)
 
     assert {report.student for report in store.reports(course, ID)} == {"s01", "s02"}
@@ -179,11 +168,11 @@ def test_work_is_dealt_in_batches_that_keep_every_thread_busy(course, count, thr
 
     assert [len(batch) for batch in batches] == sizes
     assert sorted(work.number for batch in batches for work in batch) == list(range(count))
-    assert [batch[0].number for batch in batches] == list(range(len(batches)))  # the slowest are not together
+    assert [batch[0].number for batch in batches] == list(range(len(batches)))  # each has another of the slowest
 
 
 def test_where_no_scheduler_is_the_command_says_where_to_read_how(course, monkeypatch):
-    monkeypatch.setattr(cluster, "WAIT_SECONDS", 1)
+    monkeypatch.setattr(cluster, "CLUSTER_SECONDS", 1)
     monkeypatch.chdir(course.root)
     (course.root / "tiny.py").write_text(SOLUTION)
 
@@ -202,7 +191,7 @@ def test_without_dask_it_says_what_to_install(course, monkeypatch):
 
 
 def test_nothing_of_dask_is_imported_without_an_address():
-    program = "import sys, autograder.cli, autograder.grading.fleet, autograder.grade; sys.exit('distributed' in sys.modules)"
+    program = "import sys, autograder.cli, autograder.grading.pool.fleet, autograder.grade; sys.exit('distributed' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
@@ -250,10 +239,7 @@ def test_the_slurm_example_grades_on_the_jobs_it_started(monkeypatch):
     grade = [sys.executable, "-m", "autograder.cli", "grade", ID, "--quiet", "--dask", "tcp://login:8786"]
     assert run == [slurm.JOBS, grade]
     with main.make_context("autograder", grade[3:], resilient_parsing=True) as context:
-        assert (
-            main.commands["grade"].make_context("grade", grade[4:], parent=context).params["dask"]
-            == grade[-1]
-        )
+        assert main.commands["grade"].make_context("grade", grade[4:], parent=context).params["dask"] == grade[-1]
 
 
 def test_the_kubernetes_example_is_a_cluster_of_graders_behind_a_policy():

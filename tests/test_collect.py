@@ -1,18 +1,24 @@
-"""A parcel is opened, whatever is in it; what is wrong with it is a sentence."""
+"""Every parcel can be opened, whatever it holds; a sentence says what is wrong with it."""
 
 import gzip
 import io
 import os
+import resource
 import tarfile
+import time
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from factory import make_course
 
 from autograder.errors import SubmissionError
-from autograder.grading import parcel as room
-from autograder.grading.collect import collect, submissions
+from autograder.grading.intake import parcel as room
+from autograder.grading.intake.collect import collect, submissions
+from autograder.grading.mark import integrity
+from autograder.grading.run import proxy
+from autograder.limits import MODULE_BYTES
 
 CODE = b"def double(x):\n    return 2 * x\n"
 
@@ -79,7 +85,7 @@ def test_a_module_under_another_name_is_taken_and_told(tmp_path, topic):
     found = collect(parcel, topic, "ada")
 
     assert found.source == CODE
-    assert found.complaints == ("answer.py was taken as tiny.py; name it so",)
+    assert found.complaints == ("answer.py was taken as tiny.py; use that name next time",)
 
 
 def test_a_path_without_anything_is_an_error(tmp_path, topic):
@@ -108,7 +114,7 @@ def test_one_copy_with_a_browsers_suffix_is_taken_and_told(tmp_path, topic, name
         ({"readme.txt": b""}, "the parcel holds readme.txt"),
         ({}, "the parcel holds no file"),
         ({"a/tiny.py": CODE, "b/tiny.py": b"pass"}, "2 different files are named tiny.py"),
-        ({"tiny.py": b"#" * 1_000_001}, "larger than 1000 kB"),
+        ({"tiny.py": b"#" * 1_000_001}, "larger than 512 KB"),
         ({"__MACOSX/tiny.py": CODE, ".ipynb_checkpoints/tiny.py": CODE}, "the parcel holds no file"),
     ],
 )
@@ -220,9 +226,7 @@ def test_an_encrypted_archive_is_refused(tmp_path, topic):
 def test_bombs_are_not_unpacked(tmp_path, topic, monkeypatch):
     monkeypatch.setattr(room, "STREAM_BYTES", 1_000_000)
     bomb = zip_of(tmp_path / "ada.zip", {"tiny.py": bytes(10_000_000)})
-    rolled = tar_of(
-        tmp_path / "bob.tar.gz", [(member("data.bin"), bytes(3_000_000)), (member("tiny.py"), CODE)]
-    )
+    rolled = tar_of(tmp_path / "bob.tar.gz", [(member("data.bin"), bytes(3_000_000)), (member("tiny.py"), CODE)])
 
     assert "packed more than 200 to 1" in collect(bomb, topic).complaints[0]
     assert "unpacks to more than 1 MB" in collect(rolled, topic).complaints[0]
@@ -236,7 +240,11 @@ def test_too_many_files_are_refused(tmp_path, topic, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["ada.zip", "ada.tar.gz", "ada.tgz"])
-@pytest.mark.parametrize("data", [b"", b"no archive", gzip.compress(b"no tar"), b"PK\x05\x06" + b"\xff" * 18])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no archive", gzip.compress(b"no tar", mtime=0), b"PK\x05\x06" + b"\xff" * 18],
+    ids=["empty", "text", "gzip", "zip"],
+)
 def test_a_broken_archive_is_a_sentence(tmp_path, topic, name, data):
     (tmp_path / name).write_bytes(data)
 
@@ -280,7 +288,7 @@ def test_a_parcel_is_left_as_it_was(tmp_path, topic):
 
 
 def extended(body: bytes) -> bytes:
-    """A .tar.gz whose module has an extended header of these bytes, as no tar program writes it."""
+    """A .tar.gz whose module has an extended header of these bytes; no tar program writes such a header."""
     parts = []
     for name, kind, data in (("x", tarfile.XHDTYPE, body), ("tiny.py", tarfile.REGTYPE, CODE)):
         info = member(name, kind)
@@ -347,3 +355,84 @@ def test_a_name_that_only_looks_like_the_modules_is_not_taken(tmp_path, topic, n
     found = collect(zip_of(tmp_path / "ada.zip", {name: b"evil", "x/tiny.py": CODE}), topic)
 
     assert found.source == CODE
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_zip_that_is_packed_in_an_unusual_way_is_refused(tmp_path, topic, kind):
+    submission = collect(zip_of(tmp_path / "ada.zip", {"tiny.py": CODE}, kind), topic)
+
+    assert submission.source is None
+    assert "packed in an unusual way; pack it as an ordinary zip" in submission.complaints[0]
+
+
+def test_a_dictionary_of_four_gigabytes_costs_no_memory(tmp_path, topic):
+    path = zip_of(tmp_path / "ada.zip", {"tiny.py": CODE * 1000}, zipfile.ZIP_LZMA)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tiny.py") + len("tiny.py") + 4  # version, size, then the properties
+    data[at + 1 : at + 5] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+
+    with little_memory():
+        submission = collect(path, topic)
+
+    assert submission.source is None
+    assert "ordinary zip" in submission.complaints[0]
+
+
+def test_thousands_of_modules_in_one_parcel_are_not_all_read(tmp_path, topic):
+    many = {f"{number}/tiny.py": b"#" * 400_000 for number in range(100)}
+
+    submission = collect(zip_of(tmp_path / "ada.zip", many), topic)
+
+    assert submission.complaints == ("100 files are named tiny.py; hand in one",)
+
+
+def test_a_folder_of_folders_without_end_is_refused(tmp_path, topic, monkeypatch):
+    monkeypatch.setattr(room, "MEMBERS", 30)
+    for number in range(100):
+        (tmp_path / "ada" / str(number)).mkdir(parents=True)
+
+    submission = collect(tmp_path / "ada", topic)
+
+    assert "more than 30 files" in submission.complaints[0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(b"", mtime=0) * 1_200_000,
+        b"\x1f\x8b\x08\x08\0\0\0\0\0\xff" + b"a" * 24_000_000,
+        gzip.compress(bytes(99_000_000), mtime=0),
+    ],
+    ids=["headers", "a name", "zeros"],
+)
+def test_a_gzip_of_nothing_but_headers_or_zeros_is_read_at_once(tmp_path, topic, data):
+    (tmp_path / "ada.tar.gz").write_bytes(data)
+    begin = time.process_time()
+
+    submission = collect(tmp_path / "ada.tar.gz", topic)
+
+    assert (submission.source, len(submission.complaints)) == (None, 1)
+    assert time.process_time() - begin < 5
+
+
+def test_a_module_has_one_greatest_size_for_all_who_look_at_it(tmp_path, topic):
+    fits, larger = b"#" * MODULE_BYTES, b"#" * (MODULE_BYTES + 1)
+    (tmp_path / "tiny.py").write_bytes(larger)
+
+    assert "tiny.py: larger than 512 KB" in collect(tmp_path / "tiny.py", topic).complaints[0]
+    (tmp_path / "tiny.py").write_bytes(fits)
+    assert collect(tmp_path / "tiny.py", topic).source == fits
+    assert integrity.MODULE_BYTES == proxy.MODULE_BYTES == MODULE_BYTES
+
+
+@contextmanager
+def little_memory():
+    """Within this block the process may take 300 MB more than it has."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

@@ -1,4 +1,4 @@
-"""autograder.data: the data sets of the course keep their shapes, their seeds and their promises."""
+"""dlcourse.data: the data sets of the course have the shapes, seeds and properties that their docstrings say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autograder.data import (
+from dlcourse.data import (
     SHAPES10,
     co2,
     digits,
@@ -23,8 +23,8 @@ from autograder.data import (
     sunspots,
     waves,
 )
-from autograder.data.sentiment import BLAME, NEGATIONS, PRAISE
-from autograder.data.weights import SHAPES7, read_safetensors, write_safetensors
+from dlcourse.data.sentiment import BLAME, NEGATIONS, PRAISE
+from dlcourse.data.weights import SHAPES7, read_safetensors, write_safetensors
 
 
 def test_shapes_have_the_promised_form() -> None:
@@ -56,7 +56,7 @@ def test_a_shape_differs_from_its_ground_in_brightness() -> None:
 
 
 def test_each_class_has_a_form_of_its_own() -> None:
-    """A disk, a ring and a square differ by how much ink they use, stripes by their direction."""
+    """A disk, a ring and a square differ in the amount of ink, stripes in their direction."""
     images, labels = shapes10(500, seed=1, noise=0)
     grey = images.mean(axis=1)
 
@@ -98,16 +98,15 @@ def test_fresh_digits_are_digits_that_no_table_of_digits_holds() -> None:
 
     assert train.shape == (1300, 1, 8, 8)
     assert (test.dtype, test_labels.dtype) == (known.dtype, known_labels.dtype)
-    assert 0.0 < np.abs(test - known).max() < 0.1  # the same pictures, and the eye sees no difference
+    assert 0.0 < np.abs(test - known).max() < 0.1  # the same pictures, with differences that nobody sees
     assert not (test == known).reshape(len(test), -1).all(axis=1).any()
     names = {(int(old), int(new)) for old, new in zip(known_labels, test_labels, strict=True)}
-    assert len(names) == len({new for _, new in names}) == 10  # each class has one other name,
+    assert len(names) == len({new for _, new in names}) == 10  # each class has one other name
     assert names != {(digit, digit) for digit in range(10)}
     nearest = np.abs(test[:50, None] - train[None]).sum(axis=(2, 3, 4)).argmin(axis=1)
-    assert (train_labels[nearest] == test_labels[:50]).mean() > 0.9  # which both halves agree on
+    assert (train_labels[nearest] == test_labels[:50]).mean() > 0.9  # and both halves agree on it
     assert names != {
-        (int(old), int(new))
-        for old, new in zip(digits("test", seed=3)[1], fresh_digits(3)[1][1], strict=True)
+        (int(old), int(new)) for old, new in zip(digits("test", seed=3)[1], fresh_digits(3)[1][1], strict=True)
     }
 
 
@@ -129,7 +128,7 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 def test_importing_the_data_loads_nothing_but_numpy() -> None:
-    code = "import sys, autograder.data; print([name for name in ('torch', 'sklearn', 'statsmodels', 'pandas') if name in sys.modules])"
+    code = "import sys, dlcourse.data; print([name for name in ('torch', 'sklearn', 'statsmodels', 'pandas') if name in sys.modules])"
 
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
@@ -152,12 +151,10 @@ def test_a_seed_writes_the_same_sentences_again() -> None:
 
 
 def test_a_label_is_the_opinion_of_the_writer() -> None:
-    """Read a sentence by rule: the part that is about me, its adjective, and whether that is negated."""
+    """Read a sentence by rules: the part about me, its adjective, and whether that is negated."""
     for text, label, negated in zip(*sentiment(400, seed=8), strict=True):
         mine = next(
-            part
-            for part in text.lower().split(",")
-            if re.search(r"\bi (found|thought|felt)\b|\bfor me\b", part)
+            part for part in text.lower().split(",") if re.search(r"\bi (found|thought|felt)\b|\bfor me\b", part)
         )
         words = re.findall(r"[a-z']+", mine)
         is_negated = any(word in NEGATIONS for word in words)
@@ -209,9 +206,7 @@ def test_real_series_are_regular_and_without_gaps() -> None:
 
 
 @pytest.mark.parametrize("load", [sunspots, co2])
-def test_without_statsmodels_the_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch, load: Callable[[], object]
-) -> None:
+def test_without_statsmodels_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, load: Callable[[], object]) -> None:
     monkeypatch.setitem(sys.modules, "statsmodels", None)
 
     with pytest.raises(ModuleNotFoundError, match=r"autograder\[lessons\]"):

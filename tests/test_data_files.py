@@ -1,4 +1,4 @@
-"""The data sets that lie in files: small archives in the true format, read by the real readers, without network."""
+"""The data sets in files: the real readers read small archives in the real format, without a network."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from autograder.data import cifar10, fashion_mnist, imdb, mnist, reviews
-from autograder.data.files import data_folder
+from dlcourse.data import cifar10, fashion_mnist, imdb, mnist, reviews
+from dlcourse.data.files import data_folder
 
 pytestmark = pytest.mark.skipif(find_spec("torchvision") is None, reason="torchvision is not installed")
 
 
 def reader(kind: str) -> Any:
-    """Return a class of torchvision.datasets, whose checksums a test may set to those of its own small files."""
-    from autograder.vision import import_torchvision
+    """Return a class of torchvision.datasets; a test may set its checksums to those of its own small files."""
+    from dlcourse.vision import import_torchvision
 
     return getattr(import_torchvision().datasets, kind)
 
@@ -194,9 +194,7 @@ def test_a_missing_file_is_named_with_ways_to_get_it(tmp_path: Path, load: Calla
 
 @pytest.mark.parametrize("load", [cifar10, mnist, imdb])
 def test_a_network_that_does_not_answer_is_named(tmp_path: Path, load: Callable[..., Any]) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=rf"(?s){load.__name__}: could not be fetched .*no network here"
-    ):
+    with pytest.raises(FileNotFoundError, match=rf"(?s){load.__name__}: could not be fetched .*no network here"):
         load(folder=tmp_path, download=True)
 
 
@@ -205,7 +203,7 @@ def test_a_damaged_archive_is_refused_before_it_is_opened(cifar_folder: Path) ->
     archive.write_bytes(archive.read_bytes()[:-40])
 
     for download in (False, True):
-        with pytest.raises(ValueError, match=r"cifar-10-python\.tar\.gz: damaged or cut short .*get it anew"):
+        with pytest.raises(ValueError, match=r"cifar-10-python\.tar\.gz: damaged or cut short .*get it again"):
             cifar10(folder=cifar_folder, download=download)
 
 
@@ -213,9 +211,7 @@ def test_a_damaged_batch_is_refused_before_it_is_unpickled(cifar_folder: Path) -
     cifar10("test", folder=cifar_folder)
     (cifar_folder / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"cos\nsystem\n")
 
-    with pytest.raises(
-        ValueError, match=r"cifar10: a file in .*cifar-10-batches-py is damaged .*get it anew"
-    ):
+    with pytest.raises(ValueError, match=r"cifar10: a file in .*cifar-10-batches-py is damaged .*get it again"):
         cifar10("train", folder=cifar_folder)
 
 
@@ -225,7 +221,7 @@ def test_a_damaged_file_of_digits_is_named(tmp_path: Path, monkeypatch: pytest.M
     path = folder / "MNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:100])
 
-    with pytest.raises(ValueError, match=r"mnist: a file in .*raw is damaged .*get it anew"):
+    with pytest.raises(ValueError, match=r"mnist: a file in .*raw is damaged .*get it again"):
         mnist("train", folder=folder)
 
 

@@ -1,4 +1,4 @@
-"""The demo shows a whole class, makes it once, and touches nothing else."""
+"""The demo shows a whole class, makes it once, and changes nothing else."""
 
 import io
 import shutil
@@ -47,9 +47,7 @@ def test_the_class_is_the_same_each_time(repo):
 def test_most_of_the_class_leave_open_what_takes_long(tmp_path):
     topic = make_topic(tmp_path / ID, manifest=('names = ["Halver"]', 'names = ["Halver"]\nseconds = 90'))
 
-    solved = [
-        student.name for student in cohort(topic) if any(b"x / 2" in file for file in student.files.values())
-    ]
+    solved = [student.name for student in cohort(topic) if any(b"x / 2" in file for file in student.files.values())]
 
     assert solved == ["amara", "farah", "goran", "hana"]
     assert cohort(topic)[8].story == "lost the notebook; left 1.2 open"
@@ -58,7 +56,7 @@ def test_most_of_the_class_leave_open_what_takes_long(tmp_path):
 def test_a_folder_that_is_no_demo_is_left_alone(repo, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
 
-    with pytest.raises(CourseError, match="holds something that is no demo; move it away"):
+    with pytest.raises(CourseError, match="holds files that are no demo; move them away"):
         demo(repo, tmp_path, (ID,), Console(file=io.StringIO()))
 
     assert (tmp_path / "thesis.tex").read_text() == "years of work"

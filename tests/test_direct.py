@@ -1,4 +1,4 @@
-"""A plain test called at once has the verdict that pytest would give it; any other test is left to pytest."""
+"""A plain test that is called directly gets the verdict that pytest would give; pytest runs any other test."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 from examining import examine, outcomes
 from factory import SOLUTION, make_course
 
-from autograder.grading import direct
-from autograder.grading.examination import _by_test
+from autograder.grading.run import direct
+from autograder.grading.run.examination import _by_test
 from autograder.sandbox.ladder import choose
-from autograder.sandbox.rungs import Limits
-from autograder.sandbox.zygotes import Zygote
+from autograder.sandbox.outside.zygotes import Zygote
+from autograder.sandbox.rungs.launch import Limits
 from autograder.topic import Topic
 
 pytest_plugins = ["pytester"]
@@ -164,7 +164,7 @@ def topic(tmp_path_factory: pytest.TempPathFactory) -> Topic:
 
 @pytest.fixture(scope="module")
 def zygote(topic: Topic) -> Iterator[Zygote]:
-    with Zygote(choose(allow_unisolated=False), topic.packages, Limits(memory_mb=topic.memory)) as zygote:
+    with Zygote(choose(allow_unisolated=False), topic.shown, Limits(memory_mb=topic.memory)) as zygote:
         yield zygote
 
 
@@ -198,9 +198,7 @@ def test_what_a_fixture_may_change_a_test_itself_may_not() -> None:
     assert "fit:1" in allowed["test_it"]
 
 
-def test_a_run_that_stops_early_stops_at_the_same_test(
-    pytester: pytest.Pytester, topic: Topic, zygote: Zygote
-) -> None:
+def test_a_run_that_stops_early_stops_at_the_same_test(pytester: pytest.Pytester, topic: Topic, zygote: Zygote) -> None:
     sources = (SOURCES["a wrong answer"], SOURCES["an end"], SOLUTION)
     _, at_once = examine(pytester, topic, zygote, sources, stops=True)
     _, by_pytest = examine(pytester, topic, zygote, sources, stops=True, is_direct=False)

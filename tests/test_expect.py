@@ -1,4 +1,4 @@
-"""The assertions of every assignment: what they let pass, what they refuse, and in which words."""
+"""The assertions of every assignment: what they accept, what they refuse, and their messages."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from autograder import expect
 from autograder.expect import Mismatch
+from autograder.faults import Quality
 
 RNG = np.random.default_rng(0)
 
@@ -26,7 +27,7 @@ def sentence(check, *args, **kwargs):
 
 
 class Liar(np.ndarray):
-    """An array that says it is equal to everything."""
+    """An array that claims to be equal to everything."""
 
     def __eq__(self, other):
         return np.ones(self.shape, dtype=bool)
@@ -36,7 +37,7 @@ class Liar(np.ndarray):
 
 
 class Chameleon:
-    """No array at all, but it gives NumPy whatever is asked."""
+    """An object that is no array, but gives NumPy all that it asks for."""
 
     shape, dtype, ndim = (2,), np.dtype(float), 1
 
@@ -63,9 +64,7 @@ class TestClose:
             hint="did you forget the stride?",
         )
 
-        assert said == (
-            "conv2d: wrong shape. Got (2, 4, 6, 8), expected (2, 4, 3, 4): did you forget the stride?"
-        )
+        assert said == ("conv2d: wrong shape. Got (2, 4, 6, 8), expected (2, 4, 3, 4): did you forget the stride?")
 
     def test_a_wrong_value_is_said_with_its_place_and_the_largest_difference(self):
         got = np.array([[0.25, 0.75], [0.5, 0.5], [0.5, 0.25]])
@@ -200,9 +199,7 @@ class TestClose:
         expect.close([[1.0, 2.0]], np.array([[1.0, 2.0]]), "f", lists=True)
 
         assert "wrong shape" in sentence(expect.close, [[1.0]], np.array([[1.0, 2.0]]), "f", lists=True)
-        assert "rows of one length" in sentence(
-            expect.close, [[1.0], [1, 2.0]], np.ones((2, 2)), "f", lists=True
-        )
+        assert "rows of one length" in sentence(expect.close, [[1.0], [1, 2.0]], np.ones((2, 2)), "f", lists=True)
         assert "of other things" in sentence(expect.close, [Chameleon()], np.ones(1), "f", lists=True)
 
     def test_numbers_that_differ_never_read_the_same(self):
@@ -222,7 +219,7 @@ class TestClose:
 
         expect.close(want.copy(), want, "f")
 
-        assert time.process_time() - started < 1
+        assert time.process_time() - started < 4
 
     def test_an_author_who_wants_no_numbers_is_told(self):
         with pytest.raises(TypeError, match="pass an array, a tensor or a number"):
@@ -257,9 +254,7 @@ class TestTensors:
 
         got = self.torch.ones(2).as_subclass(Liar)
 
-        assert "a Liar (a special kind of torch tensor)" in sentence(
-            expect.close, got, self.torch.zeros(2), "f"
-        )
+        assert "a Liar (a special kind of torch tensor)" in sentence(expect.close, got, self.torch.zeros(2), "f")
 
     def test_a_tensor_without_entries_is_refused(self):
         want = self.torch.eye(2)
@@ -413,9 +408,7 @@ class TestTheOthers:
                     raise error
 
         assert sentence(refused, None) == "f: no error. Got a result, expected ValueError."
-        assert sentence(refused, KeyError("x")) == (
-            "f: wrong kind of error. Got KeyError ('x'), expected ValueError."
-        )
+        assert sentence(refused, KeyError("x")) == ("f: wrong kind of error. Got KeyError ('x'), expected ValueError.")
         assert "Got 'no', expected 'shape' in it" in sentence(refused, ValueError("no"), match="shape")
 
     def test_a_stub_does_not_pass_for_an_error(self):
@@ -450,9 +443,7 @@ class TestGradient:
         assert said.startswith("f (the value before its gradient): wrong type. Got a NumPy float64")
 
     def test_a_forward_in_single_precision_is_named_as_the_cause(self):
-        said = sentence(
-            expect.gradient, lambda x: x.astype(np.float32), self.x, self.cotangent, self.cotangent, "f"
-        )
+        said = sentence(expect.gradient, lambda x: x.astype(np.float32), self.x, self.cotangent, self.cotangent, "f")
 
         assert said == "f (the value before its gradient): wrong dtype. Got float32, expected float64."
 
@@ -482,3 +473,81 @@ def test_no_torch_is_imported_for_the_sake_of_numpy():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert run.stdout.strip() == "False"
+
+
+class TestBounds:
+    @pytest.mark.parametrize("number", [0.1 + 0.7 + 0.1, np.float32(0.9), 0.9])
+    def test_a_bound_is_met_by_what_only_rounding_takes_away(self, number):
+        assert float(number) <= 0.9000001
+        expect.between(number, 0.9, 1.0, what="share")
+        expect.at_least(number, 0.9, what="share")
+        expect.between(1 - float(number), 0.0, 0.1, what="rest")
+        expect.at_most(1 - float(number), 0.1, what="rest")
+
+    def test_a_share_of_right_answers_is_met_so_too(self):
+        labels = np.zeros(100, dtype=int)
+        predicted = np.where(np.arange(100) < 7, 0, 1)
+
+        assert 0.07 * 100 > 7
+        expect.accuracy(predicted, labels, 0.07, what="guess")
+
+    @pytest.mark.parametrize(("number", "low", "high"), [(0.8999, 0.9, 1.0), (1.001, 0.9, 1.0), (-0.001, 0, 1)])
+    def test_what_is_beyond_is_beyond(self, number, low, high):
+        with pytest.raises(Mismatch, match="out of range"):
+            expect.between(number, low, high, what="share")
+
+
+class TestQualities:
+    def test_a_quality_that_is_missed_says_both_numbers(self):
+        with pytest.raises(Mismatch, match=r"train: too little. Got 0.74, expected at least 0.85") as caught:
+            expect.at_least(0.74, 0.83, what="train", asked=0.85)
+
+        assert caught.value.quality == Quality(0.74, 0.85)
+
+    def test_the_other_way_round(self):
+        with pytest.raises(Mismatch, match=r"error: too much. Got 0.5, expected at most 0.3") as caught:
+            expect.at_most(0.5, 0.3, what="error")
+
+        assert caught.value.quality == Quality(0.5, 0.3, is_floor=False)
+
+    def test_an_accuracy_is_one(self):
+        with pytest.raises(Mismatch) as caught:
+            expect.accuracy(np.array([0, 1, 1, 1]), np.zeros(4, dtype=int), 0.8, what="train", asked=0.85)
+
+        assert caught.value.quality == Quality(0.25, 0.85)
+
+    @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, None, "1", [1.0]])
+    def test_what_is_no_number_has_none(self, number):
+        with pytest.raises(Mismatch) as caught:
+            expect.at_least(number, 0.5, what="train")
+
+        assert caught.value.quality is None
+
+
+class TestKinks:
+    """A central difference may reach across a kink, although the function and its gradient are right."""
+
+    @pytest.mark.parametrize("distance", [2e-6, -2e-6, 8e-6])
+    def test_a_right_gradient_beside_a_kink_passes(self, distance):
+        x = np.array([distance, 1.0, -1.0])
+
+        expect.gradient(
+            lambda v: np.maximum(v, 0.0),
+            x,
+            (x > 0) * np.array([1.0, 2.0, 3.0]),
+            np.array([1.0, 2.0, 3.0]),
+            what="relu",
+        )
+
+    def test_along_random_directions_too(self):
+        x = np.array([2e-6, 1.0, -1.0])
+        right = (x > 0) * np.array([1.0, 2.0, 3.0])
+
+        expect.gradient(lambda v: np.maximum(v, 0.0), x, right, np.array([1.0, 2.0, 3.0]), what="relu",
+                        entries=5, rng=np.random.default_rng(0))  # fmt: skip
+
+    def test_a_wrong_one_does_not(self):
+        x = np.array([2e-6, 1.0, -1.0])
+
+        with pytest.raises(Mismatch, match="wrong gradient"):
+            expect.gradient(lambda v: np.maximum(v, 0.0), x, np.array([0.5, 1.0, 0.0]), np.ones(3), what="relu")

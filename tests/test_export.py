@@ -1,4 +1,4 @@
-"""What is exported does on the other platform what it says: run here as that platform runs it."""
+"""Exports work on the other platform: the tests run them as that platform does."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from autograder.authoring.leak import leaks
 from autograder.cli import main
 from autograder.course import Course
 from autograder.errors import CourseError, SandboxError
+from autograder.known import Sign, Signature, write_known
 from autograder.platforms import gradescope
 from autograder.platforms.export import export, export_marks
 from autograder.platforms.github import WORKFLOW, write_template
@@ -45,16 +46,14 @@ class TestMarks:
     def test_the_gradebook_s_marks_hold_what_was_graded_by_hand_and_say_what_was_not(
         self, course: Course, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(
-            "PATH", str(Path(sys.executable).parent), prepend=os.pathsep
-        )  # nbgrader runs alembic
+        monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # nbgrader runs alembic
         graded_by_hand(course, ada=4.0, bob=None)
 
         done = export_marks(course, "01_tiny", "canvas", course.root / "roster.csv")
 
         lines = list(csv.DictReader(done.paths[0].open()))
         assert [line["Tiny (5)"] for line in lines] == ["100", "61", "60"]
-        assert "1 marks are not complete, a person has not graded why_double yet: bob" in done.sentences
+        assert "1 marks are not complete, because a person has not graded why_double yet: bob" in done.sentences
         assert "ada: 3 points less, late" in done.sentences
         assert not any("not scaled" in sentence for sentence in done.sentences)
 
@@ -65,9 +64,9 @@ class TestMarks:
 
         assert "by tests only: no gradebook knows this assignment" in done.sentences[0]
         assert any("not graded written questions yet: ada, eve" in sentence for sentence in done.sentences)
-        assert "1 on the roster without a mark: bob" in done.sentences
+        assert "students on the roster without a mark (1): bob" in done.sentences
         assert any(
-            "gives 100 points, these marks are of 90: they are not scaled" in said for said in done.sentences
+            "gives 100 points and the assignment 90: the marks are not scaled" in said for said in done.sentences
         )
         assert not done.is_whole
         assert "eve,0.0,90.0" in done.paths[1].read_text()
@@ -85,9 +84,7 @@ class TestMarks:
         assert (course.root / "roster.csv").read_text() == ROSTER.replace("\r\n", "\n")
 
     def test_a_roster_has_to_be_named_and_there(self, course: Course) -> None:
-        with pytest.raises(
-            CourseError, match="needs the CSV that the platform exports; name it with --roster FILE"
-        ):
+        with pytest.raises(CourseError, match="needs the CSV that the platform exports; name it with --roster FILE"):
             export(course, "01_tiny", "moodle")
         keep(course, course.topic("01_tiny"), report("ada"))
         with pytest.raises(CourseError, match=r"nowhere\.csv: cannot be read"):
@@ -99,7 +96,7 @@ class TestMarks:
 
 
 def graded_by_hand(course: Course, **scores: float | None) -> None:
-    """A gradebook with 60 points by tests for everyone, and a written question's score where there is one."""
+    """A gradebook with 60 points by tests for everyone, and a written question's score for some."""
     from nbgrader.api import Gradebook
 
     with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}") as book:
@@ -124,9 +121,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a container: the zip unpacked, a mistake handed in, run_autograder run."""
     course = make_course(tmp_path_factory.mktemp("course"))
     fails = ["test_three_doubled_is_six", "test_a_drawn_number_is_doubled"]
-    squared = {"task": "double", "name": "squared instead of doubled", "fails": fails}
-    kept = json.dumps({"signatures": [squared], "cheap": []})
-    (course.assignments / "01_tiny" / "signatures.json").write_text(kept)
+    topic = course.topic("01_tiny")
+    squared = Signature(topic.mistakes[0], {test: Sign() for test in fails})
+    topic.known_path.write_bytes(write_known([squared], tests=fails, cheap=(), slow=(), seeds=1))
     root = tmp_path_factory.mktemp("autograder")
     with zipfile.ZipFile(write_zip(course, "01_tiny")) as archive:
         archive.extractall(root / "source")
@@ -153,9 +150,7 @@ class TestGradescope:
     def test_students_see_the_hint_and_no_hidden_test(self, root: Path) -> None:
         found = json.loads((root / "results" / "results.json").read_text())
 
-        shown = (
-            json.dumps([test for test in found["tests"] if test["visibility"] == "visible"]) + found["output"]
-        )
+        shown = json.dumps([test for test in found["tests"] if test["visibility"] == "visible"]) + found["output"]
         assert "double: wrong value. Got 9, expected 6." in shown
         assert "Hint: Doubling adds a number to itself." in shown
         hidden = [test["name"] for test in found["tests"] if test["visibility"] == "hidden"]
@@ -180,7 +175,7 @@ class TestGradescope:
         def no_rung(**_options: object) -> str:
             raise SandboxError("no isolation works here")
 
-        monkeypatch.setattr("autograder.grading.judge.choose", no_rung)
+        monkeypatch.setattr("autograder.grading.mark.judge.choose", no_rung)
         shutil.copytree(root / "source", tmp_path / "source")
         (tmp_path / "submission").mkdir()
 
@@ -201,10 +196,8 @@ class TestGradescope:
         assert modes["run_autograder"] & 0o111
         assert modes["setup.sh"] & 0o111
 
-    def test_the_setup_installs_here_s_versions_and_closes_the_source(
-        self, root: Path, tmp_path: Path
-    ) -> None:
-        """Run setup.sh with an interpreter and programs that only write down what they are asked."""
+    def test_the_setup_installs_here_s_versions_and_closes_the_source(self, root: Path, tmp_path: Path) -> None:
+        """Run setup.sh with an interpreter and programs that only record how they are called."""
         shutil.copytree(root / "source", tmp_path / "source")
         programs = tmp_path / "programs"
         programs.mkdir()
@@ -228,13 +221,11 @@ class TestGradescope:
         assert stat.S_IMODE((tmp_path / "source" / "course").stat().st_mode) & 0o077 == 0
         wanted = (tmp_path / "source" / "requirements.txt").read_text()
         assert re.search(r"^numpy==\d", wanted, re.MULTILINE)
-        assert {"msgpack", "pytest", "click", "rich"} <= {
-            line.partition("==")[0] for line in wanted.splitlines()
-        }
+        assert {"msgpack", "pytest", "click", "rich"} <= {line.partition("==")[0] for line in wanted.splitlines()}
 
 
 def complaints(results: dict[str, object]) -> list[str]:
-    """What Gradescope would not take in a results.json: its documented keys, their types and values."""
+    """What Gradescope would refuse in a results.json, by its documented keys, types and values."""
     seen = {"visible", "hidden", "after_due_date", "after_published"}
     formats = {"text", "html", "simple_format", "md", "ansi"}
     top = {"score": float, "execution_time": (int, float), "output": str, "output_format": formats, "visibility": seen,
@@ -246,9 +237,7 @@ def complaints(results: dict[str, object]) -> list[str]:
     for what, rules in [(results, top), *((test, each) for test in results["tests"])]:  # type: ignore[attr-defined]
         for key, value in what.items():
             rule = rules.get(key)
-            is_right = rule is not None and (
-                value in rule if isinstance(rule, set) else isinstance(value, rule)
-            )
+            is_right = rule is not None and (value in rule if isinstance(rule, set) else isinstance(value, rule))
             if not is_right:
                 found.append(f"{key}: {value!r}")
     if "score" not in results and not results["tests"]:
@@ -267,7 +256,7 @@ class TestGitHubClassroom:
     def test_nothing_hidden_is_in_it(self, template: Path) -> None:
         given = [path for path in template.iterdir() if path.name != ".github"]
 
-        # the engine in .github/autograder is what the wheel holds, and test_packaging searches that
+        # the engine in .github/autograder is the same as in the wheel, which test_packaging searches
         assert leaks(COURSE.topic(TOPIC), [*given, template / WORKFLOW]) == []
         assert not (template / f"test_{COURSE.topic(TOPIC).module}_hidden.py").exists()
 
@@ -282,11 +271,9 @@ class TestGitHubClassroom:
         assert all(f"{step['id'].upper()}_RESULTS" in report_step["env"] for step in graders)
 
     def test_its_commands_pass_a_right_module_and_fail_a_stub(self, template: Path, tmp_path: Path) -> None:
-        """Run the steps in a repository, as the runner does, with the engine that lies in it."""
+        """Run the steps in a repository, as the runner does, with the engine in it."""
         job = yaml.safe_load((template / WORKFLOW).read_text())["jobs"]["public-tests"]
-        commands = {
-            step["id"]: step["with"]["command"] for step in job["steps"] if "command" in step.get("with", {})
-        }
+        commands = {step["id"]: step["with"]["command"] for step in job["steps"] if "command" in step.get("with", {})}
         topic = COURSE.topic(TOPIC)
         for name, text in {"right": topic.solution_path.read_text(), "stub": None}.items():
             shutil.copytree(template, tmp_path / name)
@@ -301,9 +288,7 @@ class TestGitHubClassroom:
         assert outcomes == {"right": [0, 0, 0], "stub": [1]}
 
     def test_what_is_not_released_is_not_given_out(self, tmp_path: Path) -> None:
-        with pytest.raises(
-            CourseError, match="not released, or not fresh; run `autograder release 01_tiny` first"
-        ):
+        with pytest.raises(CourseError, match="not released, or not fresh; run `autograder release 01_tiny` first"):
             write_template(make_course(tmp_path), "01_tiny")
 
     def test_a_folder_that_holds_something_else_is_left_alone(self, tmp_path: Path) -> None:
@@ -314,7 +299,7 @@ class TestGitHubClassroom:
 
 
 def run_step(command: str, folder: Path) -> int:
-    """Run a step's command as a shell of the runner does."""
+    """Run a step's command as the runner's shell does."""
     program = f"import sys; sys.argv[:] = {command.split()!r}; from autograder.cli import main; main()"
     environment = {**CLEAN, "PYTHONPATH": str(folder / ".github" / "autograder")}
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""A task that needs an extra: graded where it is installed, and elsewhere left out, by every reader in the same words."""
+"""A task that needs an extra is graded if it is installed, and otherwise left out everywhere, with the same words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from factory import MANIFEST, SOLUTION, make_course, make_topic
-from test_registrar import course, grades_of, hand_in, page_of, released, report_of  # noqa: F401
+from test_registrar import course, grades_of, hand_in, page_of, report_of  # noqa: F401
 from test_verify import ENOUGH, few_seeds  # noqa: F401
 
 import autograder
@@ -18,9 +18,9 @@ from autograder.authoring import build
 from autograder.authoring.verify import verify
 from autograder.course import Course
 from autograder.errors import AuthorError
-from autograder.grading import store
-from autograder.grading.judge import Judge, not_gradable
-from autograder.grading.submission import Submission
+from autograder.grading.intake.submission import Submission
+from autograder.grading.keep import store
+from autograder.grading.mark.judge import Judge, not_gradable
 from autograder.recording import gradebook
 from autograder.report import Report
 from autograder.screen import report_tables
@@ -37,7 +37,7 @@ def with_extra(extra: str) -> str:
 
 @pytest.fixture
 def lacking(tmp_path: Path) -> Topic:
-    """The tiny topic, whose second task needs a package that nobody has."""
+    """The tiny topic; its second task needs a package that does not exist."""
     return make_course(tmp_path, manifest=with_extra("no_such_package")).topic("01_tiny")
 
 
@@ -129,13 +129,13 @@ def test_what_students_get_names_the_extra(lacking: Topic) -> None:
 @pytest.mark.usefixtures("few_seeds")
 def test_verify_leaves_the_task_out_and_keeps_its_signatures(tmp_path: Path) -> None:
     course = make_course(tmp_path, mistakes=ENOUGH)  # noqa: F811
-    assert verify(course.topic("01_tiny")).findings == ()
-    path = course.topic("01_tiny").folder / "signatures.json"
+    assert verify(course.topic("01_tiny"), has_lesson=False).findings == ()
+    path = course.topic("01_tiny").known_path
     computed = path.read_bytes()
     assert b'"halve"' in computed
     (path.parent / "topic.toml").write_text(with_extra("no_such_package"))
 
-    assert verify(Course(tmp_path).topic("01_tiny"), is_full=True).findings == ()
+    assert verify(Course(tmp_path).topic("01_tiny"), is_full=True, has_lesson=False).findings == ()
 
     assert path.read_bytes() == computed
 
@@ -146,7 +146,7 @@ def test_an_extra_that_is_no_package_is_refused(tmp_path: Path) -> None:
 
 
 class TestAStudent:
-    """Students read the same sentence, and are asked for nothing that they cannot try."""
+    """Students read the same sentence, and need not do what they cannot try."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path, lacking: Topic, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -17,6 +17,7 @@ from autograder.faults import (
     is_students,
     plain,
 )
+from autograder.sandbox.outside.ends import student_error
 
 SOURCE = """\
 import numpy as np
@@ -79,7 +80,7 @@ def test_a_stub_is_not_started():
 
 
 def test_another_not_implemented_error_is_the_students_own():
-    assert explain(NotImplementedError("later"), module="basics").kind == "raised"
+    assert explain(NotImplementedError("later"), module="basics").kind != "not_started"
 
 
 def test_a_mismatch_is_its_sentence():
@@ -91,6 +92,8 @@ def test_an_exception_is_named_with_the_function_and_the_line(student):
         "raised",
         "helper raised ValueError: shapes (3,4) and (3,) "
         '(line 9 of basics.py: `raise ValueError("shapes (3,4) and (3,)")`).',
+        error="ValueError",
+        function="helper",
     )
 
 
@@ -112,15 +115,42 @@ def test_an_exception_whose_text_fails_is_named_all_the_same(student):
     assert fault_of(student.trap).sentence == "trap raised Trap (line 30 of basics.py: `raise Trap`)."
 
 
-def test_what_the_test_itself_ends_with_is_said_so():
-    said = explain(raised(lambda: 1 / 0), module="basics").sentence
+def test_an_error_without_a_line_of_the_students_does_not_say_that_their_code_raised_it():
+    fault = explain(raised(lambda: 1 / 0), module="basics")
 
-    assert said == "The test ended with ZeroDivisionError: division by zero."
+    said = "The test could not go on with what your code gave it: ZeroDivisionError: division by zero."
+    assert (fault.kind, fault.sentence) == ("unusable", said)
+
+
+def test_an_error_of_a_probes_own_line_does_not_say_so_either():
+    assert explain(student_error(["KeyError", ["KeyError"], "'loss'", "", 0, ""]), module="basics").kind == "unusable"
+
+
+def test_an_assertion_of_a_test_is_its_verdict():
+    def check():
+        raise AssertionError("not so")
+
+    assert explain(raised(check), module="basics").kind == "mismatch"
+    assert explain(raised(pytest.fail, "not so"), module="basics").kind == "mismatch"
+
+
+def test_a_worker_without_memory_is_over_a_budget_wherever_it_was_raised():
+    error = student_error(["MemoryError", ["MemoryError"], "", "", 0, ""])
+
+    assert (explain(error, module="basics").kind, explain(error, module="basics").cause) == (
+        "raised",
+        "memory",
+    )
 
 
 @pytest.mark.parametrize(
-    "use", [lambda: None.shape, lambda: None + 1, lambda: next(iter(None)), lambda: len(None)]
+    ("name", "told"), [("IndexError", "IndexError"), ("Secret3141", ""), ("Exception", ""), ("KeyError2", "")]
 )
+def test_only_a_class_of_a_closed_list_is_named(name, told):
+    assert explain(student_error([name, ["Exception"], "x", "f", 3, "f()"]), module="basics").error == told
+
+
+@pytest.mark.parametrize("use", [lambda: None.shape, lambda: None + 1, lambda: next(iter(None)), lambda: len(None)])
 def test_a_result_of_none_that_the_test_goes_on_with_is_asked_for(use):
     said = explain(raised(use), module="basics").sentence
 
@@ -139,9 +169,7 @@ def test_an_attribute_that_the_students_object_lacks_is_named():
 
     said = explain(raised(lambda: Perceptron().converged), module="basics").sentence
 
-    assert said == (
-        "Perceptron has no attribute 'converged', which the test asks for: read what its docstring names."
-    )
+    assert said == ("Perceptron has no attribute 'converged', which the test asks for: read what its docstring names.")
 
 
 def test_a_missing_name_is_said_with_one_that_is_close(tmp_path):
@@ -187,9 +215,7 @@ def test_a_stub_is_known_from_the_other_side_of_the_wall():
 
 
 def test_an_exception_from_the_other_side_reads_as_one_from_this_side():
-    error = remote(
-        type_name="ShapeError", message="no", function="conv2d", line=41, text="    raise ShapeError('no')"
-    )
+    error = remote(type_name="ShapeError", message="no", function="conv2d", line=41, text="    raise ShapeError('no')")
 
     assert explain(error, module="basics").sentence == (
         "conv2d raised ShapeError: no (line 41 of basics.py: `raise ShapeError('no')`)."
@@ -210,7 +236,7 @@ def test_a_kind_that_a_student_invents_is_not_believed():
     class Sly(Exception):
         fault_kind = "passed"
 
-    assert explain(Sly("x"), module="basics").kind == "raised"
+    assert explain(Sly("x"), module="basics").kind == "unusable"
 
 
 def test_a_syntax_error_is_said_with_its_line(tmp_path):
@@ -227,9 +253,7 @@ def test_an_import_that_raises_or_ends_the_program_is_said_so(student):
     assert said.startswith("basics.py cannot be imported. It raised ValueError: shapes")
 
     said = explain_import(raised(student.leave), module="basics").sentence
-    assert said == (
-        "basics.py ends the program when it is imported (line 21 of basics.py: `raise SystemExit(0)`)."
-    )
+    assert said == ("basics.py ends the program when it is imported (line 21 of basics.py: `raise SystemExit(0)`).")
 
 
 def test_a_tower_of_accents_stays_on_its_line():
@@ -237,9 +261,7 @@ def test_a_tower_of_accents_stays_on_its_line():
 
 
 def test_text_of_a_student_is_made_harmless():
-    assert plain("\x1b[31mred\x1b[0m \x1b]0;title\x07 and\r\nover\tthe\x00 rest\u202e") == (
-        "red and over the� rest�"
-    )
+    assert plain("\x1b[31mred\x1b[0m \x1b]0;title\x07 and\r\nover\tthe\x00 rest\u202e") == ("red and over the� rest�")
     assert len(plain("x" * 10_000_000)) == 500
     assert plain("word " * 500).endswith(" ...")
 
@@ -249,6 +271,4 @@ def test_an_authors_error_in_a_fixture_is_not_the_students():
 
 
 def test_an_address_in_memory_is_nobodys_business():
-    assert plain("<method sum of an array at 0x7fafd1870e70> is 6 at 0x5") == (
-        "<method sum of an array> is 6 at 0x5"
-    )
+    assert plain("<method sum of an array at 0x7fafd1870e70> is 6 at 0x5") == ("<method sum of an array> is 6 at 0x5")

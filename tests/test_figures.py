@@ -1,4 +1,4 @@
-"""figures.py: one look for all lessons, and light to import."""
+"""figures.py: one look for all lessons, and a fast import."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autograder import figures
+from dlcourse import figures
 
 
 def test_importing_the_colours_does_not_import_matplotlib() -> None:
-    code = "import sys, autograder.figures; print('matplotlib' in sys.modules)"
+    code = "import sys, dlcourse.figures; print('matplotlib' in sys.modules)"
 
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

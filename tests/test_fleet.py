@@ -1,4 +1,4 @@
-"""A class examined by several judges: nothing lost, nothing twice, whatever ends the run."""
+"""Several judges examine a class: nothing is lost and nothing is done twice, however the run ends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 from factory import SOLUTION, make_course, make_topic
 
 from autograder.errors import SandboxError
-from autograder.grading import fleet, store
-from autograder.grading.crew import Work
-from autograder.grading.fleet import examine_all
-from autograder.grading.judge import Judge
-from autograder.grading.submission import Submission
+from autograder.grading.intake.submission import Submission
+from autograder.grading.keep import store
+from autograder.grading.mark.judge import Judge
+from autograder.grading.pool import fleet
+from autograder.grading.pool.crew import Work
+from autograder.grading.pool.fleet import examine_all
 from autograder.report import Report
 
 WRONG = SOLUTION.replace("return x / 2", "return x * 2")
@@ -29,11 +30,9 @@ def course(tmp_path):
 
 
 def a_class(count):
-    """Every third student is wrong; each module is a text of its own."""
+    """Every third module is wrong; each has a different text."""
     return [
-        Submission(
-            f"s{number:02}", "01_tiny", None, f"{SOLUTION if number % 3 else WRONG}# {number}\n".encode()
-        )
+        Submission(f"s{number:02}", "01_tiny", None, f"{SOLUTION if number % 3 else WRONG}# {number}\n".encode())
         for number in range(count)
     ]
 
@@ -82,9 +81,7 @@ def test_what_is_kept_is_not_examined_again(course, monkeypatch):
     examine_all(course, a_class(4))
     examined = []
     really = Judge.examine
-    monkeypatch.setattr(
-        Judge, "examine", lambda self, work: examined.append(work.student) or really(self, work)
-    )
+    monkeypatch.setattr(Judge, "examine", lambda self, work: examined.append(work.student) or really(self, work))
 
     examine_all(course, a_class(6))
 
@@ -115,7 +112,7 @@ def test_a_killed_run_goes_on_where_it_stood(course):
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
         "from autograder.course import Course\n"
-        "from autograder.grading.fleet import examine_all\n"
+        "from autograder.grading.pool.fleet import examine_all\n"
         "from test_fleet import a_class\n"
         "examine_all(Course(Path(sys.argv[1])), a_class(40), jobs=2)\n"
     )
@@ -132,9 +129,7 @@ def test_a_killed_run_goes_on_where_it_stood(course):
     examined = []
     with pytest.MonkeyPatch.context() as patch:
         really = Judge.examine
-        patch.setattr(
-            Judge, "examine", lambda self, work: examined.append(work.student) or really(self, work)
-        )
+        patch.setattr(Judge, "examine", lambda self, work: examined.append(work.student) or really(self, work))
         reports = examine_all(course, a_class(40), jobs=2)
 
     assert not set(examined) & set(done)
@@ -162,9 +157,7 @@ def test_the_slowest_of_last_time_goes_first(course, monkeypatch):
         store.save(course, course.topic("01_tiny"), parcel, report)
     examined = []
     really = Judge.examine
-    monkeypatch.setattr(
-        Judge, "examine", lambda self, work: examined.append(work.student) or really(self, work)
-    )
+    monkeypatch.setattr(Judge, "examine", lambda self, work: examined.append(work.student) or really(self, work))
 
     examine_all(course, parcels, jobs=1, seed=5)
 

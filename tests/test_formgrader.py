@@ -1,4 +1,4 @@
-"""A teacher's and a student's day in the browser: formgrader, assignment list and lesson, with nothing stood in."""
+"""A teacher's and a student's work in the browser: formgrader, assignment list and lesson, all of them real."""
 
 import json
 
@@ -9,19 +9,17 @@ from lab import PATIENCE, STUDENT, Desk, Formgrader, furnish, lab
 from playwright.sync_api import expect
 
 from autograder.authoring.release import release
-from autograder.authoring.stub import BEGIN, END
 from autograder.grade import grade
+from autograder.stub import BEGIN, END
 
 pytestmark = pytest.mark.slow
 
 ID = "01_tiny"
 ANSWER = "Because two of a kind are better than one."
 COMMENT = "True of cake; what of bills?"
-#: doubles by squaring, and halves well
+#: `double` squares, which is wrong; `halve` is right
 MODULE = "\n".join(
-    line
-    for line in SOLUTION.replace("x * FACTOR", "x ** FACTOR").split("\n")
-    if line.strip() not in (BEGIN, END)
+    line for line in SOLUTION.replace("x * FACTOR", "x ** FACTOR").split("\n") if line.strip() not in (BEGIN, END)
 )
 
 
@@ -37,7 +35,7 @@ def test_a_day_in_the_browser_from_release_to_feedback(course, chromium):  # noq
     desk_folder = course.root / "desk" / ID
     of_student = {"of": STUDENT, "path": f"manage_submissions/{ID}"}
     with lab(course) as url:
-        # The teacher releases; the student fetches, works, is shown how far that goes, and hands in.
+        # The teacher releases; the student fetches, works, sees the progress, and hands in.
         teacher = Formgrader(chromium.new_page(), url)
         expect(teacher.row(ID).locator(".status")).to_have_text("draft")
         expect(teacher.press("release", ID).locator(".status")).to_have_text("released")
@@ -45,9 +43,7 @@ def test_a_day_in_the_browser_from_release_to_feedback(course, chromium):  # noq
         student.press("Fetch", then="Submit")
         (desk_folder / "tiny.py").write_text(MODULE, encoding="utf-8")
         cells = student.open_lesson(f"desk/{ID}/{ID}.ipynb")
-        expect(cells.filter(has_text='check("double")')).to_contain_text(
-            "Got 9, expected 6", timeout=PATIENCE
-        )
+        expect(cells.filter(has_text='check("double")')).to_contain_text("Got 9, expected 6", timeout=PATIENCE)
         student.write(cells.filter(has_text="YOUR ANSWER HERE").first, ANSWER)
         student.press("Submit", then="Fetch Feedback")
 
@@ -57,9 +53,7 @@ def test_a_day_in_the_browser_from_release_to_feedback(course, chromium):  # noq
         expect(row.locator(".score")).to_have_text(f"{score_of(course):g} / 100")
         expect(row.locator(".status")).to_have_text("needs manual grading")
         teacher.open_submission(ID, STUDENT)
-        expect(
-            teacher.page.locator(".nbgrader_cell", has=teacher.page.locator("#why_double"))
-        ).to_contain_text(ANSWER)
+        expect(teacher.page.locator(".nbgrader_cell", has=teacher.page.locator("#why_double"))).to_contain_text(ANSWER)
         teacher.fill("why_double", "4.5")
         teacher.fill("why_double-comment", COMMENT)
         total = f"{score_of(course) + 4.5:g}"
@@ -85,7 +79,7 @@ def test_a_day_in_the_browser_from_release_to_feedback(course, chromium):  # noq
 
 
 def score_of(course):
-    """What `autograder grade --json` says of the student's parcel."""
+    """What `autograder grade --json` says about the student's parcel."""
     path = course.root / "marks.json"
     grade(course, ID, (course.submitted / STUDENT / ID,), path, is_quiet=True)
     (report,) = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What the fuzzer starts from, and all that it ever found: `make fuzz` looks for more."""
+"""The inputs with which the fuzzer starts, and all that it has found; `make fuzz` looks for more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`autograder grade` as a teacher types it: the JSON contract, exit codes, bad input."""
+"""`autograder grade` on the command line: the JSON contract, exit codes, bad input."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ TASK = {"task": str, "score": float, "points": float, "tests_passed": int, "test
 def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
     command = [sys.executable, "-m", "autograder.cli", *arguments]
-    return subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
@@ -64,9 +62,7 @@ def test_folder_file_and_archives_are_taken_alike(root: Path) -> None:
     with tarfile.open(root / "eve.tar.gz", "w:gz") as tar:
         tar.add(folder / "tiny.py", "tiny.py")
 
-    done = run(
-        root, "grade", "01_tiny", "parcel", "parcel/tiny.py", "bob.zip", "eve.tar.gz", "--json", "out.json"
-    )
+    done = run(root, "grade", "01_tiny", "parcel", "parcel/tiny.py", "bob.zip", "eve.tar.gz", "--json", "out.json")
 
     assert done.returncode == 0, done.stderr
     assert [report["score"] for report in json.loads((root / "out.json").read_text())] == [90.0] * 4

@@ -1,4 +1,4 @@
-"""Recording a class: only who is not recorded so already, with a gradebook that is opened once."""
+"""Recording a class: only students whose record would change, with a gradebook that is opened once."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import os
 from dataclasses import replace
 
 import pytest
-from nbgrader.apps.api import NbGraderAPI
-from test_registrar import ID, ODD, answered, course, grades_of, hand_in, released, report_of
+from test_registrar import ID, ODD, answered, course, grades_of, hand_in, report_of
 
-from autograder.recording import gradebook
+from autograder.recording import autograde, gradebook
 from autograder.recording.warm import FeedbackExporter, warm_gradebook
 
-__all__ = ["course", "released"]  # fixtures
+__all__ = ["course"]  # a fixture
 CLASS = ("ada", "bob", "cyd")
 
 
@@ -20,13 +19,13 @@ CLASS = ("ada", "bob", "cyd")
 def recorded(monkeypatch):
     """The students that nbgrader was asked to grade, in order."""
     students = []
-    really = NbGraderAPI.autograde
+    really = autograde.record_one
 
-    def autograde(self, assignment, student, **options):
-        students.append(student)
-        return really(self, assignment, student, **options)
+    def record_one(api, report):
+        students.append(report.student)
+        return really(api, report)
 
-    monkeypatch.setattr(NbGraderAPI, "autograde", autograde)
+    monkeypatch.setattr(autograde, "record_one", record_one)
     return students
 
 
@@ -143,7 +142,7 @@ def test_who_could_not_be_recorded_is_tried_again(course, recorded, monkeypatch)
     hand_in(course)
     failing = {"success": False, "error": "ZeroDivisionError: no", "log": ""}
     with monkeypatch.context() as patch:
-        patch.setattr(NbGraderAPI, "autograde", lambda *arguments: failing)
+        patch.setattr(autograde, "record_one", lambda *arguments: failing)
         with pytest.raises(gradebook.CourseError, match="no"):
             gradebook.record(course, [report_of()])
 
@@ -158,9 +157,7 @@ def test_a_class_is_recorded_with_one_engine_and_leaves_nbgrader_as_it_was(cours
 
     made = []
     really = api.create_engine
-    monkeypatch.setattr(
-        api, "create_engine", lambda *words, **options: made.append(words) or really(*words, **options)
-    )
+    monkeypatch.setattr(api, "create_engine", lambda *words, **options: made.append(words) or really(*words, **options))
     before = api.Gradebook.__init__, api.Gradebook.close
     for student in CLASS:
         hand_in(course, student)

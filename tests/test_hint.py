@@ -1,4 +1,4 @@
-"""`autograder hint`: each call a step further, from what lies in the student's folder, and never an answer."""
+"""`autograder hint`: each call gives one more hint, from files in the student's folder, and never an answer."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_each_call_goes_a_step_further(folder, capsys):
         "    In the lesson, read '1.1 Twice'.",
         "    Read the docstring of double (line 2 of sums.py) again, word by word: it",
         "    says all that any test asks.",
-        "    Once more, `autograder hint double`, goes further.",
+        "    For the next hint: `autograder hint double`.",
     ]
     second = said()
     assert "    To itself.\n    What the public tests of this task say:\n      - Two & two.\n" in second
@@ -80,12 +80,10 @@ def test_it_points_to_what_is_not_begun_and_else_to_every_function_of_the_task()
     card = {"names": ["a", "b"]}
 
     def said(module: str) -> str:
-        return ladder("pair", card, module, "", "", "sums")[0].sentences[0]
+        return ladder("pair", card, {"sums.py": module}, "", "")[0].sentences[0]
 
     assert said(half).startswith("Read the docstring of b (line 5 of sums.py) again")
-    assert said(begun).startswith(
-        "Read the docstrings of a (line 1 of sums.py) and b (line 5 of sums.py) again"
-    )
+    assert said(begun).startswith("Read the docstrings of a (line 1 of sums.py) and b (line 5 of sums.py) again")
 
 
 def test_without_a_task_it_is_about_the_one_that_comes_next(folder, capsys):
@@ -137,6 +135,4 @@ def test_every_task_has_hints_in_words(topic_id):
         for hint in task.hints:
             assert hint.endswith((".", "?")), f"{task.id}: a hint is made of sentences: {hint}"
             assert len(hint) <= 300, f"{task.id}: a hint is two or three sentences: {hint}"
-            assert not re.search(r"\b(np|torch|F|nn|tf)\.\w+|\w+ [-+*/]?= \w+[\[(.]", hint), (
-                f"{task.id}: code: {hint}"
-            )
+            assert not re.search(r"\b(np|torch|F|nn|tf)\.\w+|\w+ [-+*/]?= \w+[\[(.]", hint), f"{task.id}: code: {hint}"

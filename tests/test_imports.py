@@ -1,8 +1,8 @@
-"""Imports that a topic does not allow are found on the syntax tree, wherever they stand."""
+"""Imports that a topic does not allow are found in the syntax tree, in any place."""
 
 from __future__ import annotations
 
-from autograder.grading.imports import imports_outside
+from autograder.imports import imports_outside
 
 SOURCE = """
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One class through nbgrader's own commands, from release to feedback, without any stand-in."""
+"""One class through nbgrader's own commands, from release to feedback, with nothing replaced."""
 
 import csv
 import re
@@ -13,13 +13,13 @@ from factory import make_course
 from autograder.authoring.build import build
 from autograder.authoring.leak import leaks
 from autograder.cohort import cohort
-from autograder.grading import store
+from autograder.grading.keep import store
 
 pytestmark = pytest.mark.slow
 
 ID = "01_tiny"
 ROOT = Path(__file__).resolve().parent.parent
-FETCHING = ("amara", "jun")  #: who goes through the exchange; the others' folders are put into submitted/
+FETCHING = ("amara", "jun")  #: students who use the exchange; the others' folders are put into submitted/
 STUDENTS_CONFIG = """
 c = get_config()
 c.CourseDirectory.course_id = "deep_learning"
@@ -29,7 +29,7 @@ c.Exchange.cache = {cache!r}
 
 
 def nbgrader(folder: Path, *arguments: str, fails: bool = False) -> str:
-    """Run a command as a person does, with a PATH that knows nothing of the virtual environment."""
+    """Run a command as a person does, with a PATH without the virtual environment."""
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(folder / ".home"),
@@ -44,7 +44,7 @@ def nbgrader(folder: Path, *arguments: str, fails: bool = False) -> str:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    """A class taken through every command, once; the tests look at what came of it."""
+    """A class that went through every command, once; the tests look at the results."""
     root = tmp_path_factory.mktemp("journey")
     course = make_course(root / "course", manifest=("memory = 1024", "memory = 3072"))
     shutil.copy(ROOT / "nbgrader_config.py", course.root)
@@ -158,7 +158,9 @@ def test_feedback_tells_nothing_hidden(course):
     pages = sorted((course.root / "feedback").rglob("*.html"))
 
     assert len(pages) == len(cohort(topic))
-    assert leaks(topic, [*pages, course.release]) == []
+    told = [leak for leak in leaks(topic, pages) if "docstring of the hidden test" not in leak.what]
+    assert told == []  # students may read what a hidden test is about after it has failed (see told.py)
+    assert leaks(topic, [course.release]) == []
     for name in re.findall(r"^def (\w+)", topic.hidden_tests_path.read_text(), re.MULTILINE):
         assert not [page for page in pages if name in page.read_text()]
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from factory import SOLUTION, make_course
 
 from autograder.errors import AutograderError
-from autograder.grading.judge import Judge
-from autograder.grading.submission import Submission
-from autograder.report import Report
+from autograder.grading.intake.submission import Submission
+from autograder.grading.mark.judge import Judge, ManifestTest, mark
+from autograder.grading.mark.told import WITHHELD
+from autograder.report import Report, TestResult
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +53,18 @@ def test_nothing_handed_in_gets_nothing_and_says_so(judge: Judge) -> None:
     assert report.complaints == ("tiny.py was not handed in",)
 
 
-def test_a_text_that_cannot_be_read_is_for_a_person_where_a_call_is_forbidden_and_ends_no_class(
+def test_a_text_that_cannot_be_read_is_for_a_person_and_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_source: bytes) -> None:
         raise RecursionError
 
     topic = make_course(tmp_path).topic("01_tiny")
-    double, halve = topic.tasks
-    monkeypatch.setattr("autograder.grading.integrity.complaints", fail)
-    with Judge(replace(topic, tasks=(replace(double, forbid=("torch",)), halve)), seed=11) as judge:
+    monkeypatch.setattr("autograder.grading.mark.integrity.complaints", fail)
+    with Judge(topic, seed=11) as judge:
         report = examine(judge, SOLUTION)
 
-    assert [task.status for task in report.tasks] == ["broken", "graded"]
-    assert report.tasks[1].score == 30.0
+    assert report.score == 90.0
     (complaint,) = report.complaints
     assert complaint == "The module's text could not be read (RecursionError); a person has to look at it."
 
@@ -76,7 +74,7 @@ def test_a_hidden_test_says_nothing_of_its_inputs(judge: Judge) -> None:
 
     double = examine(judge, source).tasks[0]
 
-    assert double.hint == "Your code raises an error for an input that the docstring allows."
+    assert double.hint.startswith("double raises an AssertionError for an input that the docstring allows.")
     assert "secret" not in double.hint
 
 
@@ -96,9 +94,7 @@ def test_a_worker_that_dies_costs_only_its_own_tests(judge: Judge) -> None:
 
 def test_every_test_may_have_a_worker_of_its_own(tmp_path: Path) -> None:
     course = make_course(tmp_path, manifest=("memory = 1024", 'memory = 1024\nworker = "test"'))
-    source = SOLUTION.replace(
-        "return x * FACTOR", "calls.append(x)\n    return x * FACTOR if len(calls) < 2 else 0"
-    )
+    source = SOLUTION.replace("return x * FACTOR", "calls.append(x)\n    return x * FACTOR if len(calls) < 2 else 0")
 
     with Judge(course.topic("01_tiny"), seed=11) as judge:
         report = examine(judge, source + "calls = []\n")
@@ -151,9 +147,7 @@ def test_a_second_crash_of_the_examiner_is_broken_and_the_next_is_examined(
 
 
 def test_a_test_that_the_solution_fails_marks_nobody(tmp_path: Path) -> None:
-    course = make_course(
-        tmp_path, hidden=("expect.equal(student.FACTOR, 2", "expect.equal(student.FACTOR, 3")
-    )
+    course = make_course(tmp_path, hidden=("expect.equal(student.FACTOR, 2", "expect.equal(student.FACTOR, 3"))
 
     with Judge(course.topic("01_tiny"), seed=1) as judge:
         report = examine(judge, SOLUTION)
@@ -185,3 +179,36 @@ def test_the_same_seed_gives_the_same_marks(judge: Judge) -> None:
     assert [task.to_json() for task in examine(judge, wrong).tasks] == [
         task.to_json() for task in examine(judge, wrong).tasks
     ]
+
+
+def test_what_passes_without_an_answer_is_withheld_and_explains_nothing(judge: Judge) -> None:
+    """The hint is what the first failed test says, and the diagnosis sees what really passed."""
+    task = judge.topic.tasks[0]
+    tests = [ManifestTest(name, task.id, 1.0, False, f"{name}: think") for name in ("test_shape", "test_value")]
+    results = {
+        "test_shape": {"outcome": "passed", "sentence": "", "seconds": 0.0},
+        "test_value": {"outcome": "failed", "sentence": "wrong value", "kind": "mismatch", "seconds": 0.0},
+    }
+    seen = []
+
+    def diagnose(task_id: str, judged: tuple[TestResult, ...]) -> None:
+        seen.append([result.outcome for result in judged])
+
+    report = mark(task, tests, results, diagnose, judge._teller, cheap=frozenset({"test_shape"}))
+
+    assert (report.score, report.hint) == (0.0, "wrong value")
+    assert seen == [["passed", "failed"]]
+    assert [(result.outcome, result.sentence) for result in report.results] == [
+        ("failed", "This test passes so far, and counts once another test of the task passes."),
+        ("failed", "wrong value"),
+    ]
+
+
+def test_a_module_that_passes_only_what_asks_for_no_answer_is_told_so(judge: Judge) -> None:
+    task = judge.topic.tasks[0]
+    tests = [ManifestTest("test_shape", task.id, 1.0, True, "Shapes stay.")]
+    results = {"test_shape": {"outcome": "passed", "sentence": "", "seconds": 0.0}}
+
+    report = mark(task, tests, results, lambda *_: None, judge._teller, cheap=frozenset({"test_shape"}))
+
+    assert (report.score, report.hint) == (0.0, WITHHELD)

@@ -1,4 +1,4 @@
-"""What is late loses what the policy says: in the gradebook, on the feedback page and in the export."""
+"""A late parcel loses what the policy says: in the gradebook, on the feedback page and in the export."""
 
 import csv
 import datetime

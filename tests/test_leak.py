@@ -56,9 +56,7 @@ def test_every_kind_of_secret_is_found_with_its_line(topic, tmp_path, what, text
     path = tmp_path / "handout.py"
     path.write_text(f"import numpy\n\nif True:\n    {text}\n")
 
-    assert [(leak.path, leak.line) for leak in leaks(topic, [path]) if leak.what.startswith(what)] == [
-        (path, 4)
-    ]
+    assert [(leak.path, leak.line) for leak in leaks(topic, [path]) if leak.what.startswith(what)] == [(path, 4)]
 
 
 def test_a_line_that_also_stands_where_students_see_it_is_no_secret(tmp_path):
@@ -107,9 +105,7 @@ def test_coloured_and_escaped_code_of_a_feedback_page_is_found(topic, tmp_path):
     path = tmp_path / "feedback.html"
     coloured = "".join(f"<span\nclass='n'>{html.escape(part)}</span>" for part in ANSWER.split(" "))
     coloured = coloured.replace("</span><", "</span> <")
-    path.write_text(
-        f"<pre>\n{coloured}\n</pre><p title='test_the_factor_is_two'>&#39;self.count += 1&#39;</p>"
-    )
+    path.write_text(f"<pre>\n{coloured}\n</pre><p title='test_the_factor_is_two'>&#39;self.count += 1&#39;</p>")
 
     whats = " ".join(leak.what for leak in leaks(topic, [path]))
 
@@ -139,34 +135,28 @@ def test_a_wheel_with_an_assignment_in_it_is_found_and_the_engine_s_own_code_is_
     wheel = tmp_path / "autograder-0.1.0-py3-none-any.whl"
     engine = "BEGIN = '### BEGIN SOLUTION'\nself.count += 1\nreturn x * FACTOR\n"
 
-    wheel.write_bytes(zipped({"autograder/authoring/stub.py": engine}))
+    wheel.write_bytes(zipped({"autograder/stub.py": engine}))
     assert found(topic, wheel) == []
 
     for path in (topic.solution_path, topic.hidden_tests_path, topic.mistakes_path):
-        wheel.write_bytes(
-            zipped({"autograder/authoring/stub.py": engine, f"extra/{path.name}": path.read_text()})
-        )
+        wheel.write_bytes(zipped({"autograder/stub.py": engine, f"extra/{path.name}": path.read_text()}))
         assert found(topic, wheel), path.name
 
 
-@pytest.mark.parametrize("name", ["test_tiny_hidden.py", "mistakes.toml", "signatures.json", "faults.json"])
+@pytest.mark.parametrize("name", ["test_tiny_hidden.py", "mistakes.toml", "known.json"])
 def test_a_secret_file_is_found_by_its_name_alone(topic, tmp_path, name):
     folder = tmp_path / "release"
     folder.mkdir()
     (folder / name).write_text("")
 
-    assert found(topic, folder) == [
-        (folder / name, 1, f"a file named {name}, which never leaves assignments/")
-    ]
+    assert found(topic, folder) == [(folder / name, 1, f"a file named {name}, which never leaves assignments/")]
 
 
 def test_compiled_python_and_broken_archives_are_searched_as_they_are(topic, tmp_path):
     path = tmp_path / "tiny.pyc"
     path.write_bytes(b"\xff\x00test_the_factor_is_two\x00\xfe")
 
-    assert [what for _, _, what in found(topic, path)] == [
-        "the name of the hidden test test_the_factor_is_two"
-    ]
+    assert [what for _, _, what in found(topic, path)] == ["the name of the hidden test test_the_factor_is_two"]
 
 
 def test_a_leak_reads_as_a_place_and_a_sentence(topic, tmp_path):
@@ -180,3 +170,18 @@ def test_no_file_that_students_get_holds_a_secret_by_its_making(topic):
     everything = b"\n".join(render(topic).values()).decode()
 
     assert not [secret.text for secret in secrets(topic) if secret.text in everything]
+
+
+def test_the_engine_may_hold_the_end_of_a_sentence_by_chance_and_no_long_line(tmp_path):
+    first, end = "Doubling works for any number,", "that use it."
+    long = "drawn at random too, and for each sum of those"
+    topic = make_topic(
+        tmp_path / "01_tiny",
+        hidden=(
+            "Doubling works for any number, drawn at random too.",
+            f"{first}\n    {long}\n    {end}\n    ",
+        ),
+    )
+    for text in (first, long, end):
+        (tmp_path / "engine.whl").write_bytes(zipped({"engine.py": text}))
+        assert (found(topic, tmp_path / "engine.whl") == []) is (text == end)

@@ -1,4 +1,4 @@
-"""mutants.py and mutations.py: which slips are made, where none is made, and whose tests must catch them."""
+"""mutants.py and mutations.py: which mutants are made, where none is made, and whose tests must kill them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Make = Callable[[str], list[Mutant]]
 
 @pytest.fixture
 def made(tmp_path: Path) -> Make:
-    """The mutants of the tiny topic where the body of `double` is this."""
+    """The mutants of the tiny topic if this is the body of `double`."""
 
     def make(body: str) -> list[Mutant]:
         old = "doubled_at_last = _secret_helper(x)\n    return doubled_at_last"
@@ -29,7 +29,7 @@ def made(tmp_path: Path) -> Make:
 
 
 def becomes(found: list[Mutant], kind: str) -> set[str]:
-    """What the last line of `double` becomes by the mutants of one kind."""
+    """The last line of `double` in each mutant of one kind."""
     return {mutant.replace.split("\n")[-1].strip() for mutant in found if mutant.kind == kind}
 
 

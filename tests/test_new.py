@@ -1,4 +1,4 @@
-"""new.py: a new assignment works as it stands; a bad name is answered with a sentence."""
+"""new.py: a new assignment works from the start; for a bad name there is a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""notebook.py: lessons become notebooks that nbgrader takes, the same bytes each time."""
+"""notebook.py: lessons become notebooks that nbgrader accepts, with the same bytes each time."""
 
 from __future__ import annotations
 

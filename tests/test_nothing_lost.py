@@ -1,4 +1,4 @@
-"""No room on the disk, in the middle of a class: the run ends with a sentence, and the next one goes on where it stood."""
+"""The disk is full in the middle of a class: the run ends with a sentence, and the next run continues from there."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from factory import SOLUTION, make_course
 
 from autograder.course import Course
 from autograder.errors import CourseError, SandboxError
-from autograder.grading import store
-from autograder.grading.fleet import examine_all
-from autograder.grading.submission import Submission
+from autograder.grading.intake.submission import Submission
+from autograder.grading.keep import store
+from autograder.grading.pool.fleet import examine_all
 
 PARCELS = [Submission(f"s{n}", "01_tiny", Path("tiny.py"), f"{SOLUTION}# {n}\n".encode()) for n in range(4)]
 
@@ -49,15 +49,11 @@ def test_a_full_disk_ends_the_run_and_the_next_one_judges_only_what_is_left(
 
 
 @pytest.mark.parametrize("name", ["mkdtemp", "TemporaryFile"])
-def test_without_room_for_scratch_nobody_is_graded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_without_room_for_scratch_nobody_is_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     course: Course = make_course(tmp_path)
     monkeypatch.setattr(tempfile, name, no_room)
 
-    with pytest.raises(
-        SandboxError, match="no scratch folder can be made .No space left on device.; make room"
-    ):
+    with pytest.raises(SandboxError, match="no scratch folder can be made .No space left on device.; make room"):
         examine_all(course, PARCELS[:1], jobs=1, seed=5)
 
     assert not store.reports(course, "01_tiny")

@@ -1,4 +1,4 @@
-"""The wheel as a student installs it: light, with nothing secret in it, and enough for a release folder."""
+"""The wheel as a student installs it: small, without secrets, and enough for a release folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from autograder.course import Course
 
 COURSE = Course(Path(__file__).parent.parent)
 TOPIC = "01_neural_network_basics"
-EXPLORED = f"{TOPIC}/test_neural_network_basics.py::test_three_neurons_look_at_two_samples"  # as VS Code asks for one
+EXPLORED = f"{TOPIC}/test_neural_network_basics.py::test_three_neurons_look_at_two_samples"  # as VS Code names it
 KEYS = "  h hint   n next task   a all tasks   Enter again   q quit\n"
 
 pytestmark = pytest.mark.slow
@@ -32,21 +32,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(COURSE.root / name, sources)
-    shutil.copytree(
-        COURSE.root / "autograder", sources / "autograder", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    for package in ("autograder", "dlcourse"):
+        shutil.copytree(COURSE.root / package, sources / package, ignore=shutil.ignore_patterns("__pycache__"))
     run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(sources)])
     (built,) = folder.glob("*.whl")
     return built
 
 
 def run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    clean = {
-        key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST", "VIRTUAL"))
-    }
-    done = subprocess.run(
-        command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=600, check=False
-    )
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST", "VIRTUAL"))}
+    done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return done
 
@@ -54,10 +49,11 @@ def run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProc
 def test_the_wheel_holds_no_assignment_and_no_answer(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
-    assert all(name.startswith(("autograder/", "autograder-")) for name in names)
+    assert all(name.startswith(("autograder/", "autograder-", "dlcourse/")) for name in names)
     assert "autograder/py.typed" in names
-    assert "autograder/data/shapes7.safetensors" in names
+    assert "dlcourse/data/shapes7.safetensors" in names
     assert any(name.startswith("autograder/templates/new_topic/") for name in names)
+    assert any(name.endswith(".data/data/etc/jupyter/nbgrader_config.json") for name in names)  # it loads the guard
     example = "autograder/templates/new_topic/mistakes.toml"  # of the template for new assignments: no secret
     for topic_id in COURSE.topic_ids():
         found = [str(leak) for leak in leaks(COURSE.topic(topic_id), [wheel])]
@@ -66,35 +62,38 @@ def test_the_wheel_holds_no_assignment_and_no_answer(wheel: Path) -> None:
 
 def test_a_student_needs_the_wheel_and_a_release_folder(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
-    venv.create(environment, with_pip=True)
+    venv.create(environment, with_pip=False)
     binaries = environment / "bin"
-    run([str(binaries / "pip"), "install", "--quiet", str(wheel)])
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(environment),
+    ]  # this pip, and no other one's ten seconds
+    run([*pip, "install", "--quiet", "--no-compile", str(wheel)])
     folder = tmp_path / TOPIC
     shutil.copytree(COURSE.release / TOPIC, folder)
 
     stub = run([str(binaries / "pytest")], folder)
     one = run([str(binaries / "python"), "-X", "importtime", "-m", "pytest", "-k", "linear_forward"], folder)
     listed = run([str(binaries / "pytest"), "--collect-only", "-q"], folder.parent)
-    above = run(
-        [str(binaries / "python"), "-m", "pytest", f"--rootdir={folder.parent}", EXPLORED], folder.parent
-    )
+    above = run([str(binaries / "python"), "-m", "pytest", f"--rootdir={folder.parent}", EXPLORED], folder.parent)
     hint = run([str(binaries / "autograder"), "hint", "linear_forward"], folder)
     stub_parcel = run([str(binaries / "autograder"), "submit"], folder)
     shutil.copy(COURSE.topic(TOPIC).solution_path, folder)
     solved = run([str(binaries / "autograder"), "check"], folder)
     status = run([str(binaries / "autograder"), "status"], folder.parent)
     parcel = run([str(binaries / "autograder"), "submit"], folder)
-    watching = subprocess.Popen(
-        [str(binaries / "autograder"), "watch"], cwd=folder, stdout=subprocess.PIPE, text=True
-    )
+    watching = subprocess.Popen([str(binaries / "autograder"), "watch"], cwd=folder, stdout=subprocess.PIPE, text=True)
     assert watching.stdout is not None
     watched = "".join(iter(watching.stdout.readline, KEYS))
     watching.send_signal(signal.SIGINT)
-    installed = run([str(binaries / "pip"), "list"]).stdout
+    installed = run([*pip, "list"]).stdout
 
     assert "not started" in stub.stdout
     assert "Traceback" not in stub.stdout + stub.stderr
-    assert "2 not started" in one.stdout
+    assert "3 not started" in one.stdout
     assert not re.search(r"\| +(torch|nbgrader|rich|click|IPython)$", one.stderr, re.MULTILINE)
     assert EXPLORED in listed.stdout.splitlines()
     assert "1 not started" in above.stdout

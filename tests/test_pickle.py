@@ -1,4 +1,4 @@
-"""No module of the package reaches for anything like pickle, in its text (test_wire.py) or at run time."""
+"""No module of the package uses anything like pickle, in its text (test_wire.py) or at run time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
 
-#: imports every module with an ear at `import`, then sends values of each kind through a worker with one at pickle
+#: imports every module and watches `import`, then sends values of each kind through a worker and watches pickle
 _SCRIPT = """
 import builtins, importlib, json, pkgutil, sys
 
@@ -36,9 +36,9 @@ held = sorted((name, key) for name, module in list(sys.modules.items()) if name.
               for key, value in vars(module).items() if getattr(value, "__name__", "") in LIKE_PICKLE)
 
 import numpy as np, torch
-from autograder.grading.proxy import Examinee, Student
-from autograder.sandbox.rungs import Limits
-from autograder.sandbox.zygotes import Zygote
+from autograder.grading.run.proxy import Examinee, Student
+from autograder.sandbox.rungs.launch import Limits
+from autograder.sandbox.outside.zygotes import Zygote
 
 sys.addaudithook(lambda event, _: loaded.append(event) if event.startswith("pickle.") else None)
 source = b"import torch\\ndef same(x): return x\\nclass A: pass\\ndef make(): return A()\\ndef fail(): raise KeyError(1)"
@@ -64,9 +64,7 @@ print(json.dumps({"imported": sorted(imported), "held": held, "loaded": loaded, 
 def test_no_module_imports_pickle_and_no_value_is_unpickled() -> None:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
 
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", _SCRIPT], env=environment, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""What a student sees of a pytest run, and that the plugin is inert everywhere else."""
+"""What a student sees in a pytest run, and that the plugin does nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy  # noqa: F401 - pytester forgets what a run imports, and NumPy can 
 import pytest
 
 from autograder.student import (
-    patience,
+    deadline,
     run,
-)  # imported here for the same reason: what is patched has to be what runs
+)  # imported here for the same reason: the patched code must be the code that runs
 
 pytest_plugins = ["pytester"]
 
@@ -135,9 +135,7 @@ def test_a_wrong_value_is_one_sentence_with_the_lesson_and_the_place(folder):
         "The test: test_steps.py:9",
         "Run it alone: pytest -k test_negatives_become_zero",
     ]
-    result.stdout.fnmatch_lines(
-        ["*ReLU*1 of 2 tests*5 of 20 points", "    pytest -k test_negatives_become_zero"]
-    )
+    result.stdout.fnmatch_lines(["*ReLU*1 of 2 tests*5 of 20 points", "    pytest -k test_negatives_become_zero"])
     result.stdout.no_fnmatch_line("*short test summary*")
     result.stdout.no_fnmatch_line("*expect.py*")
 
@@ -187,9 +185,7 @@ def test_frames_of_ours_between_the_test_and_the_student_are_left_out(folder):
         'expect.close(student.relu(np.array([-1.0, 2.0])), [0, 2], "relu", hint="why?")',
         "x = np.array([1.0, 2.0])\n    expect.gradient(lambda x: student.relu(x), x, x, x, 'relu')",
     )
-    result = folder(
-        RIGHT.replace("np.maximum(x, 0)", "x @ np.ones(7)"), "-k", "negatives", "--tb=short", tests=tests
-    )
+    result = folder(RIGHT.replace("np.maximum(x, 0)", "x @ np.ones(7)"), "-k", "negatives", "--tb=short", tests=tests)
 
     result.stdout.fnmatch_lines(
         ["test_steps.py:10: in test_neg*", "test_steps.py:10: in <lambda>", "steps.py:6: in relu"]
@@ -224,8 +220,8 @@ def test_of_each_task_the_first_failing_test_is_shown_in_full(folder):
     ],
 )
 def test_a_loop_without_an_end_is_ended_and_its_line_is_named(folder, monkeypatch, body):
-    monkeypatch.setattr(patience, "_TIMES", 0.02)
-    monkeypatch.setattr(patience, "_SLEEPS", 2)
+    monkeypatch.setattr(deadline, "_TIMES", 0.02)
+    monkeypatch.setattr(deadline, "_SLEEPS", 2)
     monkeypatch.setattr(run, "_LEAST", 0.2)
 
     result = folder(RIGHT.replace("return np.maximum(x, 0)", body))
@@ -259,8 +255,8 @@ def test_a_loop_is_ended_whatever_an_interrupt_does_otherwise(folder, monkeypatc
 
 
 def test_a_debugger_has_all_the_time_it_needs(folder, pytester, monkeypatch):
-    monkeypatch.setattr(patience, "_TIMES", 0.02)
-    monkeypatch.setattr(patience, "_SLEEPS", 1)
+    monkeypatch.setattr(deadline, "_TIMES", 0.02)
+    monkeypatch.setattr(deadline, "_SLEEPS", 1)
     monkeypatch.setattr(run, "_LEAST", 0.1)
     slow = RIGHT.replace("return np.m", "import time\n    time.sleep(0.6)\n    return np.m")
 
@@ -280,9 +276,7 @@ def test_k_finds_the_tests_of_a_function(folder, pytester):
 def test_k_without_a_test_is_answered_by_the_tasks(folder):
     result = folder(RIGHT, "-k", "sofmax")
 
-    result.stdout.fnmatch_lines(
-        ["No test fits -k sofmax. Did you mean softmax? The tasks are relu, softmax."]
-    )
+    result.stdout.fnmatch_lines(["No test fits -k sofmax. Did you mean softmax? The tasks are relu, softmax."])
 
 
 def test_the_tests_come_in_their_own_order_from_several_processes(folder, pytester, monkeypatch):
@@ -375,9 +369,7 @@ def test_an_import_outside_the_topic_is_warned_of(folder):
 def test_a_skipped_test_counts_as_not_passed(folder):
     result = folder("import pytest\n" + RIGHT.replace("return np.m", "pytest.skip('mine')\n    return np.m"))
 
-    result.stdout.fnmatch_lines(
-        ["*ReLU*0 of 2 tests*0 of 20 points", "    Skipped, which counts as not passed."]
-    )
+    result.stdout.fnmatch_lines(["*ReLU*0 of 2 tests*0 of 20 points", "    Skipped, which counts as not passed."])
 
 
 def test_a_shared_fixture_that_fails_in_the_students_code_is_a_failure(folder):
@@ -444,7 +436,7 @@ def test_draws(n, student, rng, seed, weights):
     first = draws("--autograder-seed=3")
 
     assert first == draws("--autograder-seed=3")
-    assert first[1:] == draws("--autograder-seed=3", "-k2")  # also when another test runs first or does not
+    assert first[1:] == draws("--autograder-seed=3", "-k2")  # also if another test runs first, or does not
     assert first[0].split()[2] != first[1].split()[2]
     assert not set(first[0].split()[3:]) & set(first[1].split()[3:])  # nor do the global generators repeat
     assert not set(first[0].split()) & set(draws("--autograder-seed=4")[0].split())
@@ -458,8 +450,7 @@ def test_topics_in_several_folders_have_modules_of_their_own(pytester, monkeypat
         there.joinpath("neighbour.py").write_text(f"answer = {answer}\n")
         there.joinpath(f"test_steps_{name}.py").write_text("")
         there.joinpath("test_steps.py").write_text(
-            "import pytest\n\n@pytest.mark.task('t')\n"
-            f"def test_it(student):\n    assert student.answer == {answer}\n"
+            f"import pytest\n\n@pytest.mark.task('t')\ndef test_it(student):\n    assert student.answer == {answer}\n"
         )
 
     result = pytester.runpytest("-p", "autograder.plugin", "--import-mode=importlib")
@@ -590,13 +581,9 @@ def test_the_plugin_by_itself_imports_not_even_numpy():
 def test_one_thread_is_set_for_topics_only(pytester, monkeypatch):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    pytester.makepyfile(
-        test_it="import os\n\ndef test_it():\n    assert os.environ.get('OMP_NUM_THREADS') is None\n"
-    )
+    pytester.makepyfile(test_it="import os\n\ndef test_it():\n    assert os.environ.get('OMP_NUM_THREADS') is None\n")
     pytester.runpytest("-p", "autograder.plugin").assert_outcomes(passed=1)
 
     pytester.path.joinpath("topic.toml").write_text(CARD)
-    pytester.makepyfile(
-        test_it="import os\n\ndef test_it():\n    assert os.environ['OMP_NUM_THREADS'] == '1'\n"
-    )
+    pytester.makepyfile(test_it="import os\n\ndef test_it():\n    assert os.environ['OMP_NUM_THREADS'] == '1'\n")
     pytester.runpytest("-p", "autograder.plugin").assert_outcomes(passed=1)

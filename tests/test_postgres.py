@@ -1,4 +1,4 @@
-"""A gradebook on a PostgreSQL server: recorded, read and exported there, and in words where no server answers."""
+"""A gradebook on a PostgreSQL server: recorded, read and exported there; a sentence if no server answers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 from factory import make_course
-from test_registrar import CONFIG, ID, hand_in, report_of
+from test_registrar import ID, hand_in, report_of
 
 from autograder.authoring.release import release
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.recording import gradebook
 
+CONFIG = Path(__file__).resolve().parent.parent / "nbgrader_config.py"
 INITDB = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), shutil.which("initdb"))
 needs_server = pytest.mark.skipif(INITDB is None, reason="PostgreSQL's server is not installed")
 
@@ -68,6 +69,7 @@ def test_marks_are_recorded_in_the_server_and_exported_from_it(server, tmp_path)
 
 def test_a_server_that_does_not_answer_is_named_without_its_password(tmp_path):
     pytest.importorskip("psycopg2")
+    release(course_at(tmp_path, f"sqlite:///{tmp_path / 'gradebook.db'}"))
     course = course_at(tmp_path, f"postgresql+psycopg2://teacher:secret@/postgres?host={tmp_path}")
 
     with pytest.raises(CourseError, match="see that its server answers, and run this again") as caught:

@@ -1,4 +1,4 @@
-"""A probe runs in place with a real module, and gives the judge's proxy a source that stands alone."""
+"""A probe runs in place with a real module, and gives the judge's proxy a source that needs nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def helper(x):
 
 
 class Proxy:
-    """Stands for the judge's proxy: keeps what it is handed, and runs the source as a worker would."""
+    """A fake of the judge's proxy: it keeps what it gets, and runs the source as a worker would."""
 
     def __init__(self, **names):
         self.module = SimpleNamespace(**names)

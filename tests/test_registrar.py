@@ -1,35 +1,31 @@
-"""nbgrader records reports: to the last digit, whatever a folder holds, and one student at a time."""
+"""nbgrader records reports: to the last digit, for folders with any contents, and one student at a time."""
 
+import base64
 import json
 import os
+import re
 import shutil
 import sqlite3
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from factory import make_course
 
-from autograder.authoring.release import release
 from autograder.course import Course
 from autograder.errors import CourseError, SandboxError
-from autograder.grading import examine, store
+from autograder.grading.intake import written
+from autograder.grading.keep import store
+from autograder.grading.mark import examine
+from autograder.limits import ANSWER_LETTERS
 from autograder.recording import answers, autograde, gradebook, registrar
 from autograder.recording.feedback import markdown_to_html
+from autograder.recording.pictures import picture
 from autograder.report import Report, TaskReport, TestResult
 
 ID = "01_tiny"
-CONFIG = Path(__file__).resolve().parent.parent / "nbgrader_config.py"
 ODD = 0.1 + 0.2  #: a score whose digits show any rounding
-
-
-@pytest.fixture(scope="session")
-def released(tmp_path_factory):
-    """A course with one released assignment, made once; tests work on copies."""
-    course = make_course(tmp_path_factory.mktemp("released"))
-    shutil.copy(CONFIG, course.root / "nbgrader_config.py")
-    release(course)
-    return course
 
 
 @pytest.fixture
@@ -52,14 +48,16 @@ def hand_in(course: Course, student: str = "ada", notebook: object = None, **fil
     return folder
 
 
+#: one black pixel
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+
+
 def pristine(course: Course) -> dict:
     return json.loads((course.release / ID / f"{ID}.ipynb").read_text())
 
 
 def cell_of(notebook: dict, grade_id: str) -> dict:
-    return next(
-        cell for cell in notebook["cells"] if cell["metadata"].get("nbgrader", {}).get("grade_id") == grade_id
-    )
+    return next(cell for cell in notebook["cells"] if cell["metadata"].get("nbgrader", {}).get("grade_id") == grade_id)
 
 
 def answered(course: Course, text: str) -> dict:
@@ -68,9 +66,7 @@ def answered(course: Course, text: str) -> dict:
     return notebook
 
 
-def report_of(
-    student: str = "ada", double: float = ODD, halve: float = 30.0, outcome: str = "failed"
-) -> Report:
+def report_of(student: str = "ada", double: float = ODD, halve: float = 30.0, outcome: str = "failed") -> Report:
     results = (
         TestResult(
             "test_three_doubled_is_six",
@@ -284,7 +280,7 @@ def test_a_missing_notebook_costs_its_written_answers_only(course):
 
 
 def test_a_huge_notebook_is_not_read(course, monkeypatch):
-    monkeypatch.setattr(answers, "NOTEBOOK_BYTES", 10)
+    monkeypatch.setattr(written, "NOTEBOOK_BYTES", 10)
     hand_in(course)
 
     gradebook.record(course, [report_of()])
@@ -307,7 +303,9 @@ def test_a_written_answer_reaches_the_page_and_waits_for_a_person(course):
 
     assert grades_of(course)["why_double"] == (None, True)
     assert grades_of(course)["why_halve"] == (0.0, False)
-    assert "Because <strong>two</strong> is $1 + 1$." in page_of(course)
+    page = page_of(course)
+    assert "Because <strong>two</strong> is " in page
+    assert '<span class="tex2jax_process mathjax_process">$1 + 1$</span>.' in page
 
 
 def test_an_answer_is_found_by_its_cells_own_id_where_metadata_was_stripped(course):
@@ -334,16 +332,109 @@ def test_of_a_duplicated_answer_nothing_is_lost(course):
     assert "My second\nthought." in page
 
 
-def test_a_picture_in_an_answer_is_kept_and_nothing_else_attached():
-    cell = {
-        "attachments": {
-            "plot.png": {"image/png": "iVBORw0KGgo=", "text/html": "PHNjcmlwdD4="},
-            'x" onload="alert(1)': {"image/png": "iVBORw0KGgo="},
-            "y.png": {"image/png": '"><script>'},
-        }
+def _lay(tmp_path, **parts):
+    """Lay one answer, whose cell has these parts; returns its cell and the complaints."""
+    marks = {"nbgrader": {"grade_id": "why", "solution": True}}
+    cell = {"cell_type": "markdown", "metadata": marks, "source": "YOUR ANSWER HERE"}
+    (tmp_path / "x.ipynb").write_text(json.dumps({"cells": [cell | parts]}))
+    laid, complaints = answers.lay({"cells": [cell]}, tmp_path / "x.ipynb")
+    return laid["cells"][0], " ".join(complaints)
+
+
+def test_a_picture_in_an_answer_is_kept_and_nothing_else_attached(tmp_path):
+    attachments = {
+        "plot.png": {"image/png": PNG[:40] + "\n" + PNG[40:], "text/html": "PHNjcmlwdD4="},
+        'x" onload="alert(1)': {"image/png": PNG},
+        "y.png": {"image/png": '"><script>'},
     }
 
-    assert answers._pictures(cell) == {"plot.png": {"image/png": "iVBORw0KGgo="}}
+    cell, complaints = _lay(tmp_path, source="x", attachments=attachments)
+
+    assert cell["attachments"] == {"plot.png": {"image/png": PNG}}
+    assert "3 pictures in the answer to why are not shown" in complaints
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("image/png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (30_000).to_bytes(4) * 2),
+        ("image/gif", b"GIF89a" + b"\xff\xff\xff\xff"),
+        ("image/jpeg", b"\xff\xd8\xff\xe0\0\4JF\xff\xc0\0\x0b\x08\xff\xff\xff\xff"),
+        ("image/jpeg", b"\xff\xd8" + b"\xff\xe0\0\2" * 10),
+        ("image/png", b"<svg onload=alert(1)>"),
+        ("image/svg+xml", b"<svg onload=alert(1)>"),
+    ],
+)
+def test_a_picture_that_unpacks_to_gigabytes_or_is_none_is_not_shown(kind, head):
+    assert picture(kind, base64.b64encode(head + bytes(100)).decode()) == ""
+
+
+def test_the_pictures_of_an_answer_have_one_bound_together_and_each_is_shown_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(answers, "ATTACHMENT_BYTES", 2 * len(PNG))
+    attachments = {f"{number}.png": {"image/png": PNG} for number in range(5)}
+
+    cell, _ = _lay(tmp_path, source="![](attachment:0.png)" * 9, attachments=attachments)
+
+    assert list(cell["attachments"]) == ["0.png", "1.png"]
+    assert markdown_to_html({"cell": cell}, cell["source"]).count("<img") == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["![x](http://example.org/a.png)", "<img src=http://example.org/a.png>", "![a][b]\n\n[b]: http://example.org",
+     "```mermaid\nA@{ img: 'http://example.org' }\n```", r"$\href{javascript:alert(1)}{x}$"],
+)  # fmt: skip
+def test_a_laid_answer_is_inert_in_any_program(tmp_path, source):
+    cell, _ = _lay(tmp_path, source=source)
+
+    assert cell["source"] != source
+    assert cell["source"].replace("\N{WORD JOINER}", "") == source
+    assert not re.search(r"!\[|<\w|\\href|mermaid", cell["source"])
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["a < b, 3<4, `x <= y`", r"$\frac{a}{b} \in \mathbb{R}$", "![my own](attachment:my%20own.png) [a](b)"],
+)
+def test_an_ordinary_answer_is_laid_as_it_was_written(tmp_path, source):
+    cell, complaints = _lay(tmp_path, source=source)
+
+    assert (cell["source"], complaints) == (source, "")
+
+
+def test_a_long_answer_is_cut_and_told(tmp_path):
+    cell, complaints = _lay(tmp_path, source=["word "] * 20_000)
+
+    assert len(cell["source"]) == ANSWER_LETTERS
+    assert "The answer to why has more than 20000 letters" in complaints
+
+
+@pytest.mark.parametrize("unit", ["{}", "[]", "1.5", '{"a":0}', '"\\ud83d"', "[[]]"])
+def test_a_notebook_of_tiny_parts_is_a_sentence_and_costs_little_memory(tmp_path, unit):
+    path = tmp_path / "x.ipynb"
+    path.write_text('{"cells":[' + ",".join([unit] * (24_000_000 // (len(unit) + 1))) + "]}")
+    tracemalloc.start()
+
+    cells, complaint = written.read_cells(path)
+
+    assert cells == []
+    assert "too large; clear the outputs of its cells" in complaint
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"cells": [], "n": ' + "9" * 10_000 + "}", '{"cells": ' + "[" * 90_000, '{"cells": [NaN, 1e999]}',
+             '{"cells": [{"metadata": {"nbgrader": {"grade_id": "why"}}, "source": "\\ud800\\udfffx"}], "cells": []}',
+             '{"cells": [{"source": {}}, {"metadata": 3}, {"attachments": 3}, {"attachments": {"a": 3}}]}'],
+)  # fmt: skip
+def test_a_notebook_of_odd_values_stops_nothing(tmp_path, text):
+    (tmp_path / "x.ipynb").write_text(text)
+    marks = {"nbgrader": {"grade_id": "why", "solution": True}}
+
+    laid, _ = answers.lay({"cells": [{"cell_type": "markdown", "metadata": marks, "source": ""}]}, tmp_path / "x.ipynb")
+
+    assert laid["cells"][0]["source"] == ""
 
 
 def test_the_page_says_score_public_fault_and_hint_and_nothing_hidden(course):
@@ -387,31 +478,40 @@ def test_the_page_runs_nothing_that_a_student_wrote(course):
 
 
 @pytest.mark.parametrize(
-    ("written", "shown", "absent"),
+    ("source", "shown", "absent"),
     [
-        ("![mine](attachment:gone.png)", "[picture gone.png is missing: mine]", "<img"),
-        ('![x](attachment:a"onerror="alert(1))', "is missing: x]", '"onerror'),
-        (r"$\href{javascript:alert(1)}{x}$", r"$\text{javascript:alert(1)}{x}$", "href{"),
-        (r"$\hrefs + \stylex$", r"$\hrefs + \stylex$", "text"),
-        ("![x](<attachment:my own.png>)", 'src="data:image/png;base64,AAAA"', "missing"),
-        ("[x](data:text/html,<script>)", 'href="#harmful-link"', "data:text"),
-        ("![x](http://example.org/a.png)", "http://example.org/a.png", "<script"),
+        ("![mine](attachment:gone.png)", "picture gone.png is missing, or shown above: mine]", "<img"),
+        ('![x](attachment:a"onerror="alert(1))', "or shown above: x]", '"onerror'),
+        (
+            r"$\href{javascript:alert(1)}{x}$",
+            r"<code>$\href{javascript:alert(1)}{x}$</code>",
+            "mathjax_process",
+        ),
+        (r"$\hrefs + \stylex$", r"<code>$\hrefs + \stylex$</code>", "mathjax_process"),
+        ("![x](<attachment:my own.png>)", f'src="data:image/png;base64,{PNG}"', "missing"),
+        ("[x](data:text/html,<script>)", "x (data:text/html,%3Cscript%3E)", "href="),
+        ("![x](http://example.org/a.png)", "picture: x (http://example.org/a.png)]", "<img"),
     ],
 )
-def test_an_answer_is_shown_whatever_it_holds(written, shown, absent):
-    pictures = {"my own.png": {"image/png": "AAAA"}}
+def test_an_answer_is_shown_whatever_it_holds(source, shown, absent):
+    pictures = {"my own.png": {"image/png": PNG}}
     cell = {"cell_type": "markdown", "metadata": {"nbgrader": {"solution": True}}, "attachments": pictures}
 
-    page = markdown_to_html({"cell": cell}, written)
+    page = markdown_to_html({"cell": cell}, source)
 
     assert shown in page
     assert absent not in page
 
 
+def test_a_graders_comment_keeps_its_link_beside_an_answer():
+    marks = {"nbgrader": {"solution": True, "comment": "Read [this](https://example.org)."}}
+    cell = {"cell_type": "markdown", "metadata": marks, "source": "x"}
+
+    assert '<a href="https://example.org">' in markdown_to_html({"cell": cell}, marks["nbgrader"]["comment"])
+
+
 def test_a_parcel_is_left_as_it_was_and_only_plain_known_files_are_copied(course):
-    folder = hand_in(
-        course, timestamp_txt="2026-01-02 03:04:05 UTC", submission_secret_txt="abc", conftest_txt="x"
-    )
+    folder = hand_in(course, timestamp_txt="2026-01-02 03:04:05 UTC", submission_secret_txt="abc", conftest_txt="x")
     os.mkfifo(folder / "pipe")
     (folder / "zero").symlink_to("/dev/zero")
     (folder / "numpy.py").write_text("raise SystemExit")
@@ -419,9 +519,7 @@ def test_a_parcel_is_left_as_it_was_and_only_plain_known_files_are_copied(course
 
     gradebook.record(course, [report_of()])
 
-    assert (
-        tree_of(folder / "tiny.py") | {path: path.lstat().st_mtime_ns for path in folder.iterdir()} == before
-    )
+    assert tree_of(folder / "tiny.py") | {path: path.lstat().st_mtime_ns for path in folder.iterdir()} == before
     copied = {path.name for path in (course.root / "autograded/ada" / ID).iterdir()}
     public = {path.name for path in course.release.joinpath(ID).iterdir()}
     assert copied == public | {"timestamp.txt", "submission_secret.txt"}
@@ -456,7 +554,7 @@ def test_a_timestamp_without_a_time_is_the_time_of_its_writing(course, text):
     gradebook.record(course, [report_of()])
 
     assert grades_of(course)["double"] == (ODD, False)
-    with gradebook._nbgrader(course) as api:
+    with gradebook.opened(course) as api:
         (submission,) = api.get_submissions(ID)
     assert submission["timestamp"] == "2023-11-14T22:13:20"
 
@@ -507,7 +605,7 @@ def test_what_stops_one_stops_nobody_else(course, monkeypatch):
 
 
 class CountingJudge:
-    """Stands for the judge where only the way to it is under test."""
+    """A fake judge, for tests of the way to the judge."""
 
     asked: list[str] = []  # noqa: RUF012
 
@@ -535,7 +633,7 @@ def judge(monkeypatch):
 def test_nbgrader_asks_the_judge_once_and_keeps_the_report(course, judge):
     hand_in(course)
 
-    with gradebook._nbgrader(course) as api:
+    with gradebook.opened(course) as api:
         results = [api.autograde(ID, "ada") for _ in range(2)]
 
     assert all(result["success"] for result in results)
@@ -548,7 +646,7 @@ def test_a_whole_class_is_graded_by_one_call_of_nbgrader(course, judge):
     for student in ("ada", "bob", "cyd"):
         hand_in(course, student, notebook="" if student == "bob" else None)
 
-    with gradebook._nbgrader(course) as api:
+    with gradebook.opened(course) as api:
         result = api.autograde(ID, "*")
 
     assert result["success"], result["error"]
@@ -560,7 +658,7 @@ def test_a_sandbox_that_does_not_work_stops_the_class_with_one_sentence(course, 
     for student in ("ada", "dan", "eve"):
         hand_in(course, student)
 
-    with gradebook._nbgrader(course) as api:
+    with gradebook.opened(course) as api:
         result = api.autograde(ID, "*")
 
     assert not result["success"]
@@ -571,7 +669,7 @@ def test_a_sandbox_that_does_not_work_stops_the_class_with_one_sentence(course, 
 def test_an_assignment_that_is_none_of_the_courses_is_never_run(course, judge):
     shutil.copytree(course.source / ID, course.source / "02_other")
     (course.source / "02_other" / f"{ID}.ipynb").rename(course.source / "02_other/02_other.ipynb")
-    with gradebook._nbgrader(course) as api:
+    with gradebook.opened(course) as api:
         api.generate_assignment("02_other")
         shutil.copytree(course.release / "02_other", course.submitted / "ada/02_other")
         result = api.autograde("02_other", "ada")
@@ -591,7 +689,7 @@ def test_a_gradebook_without_the_assignment_says_what_to_run(course):
 def test_a_locked_gradebook_is_waited_for_and_loses_nothing(course, judge, monkeypatch):
     monkeypatch.setattr(autograde, "LOCK_SECONDS", 1.0)
     hand_in(course)
-    with gradebook._nbgrader(course) as api:
+    with gradebook.opened(course) as api:
         holder = sqlite3.connect(course.root / "gradebook.db", isolation_level=None)
         holder.execute("BEGIN EXCLUSIVE")
         locked = api.autograde(ID, "ada")
@@ -606,7 +704,7 @@ def test_a_locked_gradebook_is_waited_for_and_loses_nothing(course, judge, monke
 
 
 def test_a_configuration_that_fails_ends_the_program(course, monkeypatch):
-    monkeypatch.setattr(registrar, "_bind_anew", lambda: 1 / 0)
+    monkeypatch.setattr(registrar, "bind", lambda: 1 / 0)
 
     with pytest.raises(SystemExit, match=r"nbgrader_config\.py: division by zero"):
         registrar.configure(registrar_config(), course.root)

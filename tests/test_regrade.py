@@ -1,4 +1,4 @@
-"""One task examined anew after a changed test: only its tests run, and nobody's mark changes unseen."""
+"""One task is examined again after a changed test: only its tests run, and a person sees every changed mark."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from autograder.authoring.build import build
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.grade import INTERRUPTED, grade
-from autograder.grading import store
-from autograder.grading.collect import submissions
-from autograder.grading.examiner_process import ExaminerProcess
-from autograder.grading.fleet import examine_all
-from autograder.grading.judge import Judge
-from autograder.grading.states import states
+from autograder.grading.intake.collect import submissions
+from autograder.grading.keep import store
+from autograder.grading.keep.states import states
+from autograder.grading.mark.judge import Judge
+from autograder.grading.pool.fleet import examine_all
+from autograder.grading.run.examiner_process import ExaminerProcess
 from autograder.recording import gradebook
 
 ID = "01_tiny"
@@ -25,17 +25,17 @@ MODULES = {
     "bob": SOLUTION.replace("return x * FACTOR", "return int(x) * FACTOR"),  # right for whole numbers only
     "cyd": SOLUTION.replace("self.count += 1", "pass"),
 }
-#: a test of `double` that whole numbers do not satisfy
+#: a test of `double` that needs more than whole numbers
 STRICTER = HIDDEN.replace(
     "    number_nobody_knows = int(rng.integers(10, 1000))\n",
     "    number_nobody_knows = float(rng.uniform(10, 1000))\n",
 )
-HALF = 40.0  #: what the two tests of `double` give that bob still passes
+HALF = 40.0  #: the points of the two tests of `double` that bob still passes
 
 
 @pytest.fixture(scope="module")
 def examined_class(tmp_path_factory):
-    """A class of three, built so that `grade` goes on, and examined once; tests work on copies."""
+    """A class of three, with source/ built for `grade`, and examined once; tests work on copies."""
     course = make_course(tmp_path_factory.mktemp("class"))
     build(course, (ID,))
     for student, module in MODULES.items():
@@ -54,8 +54,9 @@ def course(examined_class, tmp_path):
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """What nbgrader is given to record: one list of reports for each time."""
+    """The reports that nbgrader gets to record: one list for each time."""
     given = []
+    monkeypatch.setattr(gradebook, "check", lambda course, assignment: None)
     monkeypatch.setattr(gradebook, "record", lambda course, reports, tell: given.append(list(reports)))
     return given
 
@@ -86,9 +87,7 @@ def run(course, *tasks, **options):
     return grade(course, ID, (), None, jobs=1, tasks=tasks, **options)
 
 
-def test_only_the_tests_of_the_task_run_again_and_all_marks_are_as_if_all_had(
-    course, recorded, asked, capsys
-):
+def test_only_the_tests_of_the_task_run_again_and_all_marks_are_as_if_all_had(course, recorded, asked, capsys):
     edit_tests(course)
 
     code = run(course, "double", is_agreed=True)
@@ -150,7 +149,7 @@ def test_what_nobody_agreed_to_yet_is_not_examined_a_second_time(course, recorde
     assert asked == []
     assert scores(recorded[0])["bob"] == [HALF, 30]
     assert scores(store.reports(course, ID))["bob"] == [HALF, 30]
-    assert run(course) == 0  # and what is kept now fits the changed suite
+    assert run(course) == 0  # and the kept reports now fit the changed suite
     assert asked == []
 
 
@@ -198,7 +197,7 @@ def test_a_submission_that_changed_too_is_examined_in_full(course, recorded, ask
     assert asked.count(None) == 2  # the solution, and this one
     assert scores(recorded[0])["cyd"] == [60, 30]
     out = capsys.readouterr().out
-    assert "1 of 3 submissions have no report that still fits: all of them is examined" in out
+    assert "1 of 3 submissions have no current report and will be examined" in out
     assert "cyd" in out.partition("whose mark changes")[2]
 
 

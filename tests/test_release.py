@@ -1,4 +1,4 @@
-"""release.py: what nbgrader makes of source/, the same bytes each time, and nothing that leaks."""
+"""release.py: what nbgrader makes from source/, with the same bytes each time, and without a leak."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def snapshot(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_release_is_what_nbgrader_generates_and_the_gradebook_knows_it(tmp_path):
@@ -75,9 +73,7 @@ def test_only_the_named_assignments_are_released(tmp_path):
 
 
 def test_a_leak_stops_the_release_and_nothing_is_released(tmp_path):
-    course = make_course(
-        tmp_path, manifest=("Double a number, and halve it again.", "squared instead of doubled")
-    )
+    course = make_course(tmp_path, manifest=("Double a number, and halve it again.", "squared instead of doubled"))
 
     with pytest.raises(
         AuthorError,
@@ -89,9 +85,7 @@ def test_a_leak_stops_the_release_and_nothing_is_released(tmp_path):
 
 def test_many_leaks_are_told_by_the_first_five(tmp_path):
     words = "squared instead of doubled"
-    course = make_course(
-        tmp_path, manifest=('["say what doubling does"]', str([words] * 6).replace("'", '"'))
-    )
+    course = make_course(tmp_path, manifest=('["say what doubling does"]', str([words] * 6).replace("'", '"')))
     manifest = course.assignments / "01_tiny" / "topic.toml"
     manifest.write_text(
         manifest.read_text()
@@ -109,9 +103,7 @@ def test_what_nbgrader_refuses_is_one_sentence(tmp_path, monkeypatch):
         "c = get_config()\nc.CourseDirectory.db_url = 'sqlite:////nowhere/gradebook.db'\n"
     )
 
-    with pytest.raises(
-        CourseError, match=r"source/01_tiny: nbgrader cannot generate the assignment \(.*\); run"
-    ):
+    with pytest.raises(CourseError, match=r"source/01_tiny: nbgrader cannot generate the assignment \(.*\); run"):
         release(course)
     assert not course.release.exists()
 
@@ -122,5 +114,5 @@ def test_a_configuration_that_cannot_be_used_is_named(tmp_path, text):
     config = tmp_path / "nbgrader_config.py"
     config.unlink() if text is None else config.write_text(text)
 
-    with pytest.raises(CourseError, match=r"nbgrader_config\.py: cannot be used \(.+\); mend it"):
+    with pytest.raises(CourseError, match=r"nbgrader_config\.py: cannot be used \(.+\); correct it"):
         release(course)

@@ -1,29 +1,32 @@
-"""`autograder grade` stopped in every way: what is finished is kept, and the end is the same."""
+"""`autograder grade` is stopped in every way: finished reports are kept, and the final result is the same."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from factory import SOLUTION
-from nbgrader.apps.api import NbGraderAPI
-from test_registrar import course, hand_in, released, report_of
+from test_registrar import course, hand_in, report_of
 
+from autograder.authoring.build import build
 from autograder.course import Course
 from autograder.grade import INTERRUPTED, grade
-from autograder.grading import store
-from autograder.recording import gradebook
+from autograder.grading.keep import store
+from autograder.recording import autograde, gradebook
 
-__all__ = ["course", "released"]  # fixtures
+__all__ = ["course"]  # a fixture
 ID = "01_tiny"
 SIZE = 9
-#: right or wrong, and slow enough to be caught at it
+#: right or wrong, and slow enough to be interrupted
 SLOW = SOLUTION.replace("return doubled_at_last", "sum(range(3_000_000))\n    return doubled_at_last")
 WRONG = SLOW.replace("return x / 2", "return x * 2")
 
@@ -48,7 +51,7 @@ def start(course: Course) -> subprocess.Popen[str]:
 
 
 def stop(run: subprocess.Popen[str], course: Course, count: int, number: signal.Signals) -> str:
-    """Send a signal as soon as so many reports are kept; returns what was said on standard error."""
+    """Send a signal as soon as this many reports are kept; returns the text on standard error."""
     deadline = time.monotonic() + 300
     while len(store.reports(course, ID)) < count and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -71,7 +74,7 @@ def test_a_run_stopped_twice_ends_as_one_that_was_left_alone(two_courses):
     stop(run, disturbed, len(first) + 2, signal.SIGKILL)
     assert run.returncode == -signal.SIGKILL
     second = store.reports(disturbed, ID)
-    assert set(first) < set(second)  # and nothing was examined again: a report holds the seconds that it took
+    assert set(first) < set(second)  # nothing was examined again, because a report holds the seconds that it took
     for one in two_courses:
         assert start(one).communicate(timeout=600)[0] == f"{ID}: {SIZE} examined, 0 broken\n"
         gradebook.export(one, one.root / "grades.csv")
@@ -82,31 +85,67 @@ def test_a_run_stopped_twice_ends_as_one_that_was_left_alone(two_courses):
     assert exports[0].count("\n") == SIZE + 1
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, INTERRUPTED), (signal.SIGKILL, -signal.SIGKILL)])
+def test_nothing_of_a_stopped_run_goes_on_in_the_middle_of_a_long_test(course, tmp_path, monkeypatch, number, code):
+    """Each test may take ten minutes here, and ends within a moment."""
+    topic = course.assignments / ID / "topic.toml"
+    topic.write_text(topic.read_text().replace("seconds = 2\n", "seconds = 600\n"))
+    build(course)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    (hand_in(course, "ada") / "tiny.py").write_text(
+        SOLUTION.replace("return doubled", "sum(range(10**12))\n    return doubled")
+    )
+    run = start(course)
+    wait_until(lambda: any(is_worker(process) for process in psutil.Process(run.pid).children(recursive=True)))
+    started = psutil.Process(run.pid).children(recursive=True)
+    assert list(scratch.iterdir()) != []
+    run.send_signal(number)
+    run.communicate(timeout=60)
+
+    assert run.returncode == code
+    wait_until(lambda: not any(process.is_running() for process in started))
+    assert list(scratch.iterdir()) == []
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether a process is one that computes: a worker in the middle of its long test."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return "zygote" in " ".join(process.cmdline()) and process.cpu_times().user > 0.5
+    return False
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_ctrl_c_while_nbgrader_records_stops_and_the_next_run_goes_on(course, monkeypatch, capsys):
     for student in ("ada", "bob", "cyd"):
         hand_in(course, student)
-    really, asked = NbGraderAPI.autograde, []
+    really, asked = autograde.record_one, []
 
-    def autograde(self, assignment, student, **options):
-        asked.append(student)
-        return really(self, assignment, student, **options)
+    def noted(api, report):
+        asked.append(report.student)
+        return really(api, report)
 
-    def interrupt(self, assignment, student, **options):
-        if student == "bob":  # as nbgrader tells it: it takes Ctrl-C for one student's fault
+    def interrupt(api, report):
+        if report.student == "bob":  # like nbgrader, which takes Ctrl-C for one student's fault
             return {"success": False, "error": "Traceback ...\nKeyboardInterrupt\n"}
-        return really(self, assignment, student, **options)
+        return really(api, report)
 
-    monkeypatch.setattr(
-        "autograder.grade.examine_all", lambda *_, **__: [report_of(s) for s in ("ada", "bob", "cyd")]
-    )
+    monkeypatch.setattr("autograder.grade.examine_all", lambda *_, **__: [report_of(s) for s in ("ada", "bob", "cyd")])
     with monkeypatch.context() as patch:
-        patch.setattr(NbGraderAPI, "autograde", interrupt)
+        patch.setattr(autograde, "record_one", interrupt)
         code = grade(course, ID, (), None, is_quiet=True)
     said = capsys.readouterr().err
-    monkeypatch.setattr(NbGraderAPI, "autograde", autograde)
+    monkeypatch.setattr(autograde, "record_one", noted)
 
     assert code == INTERRUPTED
-    assert "Stopped: all are examined and kept, 1 of 3 are recorded; run it again to go on." in said
+    assert "Stopped: all are examined and kept; 1 of 3 are recorded; run it again to go on." in said
     assert grade(course, ID, (), None, is_quiet=True) == 0
     assert asked == ["bob", "cyd"]
 

@@ -1,4 +1,4 @@
-"""The rooms of the package: who may import whom, so that data flows one way."""
+"""The rooms of the package: which may import from which, so that data flows one way."""
 
 from __future__ import annotations
 
@@ -13,20 +13,30 @@ import autograder
 from autograder.cli import main
 
 PACKAGE = Path(autograder.__file__).parent
-#: room -> the rooms that it may import from; all may use what lies beside them in the package itself
-MAY_USE = {
-    "data": set(),
-    "report": {"grading", "authoring"},  # the class report reads kept reports, and knows what a stub holds
-    "sandbox": {"report"},
-    "student": {"grading"},
-    "grading": {"report", "sandbox", "authoring", "student"},
-    "authoring": {"grading", "sandbox"},
-    "recording": {"grading", "report", "platforms"},
-    "platforms": {"grading", "report", "recording", "authoring"},
-    "bench": {"grading", "report", "sandbox", "authoring"},
-}
-#: of grading, a student's folder uses what reads a text or a parcel, and nothing that knows a test or an answer
-STUDENTS_USE = {"autograder.grading.imports", "autograder.grading.parcel"}
+#: every room, after all rooms that it may import from: data flows one way, without a circle. All may use the modules
+#: beside the rooms in the package itself. The modules of sandbox/ are its door, above its other rooms
+ROOMS = (
+    "report",
+    "sandbox/both",
+    "sandbox/inside",
+    "sandbox/rungs",
+    "sandbox/outside",
+    "sandbox",
+    "grading/intake",
+    "student",
+    "grading/keep",
+    "grading/run",
+    "grading/mark",
+    "grading/pool",
+    "recording",
+    "authoring",
+    "classroom",
+    "platforms",
+)
+#: code in the box, beside the student's code, imports from these rooms only
+IN_THE_BOX = {"sandbox/inside", "sandbox/both"}
+#: the modules of grading that a student's folder uses: they read a text or a parcel, and know no test and no answer
+STUDENTS_USE = {"autograder.grading.intake.written"}
 #: nbgrader takes seconds to import and knows only these rooms
 KNOW_NBGRADER = {"recording", "authoring/release.py"}
 
@@ -44,29 +54,57 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def modules(room: str) -> list[Path]:
-    return sorted((PACKAGE / room).rglob("*.py"))
+    """Return the modules of a room, without those of the rooms in it."""
+    return sorted(path for path in (PACKAGE / room).rglob("*.py") if room_of(path) == room)
 
 
-@pytest.mark.parametrize("room", MAY_USE)
-def test_a_room_imports_only_from_the_rooms_it_may(room):
-    found = {name for path in modules(room) for name in imported(path) if name.startswith("autograder.")}
+def room_of(path: Path) -> str:
+    """Return the room in which a file or folder is; '' for the package itself."""
+    inside = path.relative_to(PACKAGE)
+    return max((room for room in ROOMS if Path(room) in (inside, *inside.parents)), key=len, default="")
 
-    used = {name.split(".")[1] for name in found} & MAY_USE.keys()
 
+def rooms_used(room: str) -> set[str]:
+    """Return the other rooms from which the modules of a room import."""
+    names = {name for path in modules(room) for name in imported(path) if name.startswith("autograder.")}
+    return {room_of(PACKAGE.joinpath(*name.split(".")[1:])) for name in names} - {"", room}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_rooms_before_it(room):
     assert modules(room)
-    assert used - {room} <= MAY_USE[room]
+    assert rooms_used(room) <= set(ROOMS[: ROOMS.index(room)])
 
 
-def test_every_room_is_listed():
-    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+@pytest.mark.parametrize("room", sorted(IN_THE_BOX))
+def test_what_runs_in_the_box_imports_only_what_both_sides_share(room):
+    names = {name for path in modules(room) for name in imported(path) if name.startswith("autograder")}
 
-    assert rooms == MAY_USE.keys()
+    assert rooms_used(room) <= IN_THE_BOX
+    assert all(room_of(PACKAGE.joinpath(*name.split(".")[1:])) for name in names)
+
+
+def test_every_folder_is_a_room():
+    folders = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("__init__.py")}
+
+    assert folders - {"."} == {*ROOMS, "grading"}
+
+
+def test_the_engine_knows_nothing_of_the_course():
+    knowing = {path for path in PACKAGE.rglob("*.py") for name in imported(path) if name.startswith("dlcourse")}
+
+    assert knowing == set()
 
 
 def test_a_students_folder_needs_nothing_that_knows_an_answer():
     found = {name for path in modules("student") for name in imported(path)}
 
     assert {name for name in found if name.startswith("autograder.grading")} == STUDENTS_USE
+    assert {name for name in found if name.startswith("autograder.sandbox")} == {
+        "autograder.sandbox.both.siblings",
+        "autograder.sandbox.both.standin",
+        "autograder.sandbox.both.traps",
+    }
 
 
 def test_nbgrader_is_known_to_few():
@@ -77,9 +115,7 @@ def test_nbgrader_is_known_to_few():
     }
 
     assert {
-        path
-        for path in knowing
-        if path.parts[0] not in KNOW_NBGRADER and path.as_posix() not in KNOW_NBGRADER
+        path for path in knowing if path.parts[0] not in KNOW_NBGRADER and path.as_posix() not in KNOW_NBGRADER
     } == set()
     assert knowing
 

@@ -1,4 +1,4 @@
-"""A platform's own roster comes back with marks in it; nobody is guessed, nobody is lost."""
+"""A platform's own roster gets marks; no name is guessed, and no student is lost."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import io
 import pytest
 
 from autograder.errors import CourseError
-from autograder.platforms.roster import CANVAS, GRADESCOPE, MOODLE, Filled, Mark, fill
+from autograder.platforms.roster import CANVAS, GRADESCOPE, MOODLE, Filled, fill
+from autograder.report.mark import Mark
 
-# as Canvas exports its gradebook, a column for each assignment with its number behind it, and columns to read only
+# Canvas exports its gradebook like this: a column for each assignment, with its number, and read-only columns
 CANVAS_CSV = """\
 Student,ID,SIS User ID,SIS Login ID,Section,Tiny (4711),Other (4712),Current Score
 ,,,,,Manual Posting,,
@@ -19,7 +20,7 @@ Student,ID,SIS User ID,SIS Login ID,Section,Tiny (4711),Other (4712),Current Sco
 "Hopper, Grace",102,s2,grace@uni.example,DL 1,55.00,,0
 "Student, Test",103,,8f3a,DL 1,,,
 """
-# as Moodle's gradebook exports it, and its worksheet of one assignment
+# exports of Moodle: of its gradebook, and its worksheet of one assignment
 MOODLE_CSV = """\
 \ufeff"First name","Last name","ID number",Institution,"Email address","Assignment: Tiny (Real)","Last downloaded from this course"
 Ada,Lovelace,s1,,ada@uni.example,-,1700000000
@@ -147,9 +148,7 @@ class TestNobodyIsLost:
 class TestRefusals:
     @pytest.mark.parametrize("text", ["", "\n", "just,some,columns\n1,2,3\n"])
     def test_no_roster_is_said_to_be_none(self, text: str) -> None:
-        with pytest.raises(
-            CourseError, match="no column of Canvas that names a student.*export it from there as CSV"
-        ):
+        with pytest.raises(CourseError, match="no column of Canvas that names a student.*export it from there as CSV"):
             fill(text, CANVAS, [ADA], "Tiny")
 
     def test_a_column_that_is_named_has_to_be_there(self) -> None:

@@ -1,4 +1,4 @@
-"""The rungs agree: the same marks for the solution and for every mistake on A, B and D; and rung C, as text."""
+"""The rungs agree: the solution and every mistake get the same marks on A, B and D. Rung C is tested as text."""
 
 from __future__ import annotations
 
@@ -7,30 +7,35 @@ from pathlib import Path
 
 import pytest
 
-from autograder.grading.judge import Judge
-from autograder.grading.submission import Submission
+from autograder.course import Course
+from autograder.grading.intake.submission import Submission
+from autograder.grading.mark.judge import Judge
 from autograder.report import Isolation
 from autograder.sandbox.ladder import climb
-from autograder.sandbox.rungs import Limits, launch, seatbelt_profile
-from autograder.sandbox.view import view_for
-from autograder.topic import read_topic
+from autograder.sandbox.rungs.launch import Limits, launch, seatbelt_profile
+from autograder.sandbox.rungs.view import view_for
 
-ASSIGNMENTS = Path(__file__).parent.parent / "assignments"
-#: assignment -> every so-manieth mistake is tried: in `make test`, and in `make attacks`
+COURSE = Course(Path(__file__).parent.parent)
+_FEW = 5  #: mistakes of an assignment that are tried, in addition to the solution
+
+
+def sample(topic_id: str, few: int = _FEW) -> tuple[str, int]:
+    """Return an assignment, and the step with which its mistakes are taken."""
+    return topic_id, -(-len(COURSE.topic(topic_id).mistakes) // few)
+
+
+#: `make test` tries a few mistakes of the first assignment; `make attacks` tries all of them, and a few of the others
+FIRST, *OTHERS = COURSE.topic_ids()
 SAMPLES = [
-    pytest.param("01_neural_network_basics", 25, marks=pytest.mark.slow),
-    pytest.param("01_neural_network_basics", 1, marks=pytest.mark.attacks),
-    pytest.param("02_backpropagation_training", 60, marks=pytest.mark.attacks),
-    pytest.param("03_frameworks_tensorflow_pytorch", 120, marks=pytest.mark.attacks),
-    pytest.param("04_convolutional_networks", 40, marks=pytest.mark.attacks),
-    pytest.param("05_advanced_cnn_techniques", 100, marks=pytest.mark.attacks),
-    pytest.param("06_recurrent_networks", 120, marks=pytest.mark.attacks),
+    pytest.param(*sample(FIRST), marks=pytest.mark.slow),
+    pytest.param(FIRST, 1, marks=pytest.mark.attacks),
+    *(pytest.param(*sample(topic_id), marks=pytest.mark.attacks) for topic_id in OTHERS),
 ]
 
 
 @pytest.mark.parametrize(("topic_id", "step"), SAMPLES)
 def test_a_mark_is_the_same_on_every_rung(topic_id: str, step: int) -> None:
-    topic = read_topic(ASSIGNMENTS / topic_id)
+    topic = COURSE.topic(topic_id)
     gradable = sum(task.points for task in topic.tasks if task.is_gradable)
     solution = topic.solution_path.read_text(encoding="utf-8")
     mistakes = topic.mistakes[::step]
@@ -64,8 +69,8 @@ def test_rung_c_starts_an_interpreter_that_reads_no_site_packages(
 ) -> None:
     command, _ = on_macos
 
-    assert command[1:4] == ("-I", "-S", "-B")
-    assert command[4].endswith("packages/autograder/sandbox/zygote.py")
+    assert command[1:5] == ("-P", "-s", "-S", "-B")
+    assert command[5].endswith("packages/autograder/sandbox/inside/zygote.py")
 
 
 def test_rung_c_denies_what_it_does_not_allow(on_macos: tuple[tuple[str, ...], str], tmp_path: Path) -> None:
@@ -82,7 +87,7 @@ def test_rung_c_denies_what_it_does_not_allow(on_macos: tuple[tuple[str, ...], s
     programs = [rule for rule in rules if "process-exec" in rule]
     assert programs == [f"(allow process-exec (literal {json.dumps(command[0])}))"]
     assert not [rule for rule in rules if rule.startswith("(allow network")]
-    assert str(ASSIGNMENTS) not in profile
+    assert str(COURSE.assignments) not in profile
     assert profile.count("(") == profile.count(")")
 
 

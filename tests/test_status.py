@@ -1,4 +1,4 @@
-"""`autograder status`: one line an assignment, whatever state it is in."""
+"""`autograder status`: one line for each assignment, in any state."""
 
 from __future__ import annotations
 

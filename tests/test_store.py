@@ -1,13 +1,15 @@
-"""Reports are used again where they fit, and only there."""
+"""Reports are used again if they are current, and only then."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from factory import make_course
 
-from autograder.grading import store
-from autograder.grading.submission import Submission
+from autograder.errors import CourseError
+from autograder.grading.intake.submission import Submission
+from autograder.grading.keep import store
 from autograder.report import Report, TaskReport, TestResult
 
 SEED = 7
@@ -79,6 +81,50 @@ def test_a_damaged_file_counts_as_no_report(course, topic, text):
 
     assert store.load(course, topic, handed_in(), SEED) is None
     assert store.reports(course, "01_tiny") == ()
+
+
+def leaves(record, way=()):
+    """Every place in a record, as a list of keys."""
+    items = record.items() if isinstance(record, dict) else enumerate(record) if isinstance(record, list) else ()
+    for key, value in items:
+        yield (*way, key)
+        yield from leaves(value, (*way, key))
+
+
+@pytest.mark.parametrize("value", ["a text", [], {}, None, 10**400, float("nan"), float("inf"), True, [[]], -1.5])
+def test_a_report_with_any_damaged_value_counts_as_none_or_can_be_used(course, topic, value):
+    path = store.save(course, topic, handed_in(), report_of())
+    whole = json.loads(path.read_text())
+    for way in list(leaves(whole["report"])):
+        damaged = json.loads(json.dumps(whole))
+        place = damaged["report"]
+        for key in way[:-1]:
+            place = place[key]
+        place[way[-1]] = value
+        path.write_text(json.dumps(damaged))
+
+        for report in store.reports(course, "01_tiny"):
+            assert report.score + report.seconds < 1e9
+            assert json.dumps(report.to_json())
+            results = [result for task in report.tasks for result in task.results]
+            assert all(isinstance(result.sentence + result.lesson + result.told, str) for result in results)
+
+
+def test_a_report_that_nests_without_end_counts_as_none(course, topic):
+    path = store.save(course, topic, handed_in(), report_of())
+    path.write_text("[" * 1_000_000)
+
+    assert store.reports(course, "01_tiny") == ()
+
+
+def test_a_damaged_seed_is_a_sentence_and_is_not_drawn_again(course):
+    store.class_seed(course, "01_tiny")
+    path = course.cache / "reports" / "01_tiny" / "seed"
+    path.write_text("x")
+
+    with pytest.raises(CourseError, match="seed: holds no number; write the seed from a report into it"):
+        store.class_seed(course, "01_tiny")
+    assert path.read_text() == "x"
 
 
 @pytest.mark.parametrize("student", ["..", "a/b", "../../x", "ä ö", "x" * 300, "seed", "a\x00b", "a\udcffb"])

@@ -1,4 +1,4 @@
-"""stub.py: what becomes of a marked block, and what is refused as a marker."""
+"""stub.py: what replaces a marked block, and which markers are refused."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder.authoring.stub import refuse_markers, solution_lines, to_stub
 from autograder.errors import AuthorError
+from autograder.stub import refuse_markers, solution_lines, to_stub
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 

@@ -1,8 +1,9 @@
-"""`autograder submit`: what it finds is what the grader finds, and what it packs is what the grader takes."""
+"""`autograder submit`: it finds what the grader finds, and packs what the grader takes."""
 
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from factory import SOLUTION, make_course
 import autograder
 from autograder.authoring.build import build
 from autograder.errors import SubmissionError
-from autograder.grading.collect import collect
+from autograder.grading.intake.collect import collect
 from autograder.student.desk import submit_command
 from autograder.student.submit import examine, pack
 
@@ -21,7 +22,7 @@ ID = "01_tiny"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """What a student has of the tiny topic, solved, with one of two questions answered."""
+    """A student's folder of the tiny topic: solved, with one of two questions answered."""
     monkeypatch.setenv("PYTHONPATH", str(Path(autograder.__file__).parents[1]))
     monkeypatch.setenv("NO_COLOR", "1")
     course = make_course(tmp_path / "course")
@@ -39,7 +40,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 def found(folder: Path) -> dict[str, str]:
     """Sentence -> level."""
-    return {finding.sentence: finding.level for finding in examine(folder)}
+    return {remark.sentence: remark.level for remark in examine(folder)}
 
 
 def test_a_good_parcel_is_said_so(folder):
@@ -61,27 +62,27 @@ def test_a_good_parcel_is_said_so(folder):
             "stop",
             "tiny.py ends the program when it is imported (line ",
         ),
-        ("FACTOR = 2", "import os; os._exit(0)", "look", "FACTOR is gone from tiny.py"),
+        ("FACTOR = 2", "import os; os._exit(0)", "look", "FACTOR is missing in tiny.py"),
         (
             "FACTOR = 2",
             "FACTOR = 2\nif False:\n    import pandas",
             "look",
-            "imports pandas, which is not there when",
+            "imports pandas, which is missing when",
         ),
-        ("def double", "def doubled", "look", "double is gone from tiny.py: its tests will fail."),
+        ("def double", "def doubled", "look", "double is missing in tiny.py: its tests will fail."),
         (
             "return x / 2",
             'raise NotImplementedError("Halver.halve: not started")',
             "look",
             "Not written yet: Halver.",
         ),
-        ("FACTOR = 2", f"FACTOR = 2\nDATA = '{'x' * 1_000_001}'", "stop", "tiny.py is larger than 1000 kB"),
+        ("FACTOR = 2", f"FACTOR = 2\nDATA = '{'x' * 1_000_001}'", "stop", "tiny.py is larger than 512 KB"),
     ],
 )
 def test_what_is_wrong_with_the_module_is_a_sentence(folder, old, new, level, sentence):
     (folder / "tiny.py").write_text(SOLUTION.replace(old, new))
 
-    levels = {finding.level for finding in examine(folder) if sentence in finding.sentence}
+    levels = {remark.level for remark in examine(folder) if sentence in remark.sentence}
 
     assert levels == {level}
 
@@ -97,9 +98,12 @@ def test_a_missing_module_stops_it(folder, capsys):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{", "01_tiny.ipynb is no notebook any more"),
+        ("[" * 100_000, "01_tiny.ipynb cannot be read as a notebook"),
+        ('{"cells": [' + "[]," * 2_000_000 + "0]}", "too large; clear the outputs of its cells"),
+        ('{"cells": [{"metadata": 3}]}', "holds none of the cells for written answers"),
+        ("{", "01_tiny.ipynb cannot be read as a notebook"),
         ('{"cells": []}', "01_tiny.ipynb holds none of the cells for written answers"),
-        (None, "01_tiny.ipynb is missing: your written answers stand in it."),
+        (None, "01_tiny.ipynb is missing: your written answers are in it."),
     ],
 )
 def test_what_is_wrong_with_the_notebook_is_worth_a_look(folder, text, sentence):
@@ -150,3 +154,48 @@ def test_what_the_exchange_refuses_is_said_and_packed(folder, capsys, monkeypatc
     said = capsys.readouterr().out
     assert "nbgrader's exchange did not take it: no course id" in said
     assert (folder.parent / f"{ID}.zip").is_file()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "X = " + "1 + " * 1000 + "1",
+        "X = 0x" + "f" * 100_000,
+        "X = '" + "x" * 100_000 + "'",
+        "X = 1\n" * 20_000,
+    ],
+    ids=["a long sum", "a large number", "a long text", "many lines"],
+)
+def test_an_odd_but_valid_module_is_looked_at(folder, line):
+    (folder / "tiny.py").write_text(SOLUTION + "\n" + line + "\n")
+
+    assert "valid Python" in " ".join(remark.sentence for remark in examine(folder))
+    assert not [remark for remark in examine(folder) if remark.level == "stop"]
+
+
+@pytest.mark.parametrize("line", ["X = " + "-" * 100_000 + "1", "X = " + "(" * 1000, "X = 1\0", "X = " + "9" * 9999])
+def test_a_module_that_python_cannot_parse_is_a_sentence(folder, line):
+    (folder / "tiny.py").write_text(SOLUTION + "\n" + line + "\n")
+
+    assert "tiny.py is not valid Python" in " ".join(remark.sentence for remark in examine(folder))
+
+
+def test_a_module_that_takes_long_to_read_is_a_sentence(folder):
+    (folder / "tiny.py").write_text("x = f'" + "{a}" * 120_000 + "'")
+    started = time.process_time()
+
+    said = found(folder)
+
+    assert said["tiny.py takes too long to read and was not read; a person will look at it."] == "look"
+    assert time.process_time() - started < 5
+
+
+def test_an_answer_that_will_be_cut_is_told_before(folder):
+    path = folder / f"{ID}.ipynb"
+    notebook = json.loads(path.read_text())
+    for cell in notebook["cells"]:
+        if cell["metadata"].get("nbgrader", {}).get("solution"):
+            cell["source"] = "word " * 5000
+    path.write_text(json.dumps(notebook))
+
+    assert "is cut after 20000 letters" in " ".join(remark.sentence for remark in examine(folder))

@@ -1,4 +1,4 @@
-"""syllabus.py: docs/course.md says what the course asks for, and is refreshed by `autograder build`."""
+"""syllabus.py: docs/course.md says what the course asks for, and `autograder build` writes it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,5 @@ def test_a_build_of_all_refreshes_the_page_and_a_build_of_one_does_not(tmp_path)
 
 
 def test_a_syllabus_is_a_list_of_texts(tmp_path):
-    with pytest.raises(
-        AuthorError, match=r"topic\.toml:\d+: task 'double': 'syllabus' must be a list of texts"
-    ):
+    with pytest.raises(AuthorError, match=r"topic\.toml:\d+: task 'double': 'syllabus' must be a list of texts"):
         make_course(tmp_path, "01_tiny", manifest=("points = 60", "syllabus = 3\npoints = 60"))

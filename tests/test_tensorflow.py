@@ -1,4 +1,4 @@
-"""Tasks that need TensorFlow, graded for real: `make test-tensorflow` runs this where it is installed."""
+"""Tasks that need TensorFlow are graded: `make test-tensorflow` runs this in a venv with TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from autograder import extras
 from autograder.course import Course
-from autograder.grading.examiner_process import ExaminerProcess
-from autograder.grading.judge import Judge
-from autograder.grading.submission import Submission
+from autograder.grading.intake.submission import Submission
+from autograder.grading.mark.judge import Judge
+from autograder.grading.run.examiner_process import ExaminerProcess
 from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.ladder import choose
 
@@ -74,8 +74,6 @@ def test_a_different_right_answer_passes(examiner: ExaminerProcess, edit: Altern
     assert outcomes(examiner, edit, 1) == {"passed"}
 
 
-@pytest.mark.parametrize(
-    "edit", [edit for edit in TOPIC.mistakes if edit.task == TASK.id], ids=lambda edit: edit.name
-)
+@pytest.mark.parametrize("edit", [edit for edit in TOPIC.mistakes if edit.task == TASK.id], ids=lambda edit: edit.name)
 def test_a_mistake_is_caught(examiner: ExaminerProcess, edit: Mistake) -> None:
     assert "failed" in outcomes(examiner, edit, 1)

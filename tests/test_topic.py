@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from factory import make_topic, write_files
+from factory import make_course, make_topic, write_files
 
+from autograder.authoring import build
+from autograder.authoring.verify import verify
 from autograder.errors import AuthorError
 from autograder.topic import read_topic
 
-AGAIN = """[[mistake]]
-task = "double"
+AGAIN = """[[change.mistake]]
 name = "squared instead of doubled"
-find = "return doubled_at_last"
 replace = "return x**2"
 hint = "Doubling adds a number to itself."
 
-[[alternative]]"""
+[[change.alternative]]"""
 
 
 def test_a_topic_is_read(tmp_path):
@@ -65,8 +65,8 @@ def test_no_mistakes_at_all_is_an_empty_list(tmp_path):
             r"topic\.toml:6: processes is 0; give from 1 to 4096",
         ),
         (
-            {"manifest": ("memory = 1024", "files = 5000")},
-            r"topic\.toml:6: files is 5000; give from 1 to 4096 MB",
+            {"manifest": ("memory = 1024", "disk = 5000")},
+            r"topic\.toml:6: disk is 5000; give from 1 to 4096 MB",
         ),
         (
             {"manifest": ("memory = 1024", 'answers = "1 GB"')},
@@ -116,40 +116,45 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
     ("edit", "message"),
     [
         (
-            ("[[mistake]]", "[[mistakes]]"),
-            r"mistakes\.toml: unknown key 'mistakes'; the keys are alternative, equivalent, mistake",
+            '[[changes]]\ntask = "double"\n',
+            r"mistakes\.toml: unknown key 'changes'; the keys are change",
         ),
-        (("[[mistake]]", "version = 1\n[[mistake]]"), r"mistakes\.toml: unknown key 'version'"),
-        ('mistake = "none"', r"mistakes\.toml: 'mistake' must be a list of tables; write \[\[mistake\]\]"),
-        ("mistake = [1]", r"mistakes\.toml: 'mistake' must be a list of tables"),
+        (
+            ("[[change.mistake]]", "[[change.mistakes]]"),
+            r"mistakes\.toml:1: change 1: unknown key 'mistakes'; the keys are alternative, equivalent, find, mistake",
+        ),
+        (("[[change]]", "version = 1\n[[change]]"), r"mistakes\.toml: unknown key 'version'"),
+        ('change = "none"', r"mistakes\.toml: 'change' must be a list of tables; write \[\[change\]\]"),
+        ("change = [1]", r"mistakes\.toml: 'change' must be a list of tables"),
+        (
+            '[[change]]\nfind = "self.count += 1"\nmistake = 1',
+            r"mistakes\.toml:1: change 1: 'mistake' must be a list of tables; write \[\[change\.mistake\]\]",
+        ),
+        (('task = "halve"\n', ""), r"mistakes\.toml:14: change 2: needs a text 'task'"),
         (
             ('hint = "Each', 'advice = "Each'),
-            r"mistakes\.toml:8: mistake 2 \('never counted the calls'\): unknown key",
+            r"mistakes\.toml:18: mistake 2 \('never counted the calls'\): unknown key",
         ),
         (
             ('hint = "Each call adds one to the count."', ""),
-            r"mistakes\.toml:8: .*: needs a text 'hint'; add it",
+            r"mistakes\.toml:18: .*: needs a text 'hint'; add it",
         ),
         (
             ('task = "halve"', 'task = "treble"'),
-            r"mistakes\.toml:8: .*: no task 'treble' in topic\.toml; use one of",
+            r"mistakes\.toml:14: .*: no task 'treble' in topic\.toml; use one of",
         ),
         (
             ("self.count += 1", "self.count += 2"),
-            r"mistakes\.toml:8: .*: 'find' stands 0 times in the solution",
+            r"mistakes\.toml:18: .*: 'find' is 0 times in the solution",
         ),
-        (('find = "self.count += 1"', 'find = "self"'), r"mistakes\.toml:8: .*: 'find' stands [0-9]+ times"),
-        (
-            ('replace = "pass"', 'replace = "pass ("'),
-            r"mistakes\.toml:8: .*: the replaced solution is not Python",
-        ),
+        (('find = "self.count += 1"', 'find = "self"'), r"mistakes\.toml:18: .*: 'find' is [0-9]+ times"),
         (
             ('replace = "pass"', 'replace = "self.count += 1"'),
-            r"mistakes\.toml:8: .*: 'replace' is 'find' again",
+            r"mistakes\.toml:18: .*: 'replace' is 'find' again",
         ),
         (
-            ("[[alternative]]", AGAIN),
-            r"mistakes\.toml:15: .*: this name is taken",
+            ("[[change.alternative]]", AGAIN),
+            r"mistakes\.toml:10: .*: this name is taken",
         ),
     ],
 )
@@ -163,15 +168,31 @@ def test_a_broken_mistake_is_refused_with_its_line_and_a_cure(tmp_path, edit, me
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
+        (('replace = "pass"', 'replace = "pass ("'), r"mistakes\.toml:18: mistake 2 .*is not Python"),
+        (('replace = "return x + x"', 'replace = "return ("'), r":10: alternative 1 .*is not Python"),
+    ],
+)
+def test_what_makes_the_solution_no_python_is_refused_by_build_and_read_by_a_judge(tmp_path, edit, message):
+    course = make_course(tmp_path, mistakes=edit)
+    topic = course.topic("01_tiny")
+
+    assert topic.mistakes
+    assert topic.alternatives
+    with pytest.raises(AuthorError, match=message):
+        build.build(course)
+    with pytest.raises(AuthorError, match=message):
+        verify(topic)
+    assert not course.source.exists()
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
         (
             ('replace = "return x + x"', 'replace = "return x + x"\nhint = "no"'),
-            r":15: alternative 1 .*: unknown key",
+            r":10: alternative 1 .*: unknown key",
         ),
-        (('replace = "return x + x"', ""), r"mistakes\.toml:15: alternative 1 .*: needs a text 'replace'"),
-        (
-            ('replace = "return x + x"', 'replace = "return ("'),
-            r":15: alternative 1 .*: the replaced solution is not",
-        ),
+        (('replace = "return x + x"', ""), r"mistakes\.toml:10: alternative 1 .*: needs a text 'replace'"),
     ],
 )
 def test_a_broken_alternative_is_refused_with_its_line_and_a_cure(tmp_path, edit, message):

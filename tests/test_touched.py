@@ -1,4 +1,4 @@
-"""Which tasks a save concerns: the texts of a module before and after, nothing else."""
+"""The tasks that a save concerns, from the texts of a module before and after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""autograder.vision: torchvision imports, and its nms answers, with or without its compiled operators."""
+"""dlcourse.vision: torchvision imports, and its nms answers, with or without its compiled operators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if find_spec("torch") is None or find_spec("torchvision") is None:
 
 import torch
 
-from autograder import vision
+from dlcourse import vision
 
 
 def test_torchvision_is_imported_once() -> None:
@@ -39,7 +39,7 @@ def test_torchvision_suppresses_boxes_through_its_own_interface() -> None:
 
 
 def test_a_box_just_at_the_threshold_stays() -> None:
-    """Two boxes share a third of their union; only more than the threshold is too much."""
+    """Two boxes share a third of their union; a box is removed only if it shares more than the threshold."""
     boxes = torch.tensor([[0.0, 0, 2, 1], [1, 0, 3, 1]])
     scores = torch.tensor([0.5, 0.9])
 
@@ -48,7 +48,7 @@ def test_a_box_just_at_the_threshold_stays() -> None:
 
 
 def test_a_box_that_has_gone_suppresses_nobody() -> None:
-    """The second overlaps both, but it goes first, so the third stays."""
+    """The second box overlaps both others, but it is removed first, so the third stays."""
     boxes = torch.tensor([[0.0, 0, 10, 1], [4, 0, 14, 1], [8, 0, 18, 1]])
 
     assert vision.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.3).tolist() == [0, 2]

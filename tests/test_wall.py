@@ -1,9 +1,10 @@
-"""What crosses the wall, and what it looks like on the other side: every value behaves as it does in-process."""
+"""What crosses the wall, and how it looks on the other side: every value behaves as in one process."""
 
 from __future__ import annotations
 
 import os
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,12 +12,12 @@ import numpy as np
 import pytest
 
 from autograder.faults import StudentError
-from autograder.grading.proxy import Examinee, Student
+from autograder.grading.run.proxy import Examinee, Student
 from autograder.probe import probe
-from autograder.sandbox.faults import Ended, ImportFailed, LimitExceeded, ProtocolBroken, WorkerDied
 from autograder.sandbox.ladder import climb
-from autograder.sandbox.rungs import Limits
-from autograder.sandbox.zygotes import Zygote
+from autograder.sandbox.outside.ends import Ended, ImportFailed, LimitExceeded, ProtocolBroken, WorkerDied
+from autograder.sandbox.outside.zygotes import Zygote
+from autograder.sandbox.rungs.launch import Limits
 
 Open = Callable[..., Student]
 
@@ -51,14 +52,12 @@ def open_module(zygote: Zygote, examinees: list[Examinee]) -> Open:
 
 
 def test_what_is_drawn_without_a_seed_is_the_same_in_every_examination(open_module: Open) -> None:
-    source = (
-        "import numpy as np\ndef draw(): return [float(np.random.default_rng().random()) for _ in range(3)]"
-    )
+    source = "import numpy as np\ndef draw(): return [float(np.random.default_rng().random()) for _ in range(3)]"
 
     def drawn(seed: int) -> list[float]:
         student = open_module(source)
         examinee = object.__getattribute__(student, "_examinee")
-        examinee.seed(seed, 0)
+        examinee.seed(seed)
         return list(student.draw())
 
     first, again, other = drawn(1), drawn(1), drawn(2)
@@ -253,7 +252,7 @@ def test_one_function_under_two_names_may_change_only_what_both_may(
     student.look(y)
 
     assert (x.tolist(), y.tolist()) == ([0, 0], [1, 1])
-    assert examinees[0].changes.places == {"step:0", "look:0"}
+    assert examinees[0].changes.arguments == {"step:0", "look:0"}
 
 
 def test_an_empty_array_whose_sum_would_fill_the_memory_is_refused(open_module: Open) -> None:
@@ -361,6 +360,112 @@ def test_a_generator_of_the_students_is_drawn_one_by_one(open_module: Open) -> N
     assert next(iter(numbers)) == 3
 
 
+def test_a_name_that_is_bound_again_is_the_new_thing(open_module: Open) -> None:
+    student = open_module(
+        """
+        def first(): return 1
+        def second():
+            global first
+            first = lambda: 2
+        def third(ask):
+            global first
+            first = lambda: 3
+            return ask()
+        """
+    )
+    before = student.first
+
+    student.second()
+
+    assert (before(), student.first(), student.first is before) == (1, 2, False)
+    assert student.third(lambda: student.first()) == 3
+
+
+@pytest.mark.parametrize("threads", [2, 8])
+def test_threads_call_a_function_of_the_test(open_module: Open, threads: int) -> None:
+    student = open_module(
+        """
+        import threading
+        def each(function, count):
+            found = {}
+            def work(n): found[n] = [function(n, k) for k in range(20)]
+            threads = [threading.Thread(target=work, args=(n,)) for n in range(count)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+            return found
+        def double(x): return 2 * x
+        """
+    )
+
+    assert student.each(lambda n, k: n * k, threads) == {n: [n * k for k in range(20)] for n in range(threads)}
+    assert student.each(lambda n, k: student.double(n) + k, threads) == {
+        n: [2 * n + k for k in range(20)] for n in range(threads)
+    }
+
+
+def test_threads_may_call_within_what_the_test_calls_within_a_call(open_module: Open) -> None:
+    student = open_module(
+        """
+        import threading
+        def both(function, *args):
+            found = []
+            threads = [threading.Thread(target=lambda: found.append(function(*args))) for _ in range(2)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+            return sorted(found)
+        """
+    )
+
+    def deeper(depth: int) -> int:
+        return 1 if not depth else sum(student.both(deeper, depth - 1))
+
+    assert student.both(deeper, 1) == [2, 2]
+
+
+def test_a_thread_that_outlives_its_call_waits_for_the_next_one(open_module: Open) -> None:
+    student = open_module(
+        """
+        import threading, time
+        heard = []
+        def begin(function):
+            def work():
+                time.sleep(0.05)
+                heard.append(function())
+            threading.Thread(target=work).start()
+        def wait():
+            end = time.monotonic() + 30
+            while not heard and time.monotonic() < end: time.sleep(0.01)
+            return heard
+        """
+    )
+    student.begin(lambda: "called")
+    time.sleep(0.2)
+
+    assert student.wait() == ["called"]
+
+
+def test_an_error_of_a_function_called_by_a_thread_is_the_threads(open_module: Open) -> None:
+    student = open_module(
+        """
+        import threading
+        def ask(function):
+            said = []
+            def work():
+                try: function()
+                except KeyError as error: said.append(error.args[0])
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            return said
+        """
+    )
+
+    def fails() -> None:
+        raise KeyError("mine")
+
+    assert student.ask(fails) == ["'mine'"]
+
+
 def test_exceptions_arrive_as_their_builtin_class_with_line_and_text(open_module: Open) -> None:
     student = open_module(
         """
@@ -413,9 +518,7 @@ def test_a_package_that_is_not_offered_costs_only_what_uses_it(open_module: Open
     )
 
     assert student.fine(np.zeros(1))[0] == 1.0
-    with pytest.raises(
-        ImportError, match=r"matplotlib\.pyplot\.plot is not offered in this assignment: use NumPy"
-    ):
+    with pytest.raises(ImportError, match=r"matplotlib\.pyplot\.plot is not offered in this assignment: use NumPy"):
         student.plots(1)
     with pytest.raises(ImportError, match=r"torch\.nn\.Linear is not offered"):
         student.layers()
@@ -454,18 +557,14 @@ def test_a_module_that_prints_a_flood_is_not_held_up_by_it(open_module: Open) ->
         ("import os; os.write(3, b'x' * 64); return 1", ProtocolBroken, "answered with"),
     ],
 )
-def test_the_end_of_a_worker_is_a_sentence(
-    open_module: Open, body: str, kind: type[Ended], words: str
-) -> None:
+def test_the_end_of_a_worker_is_a_sentence(open_module: Open, body: str, kind: type[Ended], words: str) -> None:
     student = open_module(f"def f():\n    {body}", seconds=1.0)
 
     with pytest.raises(kind, match=words):
         student.f()
 
 
-def test_after_a_death_the_next_test_gets_a_fresh_worker(
-    open_module: Open, examinees: list[Examinee]
-) -> None:
+def test_after_a_death_the_next_test_gets_a_fresh_worker(open_module: Open, examinees: list[Examinee]) -> None:
     student = open_module("import os\ncount = 0\ndef die(): os._exit(1)\ndef live(): return 7")
     student.count = 5
     with pytest.raises(WorkerDied):
@@ -499,9 +598,7 @@ def test_a_worker_shares_our_core_until_it_takes_long(open_module: Open, examine
     assert os.sched_getaffinity(0) == everywhere
 
 
-def test_a_handle_of_a_worker_that_died_is_lost_with_a_sentence(
-    open_module: Open, examinees: list[Examinee]
-) -> None:
+def test_a_handle_of_a_worker_that_died_is_lost_with_a_sentence(open_module: Open, examinees: list[Examinee]) -> None:
     student = open_module("import os\nclass A: pass\ndef die(): os._exit(1)\ndef take(a): return 1")
     a = student.A()
     with pytest.raises(WorkerDied):

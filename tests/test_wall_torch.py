@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from autograder.grading.proxy import Examinee, Student
+from autograder.grading.run.proxy import Examinee, Student
 from autograder.sandbox.ladder import climb
-from autograder.sandbox.rungs import Limits
-from autograder.sandbox.zygotes import Zygote
+from autograder.sandbox.outside.zygotes import Zygote
+from autograder.sandbox.rungs.launch import Limits
 
 torch = pytest.importorskip("torch", reason="the torch extra is not installed")
 
@@ -65,9 +65,7 @@ def test_a_meta_tensor_has_a_shape_and_no_data(open_module: Open) -> None:
 
 
 def test_dtypes_and_public_functions_can_be_passed(open_module: Open) -> None:
-    student = open_module(
-        "def build(layer, f, dtype): return layer(2, 3).weight.shape, f(torch.ones(2, dtype=dtype))"
-    )
+    student = open_module("def build(layer, f, dtype): return layer(2, 3).weight.shape, f(torch.ones(2, dtype=dtype))")
 
     shape, value = student.build(torch.nn.Linear, torch.neg, torch.float64)
 

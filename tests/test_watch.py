@@ -1,4 +1,4 @@
-"""`autograder watch` driven from end to end, in a terminal of its own: saves, keys, and code that never ends."""
+"""`autograder watch` in a real terminal, from start to end: saves, keys, and code that never ends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Terminal:
         self.text = ""
 
     def until(self, pattern: str, patience: float = 120) -> str:
-        """Read the screen until it shows what follows the last `until`; return that."""
+        """Read the screen until it shows `pattern`; return the text since the last call."""
         end = time.monotonic() + patience
         while not (found := re.search(pattern, self.text, re.DOTALL)):
             assert time.monotonic() < end, f"{pattern!r} never came:\n{self.text}"

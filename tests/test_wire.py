@@ -1,4 +1,4 @@
-"""The wire under fire: whatever bytes arrive, the judge gets a value or an error of the wall's own."""
+"""The wire under attack: for any bytes that arrive, the judge gets a value or an error of the wall."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograder
-from autograder.sandbox import wire
-from autograder.sandbox.codec import Codec
-from autograder.sandbox.faults import Ended, LimitExceeded, ProtocolBroken
-from autograder.sandbox.judge_codec import JudgeCodec
-from autograder.sandbox.randomness import go_on, numpy_generator
-from autograder.sandbox.session import Session
+from autograder.sandbox.both import wire
+from autograder.sandbox.both.codec import Codec
+from autograder.sandbox.both.randomness import go_on, numpy_generator
+from autograder.sandbox.outside.ends import Ended, LimitExceeded, ProtocolBroken
+from autograder.sandbox.outside.judge_codec import JudgeCodec
+from autograder.sandbox.outside.session import Session
 
 PLAIN = (
     st.none()
@@ -41,7 +41,7 @@ TAGGED = st.builds(lambda tag, items: [tag, *items], TAGS, st.lists(TREES, max_s
 
 
 class FakeProcess:
-    """A worker that is only the other end of a socket."""
+    """A fake worker: only the other end of a socket."""
 
     is_alive = True
     pid = os.getpid()
@@ -51,6 +51,8 @@ class FakeProcess:
 
     def cpu_seconds(self) -> float:
         return 0.0
+
+    busy_seconds = cpu_seconds
 
     def share_core(self) -> None:
         """It has no core of its own."""
@@ -81,8 +83,8 @@ def answer(frame: Callable[[bytes], bytes]) -> Any:
     judge, process = session()
     send = wire.send
 
-    def send_and_be_answered(sock: Any, header: bytes, *rest: Any) -> int:
-        size = send(sock, header, *rest)
+    def send_and_be_answered(sock: Any, header: bytes, *rest: Any, **named: Any) -> int:
+        size = send(sock, header, *rest, **named)
         process.theirs.sendall(frame(msgpack.unpackb(header)[0]))
         return size
 
@@ -117,7 +119,7 @@ def test_any_tree_is_a_value_or_a_wire_error(tree: Any, body: bytes) -> None:
 )
 def test_any_answer_is_a_value_an_error_or_the_end(value: Any, changes: Any, state: Any, status: Any) -> None:
     try:
-        answer(lambda nonce: packed([nonce, status, value, changes, state]))
+        answer(lambda nonce: packed([nonce, status, value, changes, state, []]))
     except (Ended, Exception) as error:
         assert isinstance(error, Ended) or hasattr(error, "type_name")  # noqa: PT017
 
@@ -160,7 +162,7 @@ def test_what_costs_too_much_is_refused_at_once(tree: Any) -> None:
     with pytest.raises(wire.WireError):
         codec.decode(codec.begin_decoding(framed(tree)))
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_a_view_is_no_larger_than_an_answer_may_be() -> None:
@@ -175,16 +177,16 @@ def test_a_view_is_no_larger_than_an_answer_may_be() -> None:
     ("frame", "kind"),
     [
         (lambda nonce: packed([nonce, "ok", 1, [], None], claims=1 << 40), ProtocolBroken),
-        (lambda nonce: packed([b"00000000", "ok", 1, [], None]), ProtocolBroken),
-        (lambda nonce: packed([nonce, "ok", 1, [[0, 5]], None]), ProtocolBroken),
-        (lambda nonce: packed([nonce, "ok", 1, [], 10**12]), None),
+        (lambda nonce: packed([b"00000000", "ok", 1, [], None, []]), ProtocolBroken),
+        (lambda nonce: packed([nonce, "ok", 1, [[0, 5]], None, []]), ProtocolBroken),
+        (lambda nonce: packed([nonce, "ok", 1, [], 10**12, []]), None),
         (lambda nonce: packed(["", "callback", 7, ["t"], ["d"]]), ProtocolBroken),
-        (lambda nonce: packed([nonce, "ok", 1, [], None])[:15], LimitExceeded),
+        (lambda nonce: packed([nonce, "ok", 1, [], None, []])[:15], LimitExceeded),
     ],
     ids=["oversized", "another's nonce", "a change of nothing", "a state", "a call of nothing", "truncated"],
 )
 def test_a_lying_frame_ends_the_worker(frame: Callable[[bytes], bytes], kind: type[Ended] | None) -> None:
-    if kind is None:  # where torch is not loaded there is no state to take
+    if kind is None:  # if torch is not loaded, there is no state
         with contextlib.suppress(ProtocolBroken):
             answer(frame)
         return
@@ -206,9 +208,7 @@ def test_a_generator_goes_on_only_where_draws_lead(kind: str) -> None:
     here, ahead, elsewhere = (np.random.Generator(make(seed)) for seed in (3, 3, 4))
     ahead.random(5000)
 
-    go_on(
-        here, numpy_generator(json.loads(json.dumps(ahead.bit_generator.state, default=lambda a: a.tolist())))
-    )
+    go_on(here, numpy_generator(json.loads(json.dumps(ahead.bit_generator.state, default=lambda a: a.tolist()))))
 
     assert here.random() == ahead.random()
     with pytest.raises(wire.WireError, match="no draw leads to"):
@@ -238,7 +238,5 @@ def test_no_pickle_anywhere() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             assert not {name.partition(".")[0] for name in names} & FORBIDDEN, path
-            is_load = (
-                isinstance(node, ast.Attribute) and node.attr == "load" and ast.unparse(node.value) == "torch"
-            )
+            is_load = isinstance(node, ast.Attribute) and node.attr == "load" and ast.unparse(node.value) == "torch"
             assert not is_load, f"{path}: torch.load"

@@ -1,4 +1,4 @@
-"""What a student is told is the same on every paper, and nothing in it acts."""
+"""A student reads the same in every format, and no text in it runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hostile() -> Report:
 
 
 def bare(page: str) -> str:
-    """The text of a page, without its head and its marks."""
+    """The text of a page, without its head and its tags."""
     body = page.partition("<body>")[2] or page
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
 

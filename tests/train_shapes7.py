@@ -2,7 +2,7 @@
 
     python tests/train_shapes7.py         half a minute on one thread; the same file each time on one machine
 
-It learns the first seven kinds of shapes10 and never sees the other three, so that these can show what transfer brings.
+It learns the first seven kinds of shapes10 and never sees the other three, which can then show the effect of transfer.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autograder.data.shapes import shapes10
-from autograder.data.weights import SHAPES7, write_safetensors
+from dlcourse.data.shapes import shapes10
+from dlcourse.data.weights import SHAPES7, write_safetensors
 
 CLASSES = 7
-NOISES = (0.05, 0.15, 0.25)  #: so that noise tells the network nothing
+NOISES = (0.05, 0.15, 0.25)  #: several noises, so that the noise does not help the network
 IMAGES, EPOCHS, BATCH = 2000, 12, 50  #: images of all ten classes at each noise
-SEED = 7_000_005  #: of the training images, far from what a test draws
+SEED = 7_000_005  #: the seed of the training images, far from the seeds of tests
 
 
 class Network(nn.Module):

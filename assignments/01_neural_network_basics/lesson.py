@@ -8,7 +8,7 @@
 # **How to work.** Your code goes into `neural_network_basics.py`, beside this notebook. Each function there
 # has a docstring that says exactly what it must do: replace the line `raise NotImplementedError(...)`. Then
 # run the cells here. A cell with `check(...)` runs the public tests of one task; hidden tests will look
-# further, at edge cases of which the docstring speaks as well. Cells that draw something simply say "not
+# further, at edge cases that the docstring also describes. Cells that draw something simply say "not
 # started" while the function they need is missing.
 #
 # | task | you write | points |
@@ -32,7 +32,7 @@ from matplotlib.patches import Circle, Ellipse, FancyBboxPatch
 
 import neural_network_basics as nn
 from autograder import attempt, check
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, STEEL, explore, use_style
+from dlcourse.figures import BLUE, GREEN, GREY, INK, ORANGE, STEEL, explore, use_style
 
 use_style()
 
@@ -75,9 +75,7 @@ def draw_living_neuron(ax):
     for centre in (0.22, 0.42, 0.62, 0.82):
         k = int(centre * 59)
         tilt = np.degrees(np.arctan2(axon_y[k + 1] - axon_y[k], axon_x[k + 1] - axon_x[k]))
-        ax.add_patch(
-            Ellipse((axon_x[k], axon_y[k]), 0.50, 0.20, angle=tilt, fc="#f6c79b", ec=ORANGE, lw=0.8, zorder=3)
-        )
+        ax.add_patch(Ellipse((axon_x[k], axon_y[k]), 0.50, 0.20, angle=tilt, fc="#f6c79b", ec=ORANGE, lw=0.8, zorder=3))
     for angle in (-0.75, -0.25, 0.25, 0.75):
         grow(ax, rng, axon_x[-1], axon_y[-1], angle, 0.42, 2.2, 1, ORANGE)
     ax.add_patch(Ellipse((0.0, 0.0), 1.12, 1.00, fc="#cfe0f3", ec=BLUE, lw=2.0, zorder=4))
@@ -105,9 +103,7 @@ def draw_artificial_neuron(ax):
     ax.add_patch(Circle((0.85, 0.0), 0.52, fc="#cfe0f3", ec=BLUE, lw=2.0, zorder=3))
     ax.text(0.85, 0.0, r"$\sum$", ha="center", va="center", fontsize=17, zorder=4)
     ax.plot([1.37, 1.95], [0, 0], color=INK, lw=1.6, zorder=1)
-    ax.add_patch(
-        FancyBboxPatch((1.95, -0.48), 0.98, 0.96, boxstyle="round,pad=0.03", fc="#f6c79b", ec=ORANGE, lw=1.6)
-    )
+    ax.add_patch(FancyBboxPatch((1.95, -0.48), 0.98, 0.96, boxstyle="round,pad=0.03", fc="#f6c79b", ec=ORANGE, lw=1.6))
     ax.plot([2.08, 2.44, 2.44, 2.80], [-0.26, -0.26, 0.28, 0.28], color=INK, lw=1.8, zorder=4)
     ax.annotate("", (4.0, 0.0), (2.97, 0.0), arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.6})
     ax.text(4.12, 0.0, "0 or 1", va="center", color=INK)
@@ -143,7 +139,7 @@ check("perceptron")
 
 # %% [markdown]
 # **Watch it learn.** The pale lines below are boundaries on the way, the dark one is the last. The arrow is
-# $w$: it stands at a right angle to the line and points to the side that is called +1.
+# $w$: it is at a right angle to the line and points to the side that is called +1.
 
 # %%
 rng = np.random.default_rng(8)
@@ -202,11 +198,7 @@ with attempt():
         ax.scatter(*corners.T, c=gates[gate], cmap="between", vmin=-1, vmax=1, s=190, ec=INK, zorder=3)
         if not np.any(neuron.w):
             ax.text(0.5, 0.5, "w = (0, 0):\nback where it began", ha="center", va="center", color=INK)
-        verdict = (
-            f"learnt with {n_updates} updates"
-            if neuron.converged
-            else f"still lost after {n_updates} updates"
-        )
+        verdict = f"learnt with {n_updates} updates" if neuron.converged else f"still lost after {n_updates} updates"
         ax.set(title=f"{gate}: {verdict}", xlabel="$x_1$", xlim=(-0.6, 1.6), ylim=(-0.6, 1.6), aspect="equal",
                xticks=[0, 1], yticks=[0, 1])  # fmt: skip
     axes[0].set_ylabel("$x_2$")
@@ -346,9 +338,7 @@ with attempt():
         axes[0, k].imshow(templates[k], cmap="Blues")
         axes[0, k].set(title=f"neuron {k}", xticks=[], yticks=[])
         outputs = scores[digit[test] == k].mean(axis=0)
-        axes[1, k].bar(
-            range(10), outputs - outputs.min(), color=[ORANGE if j == k else GREY for j in range(10)]
-        )
+        axes[1, k].bar(range(10), outputs - outputs.min(), color=[ORANGE if j == k else GREY for j in range(10)])
         axes[1, k].set(xlabel=f"shown a {k}", xticks=[])
     axes[0, 0].set_ylabel("template")
     axes[1, 0].set_ylabel("mean output,\nabove the lowest")
@@ -363,8 +353,8 @@ with attempt():
 # %% [markdown]
 # ## 1.4 A network
 #
-# Feed the outputs of one layer into the next: a **multilayer perceptron**. Between two layers stands an
-# activation; after the last one stands nothing, and what comes out there are *logits*. Computing from the
+# Feed the outputs of one layer into the next: a **multilayer perceptron**. Between two layers there is
+# an activation; after the last one there is none, and its outputs are the *logits*. Computing from the
 # input to the logits is the **forward pass**.
 #
 # Keep every value on the way. For each layer that is $z$, what goes *into* the activation, and $a$, what
@@ -451,9 +441,7 @@ def made_up(std):
 
 
 with attempt():
-    networks = {
-        scheme: nn.init_params(sizes, scheme, np.random.default_rng(3)) for scheme in ("xavier", "he")
-    }
+    networks = {scheme: nn.init_params(sizes, scheme, np.random.default_rng(3)) for scheme in ("xavier", "he")}
     networks |= {f"std = {std}": made_up(std) for std in (0.02, 0.2)}
     curves = {f: {name: spread(params, f) for name, params in networks.items()} for f in (nn.tanh, nn.relu)}
     styles = [(BLUE, "-"), (ORANGE, "-"), (STEEL, ":"), (INK, ":")]
@@ -510,9 +498,7 @@ with attempt():
     hidden = (points @ W1.T >= -b1).astype(float)
     fires = (hidden @ W2.T >= -b2).reshape(401, 401)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4))
-    left.imshow(
-        fires, extent=(-0.6, 1.6, -0.6, 1.6), origin="lower", cmap="between", vmin=-0.6, vmax=1.6, alpha=0.75
-    )
+    left.imshow(fires, extent=(-0.6, 1.6, -0.6, 1.6), origin="lower", cmap="between", vmin=-0.6, vmax=1.6, alpha=0.75)
     for k in range(len(b1)):
         draw_boundary(left, W1[k], b1[k], color=INK, lw=1.6)
         if np.any(W1[k]):
@@ -588,7 +574,7 @@ with attempt():
 # %% [markdown]
 # ## 1.8 From logits to answers
 #
-# The last steps: softmax makes probabilities of the logits, the largest one is the prediction, and the
+# The last steps: softmax turns the logits into probabilities, the largest one is the prediction, and the
 # share of right predictions is the **accuracy**.
 
 # %% task="predict"
@@ -612,9 +598,7 @@ def fit_last_layer(X, y, n_hidden, source):
     (W, _), (_, b_last) = nn.init_params([X.shape[1], n_hidden, n_classes], "he", source)
     centres = X[source.integers(0, len(X), size=n_hidden)]
     b = -np.sum(W * centres, axis=1)  # every unit bends space at one of the samples
-    _, cache = nn.mlp_forward(
-        X, [(W, b), (np.zeros((n_classes, n_hidden)), b_last)], nn.relu, return_cache=True
-    )
+    _, cache = nn.mlp_forward(X, [(W, b), (np.zeros((n_classes, n_hidden)), b_last)], nn.relu, return_cache=True)
     features = np.column_stack([cache["a1"], np.ones(len(X))])
     target = 5.0 * (np.eye(n_classes)[y] - 1.0 / n_classes)
     solved = np.linalg.solve(features.T @ features + 0.1 * np.eye(n_hidden + 1), features.T @ target).T
@@ -633,9 +617,7 @@ with attempt():
         )
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), sharey=True)
     for ax, (n_hidden, (p, right)) in zip(axes, surfaces.items(), strict=True):
-        shade = ax.contourf(
-            grid_x, grid_y, p.reshape(grid_x.shape), np.linspace(0, 1, 21), cmap="between", alpha=0.85
-        )
+        shade = ax.contourf(grid_x, grid_y, p.reshape(grid_x.shape), np.linspace(0, 1, 21), cmap="between", alpha=0.85)
         ax.contour(grid_x, grid_y, p.reshape(grid_x.shape), [0.5], colors=INK, linewidths=1.6)
         ax.scatter(*moons.T, c=moon, cmap="between", s=13, ec="white", lw=0.4)
         ax.set(title=f"{n_hidden} hidden units: {right:.1%} right", xlabel="$x_1$")

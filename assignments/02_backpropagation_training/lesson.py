@@ -34,7 +34,7 @@ from sklearn.datasets import load_digits, make_moons
 
 import backpropagation_training as bp
 from autograder import attempt, check
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, explore, use_style
+from dlcourse.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, explore, use_style
 
 use_style()
 
@@ -253,7 +253,7 @@ with attempt():
 # * An operation such as `a * b` makes a new `Tensor`, and notes its operands and how to pull a gradient back
 #   to each of them. So a formula, while it is being computed, draws a **graph**.
 # * `backward` walks through that graph from the result to the leaves. A node may pass its gradient on only
-#   when *all* of its users have spoken. Whoever is used twice gets both gradients, added.
+#   when *all* of its users have spoken. A value that is used twice gets both gradients, added.
 # * Where NumPy has stretched an operand (broadcasting), one number was used in many places: add up again.
 #
 # The walk must not call itself for every node: a training step of a long text has far more nodes than
@@ -299,9 +299,7 @@ with attempt():
     figure, ax = plt.subplots(figsize=(10.5, 3.6))
     for arrow in ARROWS:
         (x0, y0), (x1, y1) = (BOXES[name] for name in arrow.split(">"))
-        ax.annotate(
-            "", (x1 - 0.78, y1), (x0 + 0.78, y0), arrowprops={"arrowstyle": "-|>", "color": GREY, "lw": 1.6}
-        )
+        ax.annotate("", (x1 - 0.78, y1), (x0 + 0.78, y0), arrowprops={"arrowstyle": "-|>", "color": GREY, "lw": 1.6})
     for name, (x, y) in BOXES.items():
         is_leaf = len(name) == 1
         ax.add_patch(FancyBboxPatch((x - 0.66, y - 0.36), 1.32, 0.72, boxstyle="round,pad=0.07",
@@ -484,9 +482,7 @@ def draw_walk(lr=0.1, momentum=0.0):
     left.set(title=f"lr = {lr:g}, momentum = {momentum:g}", xlim=(-10.2, 3.4), ylim=(-2.3, 2.3),
              xlabel="along the valley", ylabel="across")  # fmt: skip
     right.semilogy(np.maximum(heights, 1e-30), color=BLUE, lw=2)
-    right.set(
-        title=f"height after 60 steps: {heights[-1]:.0e}", xlabel="step", ylabel="loss", ylim=(1e-16, 1e4)
-    )
+    right.set(title=f"height after 60 steps: {heights[-1]:.0e}", xlabel="step", ylabel="loss", ylim=(1e-16, 1e4))
     plt.show()
 
 
@@ -547,9 +543,7 @@ with attempt():
             shots[epoch] = (z[:, 1] - z[:, 0]).reshape(across.shape), history["loss"][-1]
 
     model = bp.MLP([2, 24, 24, 2], rng=np.random.default_rng(0))
-    history = bp.train(
-        model, moons, moon, 150, 32, bp.Adam(lr=0.01), np.random.default_rng(1), callbacks=[photograph]
-    )
+    history = bp.train(model, moons, moon, 150, 32, bp.Adam(lr=0.01), np.random.default_rng(1), callbacks=[photograph])
     figure, axes = plt.subplots(1, 4, figsize=(12, 2.9), sharey=True)
     for ax, (epoch, (margin, loss)) in zip(axes, shots.items(), strict=True):
         ax.contourf(across, up, np.tanh(margin / 3), levels=np.linspace(-1, 1, 21), cmap="between", alpha=0.8)
@@ -619,9 +613,7 @@ with attempt():
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
         near_zero = np.mean(np.abs(weights) < 0.01)
-        part.suptitle(
-            f"{name}: {right_share:.1%} right, {near_zero:.0%} of the weights near 0", x=0.01, ha="left"
-        )
+        part.suptitle(f"{name}: {right_share:.1%} right, {near_zero:.0%} of the weights near 0", x=0.01, ha="left")
     plt.show()
 
 # %% [markdown]
@@ -660,9 +652,7 @@ with attempt():
         ax.contourf(u, v, np.sqrt(height), levels=14, cmap="height")
         ax.plot(*points.T, "-o", color=colour, ms=2.6, lw=1.2)
         ax.plot(0, 0, "*", color=INK, ms=10, mec="white", zorder=5)
-        ax.set(
-            title=f"lr = {factor:g} of the limit", xlabel="$x_1$", xlim=(-4, 4), ylim=(-4, 4), aspect="equal"
-        )
+        ax.set(title=f"lr = {factor:g} of the limit", xlabel="$x_1$", xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
     axes[0].set_ylabel("$x_2$")
     rates = np.linspace(0.02, 1.15, 120) * limit
     left_over = []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autograder import expect, probe
-from autograder.data import fresh_digits
+from dlcourse.data import fresh_digits
 
 ENTRYWISE_LOSSES = ["mse_loss", "bce_with_logits", "huber_loss"]
 REFUSALS = (ValueError, AssertionError)
@@ -26,15 +26,13 @@ def _pair(name, rng, shape):
 
 def _logits_far_apart():
     """One row near 1000, one near 0, one near -1000, one from end to end."""
-    return np.array(
-        [[1000.0, 999.0, 998.5], [0.5, -1.0, 2.0], [-1000.0, -1001.0, -999.5], [1000.0, -1000.0, 0.0]]
-    )
+    return np.array([[1000.0, 999.0, 998.5], [0.5, -1.0, 2.0], [-1000.0, -1001.0, -999.5], [1000.0, -1000.0, 0.0]])
 
 
-@pytest.mark.task("losses")
+@pytest.mark.task("losses", weight=2)
 @pytest.mark.parametrize("name", ENTRYWISE_LOSSES)
 def test_the_loss_is_a_mean_over_all_entries(student, reference, rng, name):
-    """Whatever the shape, every entry counts the same."""
+    """The loss is the mean over all entries, whatever the shape: every entry counts the same."""
     for shape in ((7,), (4, 3), (2, 3, 5)):
         first, second = _pair(name, rng, shape)
 
@@ -46,7 +44,9 @@ def test_the_loss_is_a_mean_over_all_entries(student, reference, rng, name):
 @pytest.mark.task("losses")
 @pytest.mark.parametrize("name", ENTRYWISE_LOSSES)
 def test_the_gradient_is_that_of_the_mean(student, reference, rng, name):
-    """The loss has a 1 / (number of entries) in it: so has its gradient."""
+    """grad is the gradient of the returned mean, so each entry is divided by the number of all entries; it is
+    float64.
+    """
     for shape in ((7,), (4, 3), (2, 3, 5), (4, 1)):
         first, second = _pair(name, rng, shape)
 
@@ -59,7 +59,7 @@ def test_the_gradient_is_that_of_the_mean(student, reference, rng, name):
 @pytest.mark.task("losses")
 @pytest.mark.parametrize("name", ENTRYWISE_LOSSES)
 def test_the_gradient_of_a_single_entry(student, reference, rng, name):
-    """One entry: the mean is the entry itself."""
+    """For an array of one entry the mean is that entry's own loss, and its gradient is not scaled."""
     first, second = _pair(name, rng, (1,))
 
     loss, grad = getattr(student, name)(first, second)
@@ -72,7 +72,7 @@ def test_the_gradient_of_a_single_entry(student, reference, rng, name):
 @pytest.mark.task("losses")
 @pytest.mark.parametrize("name", ["mse_loss", "huber_loss"])
 def test_a_perfect_prediction_costs_nothing(student, rng, name):
-    """Where prediction and target agree, the loss is 0 and nothing pulls."""
+    """Where prediction and target agree, the loss and every entry of the gradient are zero."""
     x = rng.normal(size=(3, 4))
 
     loss, grad = getattr(student, name)(x, x.copy())
@@ -84,7 +84,7 @@ def test_a_perfect_prediction_costs_nothing(student, rng, name):
 @pytest.mark.task("losses")
 @pytest.mark.parametrize("name", ["mse_loss", "huber_loss"])
 def test_too_much_costs_as_much_as_too_little(student, rng, name):
-    """Swap prediction and target: the loss stays, the gradient turns round."""
+    """The loss depends on the size of pred - target, and the gradient has the sign of pred - target."""
     a, b = 2.0 * rng.normal(size=(5, 2)), 2.0 * rng.normal(size=(5, 2))
 
     loss, grad = getattr(student, name)(a, b)
@@ -92,14 +92,12 @@ def test_too_much_costs_as_much_as_too_little(student, rng, name):
 
     expect.close(swapped, float(loss), f"{name} (loss, arguments swapped)")
     expect.close(turned, -grad, f"{name} (grad, arguments swapped)")
-    expect.is_true(
-        bool(np.all(grad * (a - b) > 0)), f"{name}: the gradient points away from raising the loss"
-    )
+    expect.is_true(bool(np.all(grad * (a - b) > 0)), f"{name}: the gradient points away from raising the loss")
 
 
 @pytest.mark.task("losses")
 def test_huber_has_a_delta(student, reference, rng):
-    """delta is 1 unless told otherwise, and decides where the line begins and how steep it is."""
+    """delta decides where Huber's line begins, and it is the slope of the line."""
     pred, target = 3.0 * rng.normal(size=(6, 2)), rng.normal(size=(6, 2))
     for delta in (0.3, 2.5):
         loss, grad = student.huber_loss(pred, target, delta=delta)
@@ -111,7 +109,7 @@ def test_huber_has_a_delta(student, reference, rng):
 
 @pytest.mark.task("losses")
 def test_huber_with_a_wide_delta_is_half_the_squared_error(student, rng):
-    """Inside delta there is nothing but e^2 / 2."""
+    """Where every error is within delta, the Huber loss is the mean of e^2 / 2."""
     pred, target = rng.normal(size=8), rng.normal(size=8)
 
     loss, grad = student.huber_loss(pred, target, delta=100.0)
@@ -122,7 +120,9 @@ def test_huber_with_a_wide_delta_is_half_the_squared_error(student, rng):
 
 @pytest.mark.task("losses")
 def test_huber_far_outside_is_a_line(student):
-    """Two steps of 1 on the line cost the same, delta each, and the pieces meet at delta."""
+    """Outside of delta Huber's loss is a line with slope delta that meets the parabola at |e| = delta, on both
+    sides.
+    """
     delta = 0.5
     values = [student.huber_loss(np.array([e]), np.zeros(1), delta)[0] for e in (0.5, 10.0, 11.0, -11.0)]
 
@@ -131,10 +131,10 @@ def test_huber_far_outside_is_a_line(student):
     expect.close(values[3], float(values[2]), "huber_loss at e = -11 beside 11 (loss)")
 
 
-@pytest.mark.task("losses")
+@pytest.mark.task("losses", weight=2)
 @pytest.mark.parametrize("target", [0, 1])
 def test_huge_logits_have_a_finite_binary_loss(student, target):
-    """A logit of 1000 for the wrong answer costs 1000, for the right one nothing; neither is inf or nan."""
+    """The binary cross-entropy must be right, and never nan or inf, for logits from -1000 to 1000."""
     z = np.array([-1000.0, -745.0, -100.0, 100.0, 745.0, 1000.0])
     y = np.full(6, float(target))
     for k in range(6):
@@ -144,9 +144,11 @@ def test_huge_logits_have_a_finite_binary_loss(student, target):
         expect.close(loss, wrong, f"bce_with_logits at a logit of {z[k]:.0f} with y = {target} (loss)")
 
 
-@pytest.mark.task("losses")
+@pytest.mark.task("losses", weight=3)
 def test_huge_logits_have_a_finite_binary_gradient(student):
-    """Far out the gradient of one entry is -1, 0 or 1."""
+    """The gradient of the binary cross-entropy must be right, and never nan or inf, for logits from -1000 to
+    1000.
+    """
     z = np.array([-1000.0, -1000.0, 1000.0, 1000.0])
 
     _, grad = student.bce_with_logits(z, np.array([0.0, 1.0, 0.0, 1.0]))
@@ -156,7 +158,9 @@ def test_huge_logits_have_a_finite_binary_gradient(student):
 
 @pytest.mark.task("losses")
 def test_a_confident_right_answer_keeps_a_small_loss(student):
-    """At a logit of 20 the loss is about 2e-9, not 0 and not 1e-7."""
+    """The binary cross-entropy of a confident right answer is small but not zero: no probability is clipped or
+    rounded.
+    """
     for z, y in ((20.0, 1.0), (-20.0, 0.0)):
         loss, _ = student.bce_with_logits(np.array([z]), np.array([y]))
 
@@ -165,7 +169,9 @@ def test_a_confident_right_answer_keeps_a_small_loss(student):
 
 @pytest.mark.task("losses")
 def test_targets_may_be_integers_or_shares(student, reference, rng):
-    """0 and 1 as integers mean the same as floats; a target of 0.3 is least costly at p = 0.3."""
+    """The targets of bce_with_logits may be integers or floats, and may be any number between the two
+    classes.
+    """
     z = rng.normal(size=(5, 1))
     y = np.array([[0], [1], [1], [0], [1]])
     want_loss, want = reference.bce_with_logits(z, y.astype(float))
@@ -180,7 +186,7 @@ def test_targets_may_be_integers_or_shares(student, reference, rng):
 
 @pytest.mark.task("losses", weight=2)
 def test_cross_entropy_of_random_logits(student, reference, rng):
-    """Mean over the samples of -log p of the right class."""
+    """The loss is the mean over the samples of -log(p[y]), with p = softmax(z) of the sample's own logits."""
     logits, y = 2.0 * rng.normal(size=(6, 4)), rng.integers(0, 4, size=6)
 
     loss, _ = student.cross_entropy(logits, y)
@@ -190,7 +196,7 @@ def test_cross_entropy_of_random_logits(student, reference, rng):
 
 @pytest.mark.task("losses", weight=2)
 def test_the_gradient_of_cross_entropy(student, reference, rng):
-    """Every sample has a share of 1 / N in the loss, so also in the gradient."""
+    """grad is the gradient of the mean over the N samples, with respect to the logits: (N, C) float64."""
     for N, C in ((6, 4), (3, 3), (1, 5)):
         logits, y = 2.0 * rng.normal(size=(N, C)), rng.integers(0, C, size=N)
 
@@ -202,7 +208,9 @@ def test_the_gradient_of_cross_entropy(student, reference, rng):
 
 @pytest.mark.task("losses")
 def test_knowing_nothing_costs_log_c(student):
-    """Equal logits, whatever their height and however many samples: log C."""
+    """Equal logits give every class the same probability, so the loss is log C, however many samples there
+    are.
+    """
     for N, C, height in ((1, 2, 0.0), (5, 10, 3.0), (4, 7, -2.0)):
         loss, _ = student.cross_entropy(np.full((N, C), height), np.arange(N) % C)
 
@@ -211,15 +219,19 @@ def test_knowing_nothing_costs_log_c(student):
 
 @pytest.mark.task("losses")
 def test_a_large_margin_costs_next_to_nothing(student):
-    """Logits are raw numbers: a margin of 12 must bring the loss far below 0.001."""
+    """cross_entropy gets raw numbers: softmax is applied once, so a large lead of the right class costs nearly
+    nothing.
+    """
     loss, _ = student.cross_entropy(12.0 * np.eye(3), np.arange(3))
 
     expect.close(loss, math.log1p(2.0 * math.exp(-12.0)), "cross_entropy (loss)", rtol=1e-6, atol=1e-13)
 
 
-@pytest.mark.task("losses")
+@pytest.mark.task("losses", weight=2)
 def test_huge_logits_have_a_finite_cross_entropy(student, reference):
-    """Rows near 1000 and rows near -1000 in one batch: finite, and right."""
+    """cross_entropy must be right, and never nan or inf, for logits from -1000 to 1000: take the logarithm on
+    paper first.
+    """
     for y in ([0, 1, 2, 0], [2, 0, 1, 1]):
         loss, _ = student.cross_entropy(_logits_far_apart(), np.array(y))
 
@@ -229,7 +241,7 @@ def test_huge_logits_have_a_finite_cross_entropy(student, reference):
 
 @pytest.mark.task("losses")
 def test_huge_logits_have_a_finite_gradient(student, reference):
-    """The gradient of a softmax cross-entropy lies between -1/N and 1/N, never nan."""
+    """The gradient of cross_entropy must be right, and never nan or inf, for logits from -1000 to 1000."""
     y = np.array([2, 0, 1, 1])
 
     _, grad = student.cross_entropy(_logits_far_apart(), y)
@@ -240,7 +252,9 @@ def test_huge_logits_have_a_finite_gradient(student, reference):
 
 @pytest.mark.task("losses")
 def test_moving_a_row_of_logits_changes_nothing(student, rng):
-    """softmax(z + c) = softmax(z): the loss stays, and each row of the gradient adds up to zero."""
+    """A number added to all logits of a sample changes no probability: the loss stays, and each row of grad
+    adds up to zero.
+    """
     logits, y = rng.normal(size=(4, 5)), rng.integers(0, 5, size=4)
 
     loss, grad = student.cross_entropy(logits, y)
@@ -253,7 +267,7 @@ def test_moving_a_row_of_logits_changes_nothing(student, rng):
 @pytest.mark.task("losses")
 @pytest.mark.parametrize("name", ENTRYWISE_LOSSES)
 def test_shapes_that_would_broadcast_are_refused(student, rng, name):
-    """NumPy would stretch one array along the other and take a mean over entries that nobody asked for."""
+    """A loss raises ValueError where the two shapes differ, also where NumPy would broadcast them."""
     for first, second in (((6,), (6, 1)), ((4, 3), (3,)), ((5,), (1,)), ((1, 4), (3, 4)), ((1, 5), (5, 1))):
         with expect.refused(REFUSALS, f"{name} of shapes {first} and {second}"):
             getattr(student, name)(rng.normal(size=first), rng.uniform(size=second))
@@ -261,7 +275,7 @@ def test_shapes_that_would_broadcast_are_refused(student, rng, name):
 
 @pytest.mark.task("losses")
 def test_labels_of_another_shape_are_refused(student, rng):
-    """cross_entropy takes class numbers (N,): no column, no one-hot rows, no other length."""
+    """cross_entropy raises ValueError where y is not of shape (N,)."""
     logits, square = rng.normal(size=(4, 3)), rng.normal(size=(3, 3))
     for scores, y in (
         (logits, np.array([[0], [1], [2], [0]])),
@@ -275,7 +289,7 @@ def test_labels_of_another_shape_are_refused(student, rng):
 
 @pytest.mark.task("losses")
 def test_losses_change_nothing_and_hand_out_new_arrays(student, rng):
-    """Somebody else still needs the logits: they are there to be read only."""
+    """A loss leaves its arguments as they are, and grad is a new array each time."""
     for name in (*ENTRYWISE_LOSSES, "cross_entropy"):
         first, second = _pair(name, rng, (4, 3))
         if name == "cross_entropy":
@@ -288,12 +302,37 @@ def test_losses_change_nothing_and_hand_out_new_arrays(student, rng):
         expect.unchanged(first, before[0], f"{name} (first argument)")
         expect.unchanged(second, before[1], f"{name} (second argument)")
         expect.no_alias(grad, first, f"{name} (grad)")
+        expect.no_alias(grad, second, f"{name} (grad)")
         expect.close(again, float(loss), f"{name}, called again (loss)")
+
+
+@probe
+def two_gradients(student, name, first, second, third, fourth):
+    one = getattr(student, name)(first, second)[1]
+    before = np.array(one)
+    other = getattr(student, name)(third, fourth)[1]
+    return before, np.array(one), bool(np.shares_memory(one, other))
+
+
+@pytest.mark.task("losses")
+@pytest.mark.parametrize("name", ["mse_loss", "bce_with_logits", "huber_loss", "cross_entropy"])
+def test_two_calls_of_a_loss_share_no_array(student, rng, name):
+    """grad is a new array: the gradient of one call stays as it is when the loss is called again."""
+    pairs = [list(_pair(name, rng, (4, 3))) for _ in range(2)]
+    if name == "cross_entropy":
+        pairs[0][1], pairs[1][1] = np.array([2, 0, 1, 2]), np.array([0, 1, 1, 0])
+
+    before, after, is_shared = two_gradients(student, name, *pairs[0], *pairs[1])
+
+    expect.close(after, before, f"{name} (grad of a call, after the next call)", rtol=0, atol=0)
+    expect.is_true(not is_shared, f"{name}: the gradients of two calls share their memory; make new arrays")
 
 
 @pytest.mark.task("losses")
 def test_losses_do_not_care_about_the_layout_in_memory(student, reference, rng):
-    """A transposed array is an array like any other."""
+    """A loss does not depend on how its arguments lie in memory: a transposed array is an array like any
+    other.
+    """
     for name in ENTRYWISE_LOSSES:
         first, second = (array.T for array in _pair(name, rng, (3, 5)))
 
@@ -330,7 +369,9 @@ def _slope_of_curved(weights):
 
 @pytest.mark.task("numerical_gradient")
 def test_the_error_shrinks_with_the_square_of_h(student, rng):
-    """For x^3 a central difference is off by h^2; a one-sided one is off by about 3 x h."""
+    """Entry i is (f(x + h e_i) - f(x - h e_i)) / (2 h): a central difference, whose error is of the order
+    h^2.
+    """
     x = rng.uniform(1.0, 2.0, size=3)
     for h in (0.1, 0.01):
         grad = student.numerical_gradient(lambda x: float(np.sum(x**3)), x, h)
@@ -341,20 +382,18 @@ def test_the_error_shrinks_with_the_square_of_h(student, rng):
 @pytest.mark.task("numerical_gradient", weight=2)
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_arrays_of_any_shape(student, rng, axes):
-    """Every entry of every axis is moved once up and once down."""
+    """numerical_gradient moves every entry of x, whatever the shape of x, and the result has the shape of x."""
     shape = (4, 2, 3)[-axes:]
     x, weights = rng.normal(size=shape), rng.uniform(1.0, 3.0, size=shape)
 
     grad = student.numerical_gradient(_curved(weights), x)
 
-    expect.close(
-        grad, _slope_of_curved(weights)(x), f"numerical_gradient of shape {shape}", rtol=1e-7, atol=1e-8
-    )
+    expect.close(grad, _slope_of_curved(weights)(x), f"numerical_gradient of shape {shape}", rtol=1e-7, atol=1e-8)
 
 
 @pytest.mark.task("numerical_gradient")
 def test_one_entry_alone(student):
-    """The smallest array has one entry."""
+    """numerical_gradient also works for an array of one entry."""
     grad = student.numerical_gradient(lambda x: x[0] ** 2, np.array([-3.0]))
 
     expect.close(grad, np.array([-6.0]), "numerical_gradient of shape (1,)", rtol=1e-7)
@@ -362,7 +401,9 @@ def test_one_entry_alone(student):
 
 @pytest.mark.task("numerical_gradient")
 def test_a_slice_of_a_larger_array(student, rng):
-    """Entries need not lie side by side in memory; what lies between them stays as it is."""
+    """x may be a slice of another array: its entries need not be neighbours in memory, and it keeps its old
+    values.
+    """
     large, weights = rng.normal(size=(4, 6)), rng.uniform(1.0, 3.0, size=(2, 3))
     before = large.copy()
     for view in (large[::2, ::2], large.T[:2, :3], np.asfortranarray(large[:2, :3])):
@@ -373,23 +414,21 @@ def test_a_slice_of_a_larger_array(student, rng):
     expect.unchanged(large, before, "numerical_gradient (x)")
 
 
-@pytest.mark.task("numerical_gradient")
+@pytest.mark.task("numerical_gradient", weight=3)
 def test_single_precision_is_not_enough(student, rng):
-    """float32 has seven digits: a difference of 1e-5 drowns in it unless the work is done in float64."""
+    """numerical_gradient works in float64 also when x is float32, that is, it calls f with float64 arrays."""
     x = rng.uniform(1.0, 2.0, size=(2, 3)).astype(np.float32)
     before = x.copy()
 
     grad = student.numerical_gradient(lambda x: (x**2).sum(), x)
 
-    expect.close(
-        grad, 2.0 * x.astype(np.float64), "numerical_gradient of a float32 x", rtol=1e-6, dtype=np.float64
-    )
+    expect.close(grad, 2.0 * x.astype(np.float64), "numerical_gradient of a float32 x", rtol=1e-6, dtype=np.float64)
     expect.unchanged(x, before, "numerical_gradient (x)")
 
 
 @pytest.mark.task("numerical_gradient")
 def test_f_sees_one_entry_moved_by_h_at_a_time(student, rng):
-    """Look at the points at which f is asked: each differs from x in one entry, by h."""
+    """f is called with x + h e_i and x - h e_i: one entry alone is moved at a time, and by h."""
     x, h = rng.normal(size=(2, 2)), 0.25
     moves = []
 
@@ -411,7 +450,7 @@ def test_f_sees_one_entry_moved_by_h_at_a_time(student, rng):
 
 @pytest.mark.task("numerical_gradient")
 def test_x_comes_back_bit_for_bit(student, rng):
-    """x + h - h is not x: keep the old value and put that back."""
+    """x holds its old values when the function returns, bit for bit: x + h - h is not always x."""
     x = rng.normal(size=(3, 4)) * 10.0 ** rng.integers(-9, 9, size=(3, 4))
     before = x.copy()
 
@@ -423,7 +462,7 @@ def test_x_comes_back_bit_for_bit(student, rng):
 
 @pytest.mark.task("numerical_gradient")
 def test_the_default_step_is_neither_too_large_nor_too_small(student):
-    """Near 1e-5 truncation and rounding are both small: nine digits are right."""
+    """The step h is 1e-5 unless another is given: it is neither too wide nor drowned in rounding errors."""
     x = np.array([0.3, 1.0, 2.0])
 
     grad = student.numerical_gradient(lambda x: float(np.sum(np.exp(x))), x)
@@ -431,10 +470,10 @@ def test_the_default_step_is_neither_too_large_nor_too_small(student):
     expect.close(grad, np.exp(x), "numerical_gradient of exp", rtol=2e-9, atol=0)
 
 
-@pytest.mark.task("numerical_gradient", weight=2)
+@pytest.mark.task("numerical_gradient")
 @pytest.mark.parametrize("shape", [(5,), (2, 3), (3, 2, 2)])
 def test_a_right_gradient_has_no_error(student, rng, shape):
-    """Agreement to many digits: rounding is all that is left."""
+    """The result of grad_check is far below 1e-5 where df is right, for an x of any shape."""
     x, weights = rng.uniform(0.5, 1.0, size=shape), rng.uniform(1.0, 3.0, size=shape)
 
     error = student.grad_check(_curved(weights), _slope_of_curved(weights), x)
@@ -442,25 +481,25 @@ def test_a_right_gradient_has_no_error(student, rng, shape):
     expect.between(error, 0.0, 1e-7, "grad_check of a right gradient")
 
 
-@pytest.mark.task("numerical_gradient", weight=2)
-@pytest.mark.parametrize("place", [0, -1])
-def test_one_wrong_entry_is_enough(student, rng, place):
-    """A tenth too much in one single entry, the first or the last: the largest error counts, over all axes."""
+@pytest.mark.task("numerical_gradient", weight=4)
+def test_one_wrong_entry_is_enough(student, rng):
+    """The result of grad_check is the largest relative error over all entries, wherever the wrong one is."""
     x, weights = rng.uniform(0.5, 1.0, size=(3, 2, 2)), rng.uniform(1.0, 3.0, size=(3, 2, 2))
+    for place in range(x.size):
 
-    def df(x):
-        grad = _slope_of_curved(weights)(x)
-        grad.flat[place] *= 1.1
-        return grad
+        def df(x, place=place):
+            grad = _slope_of_curved(weights)(x)
+            grad.flat[place] *= 1.1
+            return grad
 
-    error = student.grad_check(_curved(weights), df, x)
+        error = student.grad_check(_curved(weights), df, x)
 
-    expect.close(error, 0.1 / 2.1, "grad_check (one entry ten per cent too large)", rtol=1e-4)
+        expect.close(error, 0.1 / 2.1, "grad_check (one entry ten per cent too large)", rtol=1e-4)
 
 
 @pytest.mark.task("numerical_gradient")
 def test_a_small_entry_can_be_wrong_beside_a_large_one(student):
-    """Errors are relative, entry by entry: 1000 beside 0.001 hides nothing."""
+    """The error of each entry is relative to that entry's own gradients: a large entry hides nothing."""
     slopes = np.array([1000.0, 0.001, -50.0])
     claimed = np.array([1000.0, 0.003, -50.0])
 
@@ -469,9 +508,11 @@ def test_a_small_entry_can_be_wrong_beside_a_large_one(student):
     expect.close(error, 0.5, "grad_check (0.003 where 0.001 is right)", rtol=1e-3)
 
 
-@pytest.mark.task("numerical_gradient")
+@pytest.mark.task("numerical_gradient", weight=3)
 def test_a_wrong_sign_is_an_error_of_one(student, rng):
-    """The difference of a and -a is as large as the sum of their sizes; the same holds for 0 beside a."""
+    """The relative error is 1 where the sign is wrong, and where one of the two gradients is zero and the
+    other is not.
+    """
     x, weights = rng.uniform(0.5, 1.0, size=4), rng.uniform(1.0, 3.0, size=4)
     slope = _slope_of_curved(weights)
 
@@ -482,9 +523,11 @@ def test_a_wrong_sign_is_an_error_of_one(student, rng):
     expect.close(absent, 1.0, "grad_check (0 where the slope is not 0)", rtol=1e-6)
 
 
-@pytest.mark.task("numerical_gradient")
+@pytest.mark.task("numerical_gradient", weight=3)
 def test_too_small_is_an_error_as_well(student):
-    """An error has no sign: 0.9 where 1 is right counts like 1 where 0.9 is."""
+    """The error is the absolute value of a_i - n_i: a gradient that is too small is as wrong as one that is
+    too large.
+    """
     error = student.grad_check(lambda x: float(np.sum(x)), lambda x: np.array([1.0, 0.9]), np.ones(2))
 
     expect.close(error, 0.1 / 1.9, "grad_check (ten per cent too small)", rtol=1e-4)
@@ -492,17 +535,15 @@ def test_too_small_is_an_error_as_well(student):
 
 @pytest.mark.task("numerical_gradient")
 def test_errors_of_falling_functions_are_measured_alike(student):
-    """Both slopes are negative: the denominator is made of their sizes."""
-    error = student.grad_check(
-        lambda x: float(np.sum(-3.0 * x)), lambda x: np.array([-3.0, -4.0]), np.ones(2)
-    )
+    """The denominator is |a_i| + |n_i|: it is made of absolute values, so negative slopes count the same."""
+    error = student.grad_check(lambda x: float(np.sum(-3.0 * x)), lambda x: np.array([-3.0, -4.0]), np.ones(2))
 
     expect.close(error, 1.0 / 7.0, "grad_check (-4 where -3 is right)", rtol=1e-4)
 
 
 @pytest.mark.task("numerical_gradient")
 def test_the_floor_of_the_denominator(student):
-    """Below 1e-8 a gradient counts as noise: 4e-9 where 0 is right is divided by 1e-8."""
+    """The denominator is never below 1e-8."""
     error = student.grad_check(lambda x: 7.0, lambda x: np.array([0.0, 4e-9]), np.ones(2))
 
     expect.close(error, 0.4, "grad_check (4e-9 where 0 is right)", rtol=1e-6)
@@ -510,7 +551,7 @@ def test_the_floor_of_the_denominator(student):
 
 @pytest.mark.task("numerical_gradient")
 def test_two_zero_gradients_agree(student):
-    """0 / 0 is no number: the floor in the denominator makes it 0."""
+    """The result of grad_check is 0 where both gradients are zero."""
     error = student.grad_check(lambda x: 7.0, lambda x: np.zeros(3), np.array([1.0, 2.0, 3.0]))
 
     expect.close(error, 0.0, "grad_check of a constant")
@@ -518,7 +559,7 @@ def test_two_zero_gradients_agree(student):
 
 @pytest.mark.task("numerical_gradient")
 def test_the_step_of_a_check_can_be_chosen(student):
-    """With h = 1/2 the numerical gradient of x^3 at 1 is 3 + 1/4 (unless x is measured more finely)."""
+    """grad_check uses the numerical gradient with the step h that it was given."""
     error = student.grad_check(lambda x: float(x[0] ** 3), lambda x: 3.0 * x**2, np.ones(1), 0.5)
 
     expect.close(error, 0.25 / 6.25, "grad_check of x^3 with h=0.5", rtol=1e-6)
@@ -526,7 +567,7 @@ def test_the_step_of_a_check_can_be_chosen(student):
 
 @pytest.mark.task("numerical_gradient")
 def test_the_gradient_under_test_stays_as_it_is(student):
-    """df may hand out an array that it still needs."""
+    """The array that df returns is not yours: grad_check leaves it as it is."""
     kept = np.array([1.0, 2.0, 3.0])
 
     student.grad_check(lambda x: float(kept @ x), lambda x: kept, np.array([0.1, 0.2, 0.3]))
@@ -549,7 +590,9 @@ def _linear_case(rng, N, D, out):
 @pytest.mark.task("layer_backward", weight=2)
 @pytest.mark.parametrize("which", ["dx", "dW", "db"])
 def test_gradients_of_a_linear_layer(student, rng, which):
-    """Each gradient has the shape of what it belongs to; all sizes differ here."""
+    """dx, dW and db are the gradients with respect to x, W and b, and each has the shape of what it belongs
+    to.
+    """
     x, W, dout = _linear_case(rng, 4, 3, 5)
     b = rng.normal(size=5)
     place = ("dx", "dW", "db").index(which)
@@ -563,7 +606,9 @@ def test_gradients_of_a_linear_layer(student, rng, which):
 
 @pytest.mark.task("layer_backward")
 def test_a_square_layer_hides_no_transposition(student, rng):
-    """With N = D = out every product fits, and one of them is right."""
+    """dx, dW and db are right also where N, D and out are equal, so that a transposed product would fit as
+    well.
+    """
     x, W, dout = _linear_case(rng, 3, 3, 3)
 
     dx, dW, db = student.linear_backward(dout, (x, W))
@@ -576,7 +621,7 @@ def test_a_square_layer_hides_no_transposition(student, rng):
 
 @pytest.mark.task("layer_backward")
 def test_one_sample_one_input_one_neuron(student, rng):
-    """The smallest layers keep their axes."""
+    """The gradients keep their shapes also where there is one sample, one input or one neuron."""
     for N, D, out in ((1, 3, 2), (4, 1, 2), (4, 3, 1)):
         x, W, dout = _linear_case(rng, N, D, out)
 
@@ -589,7 +634,7 @@ def test_one_sample_one_input_one_neuron(student, rng):
 
 @pytest.mark.task("layer_backward")
 def test_the_same_batch_twice_has_twice_the_gradient(student, rng):
-    """Samples add up; the mean is the business of the loss."""
+    """dW and db are sums over the samples: nothing is divided by N here."""
     x, W, dout = _linear_case(rng, 3, 2, 4)
 
     dx, dW, db = student.linear_backward(dout, (x, W))
@@ -602,7 +647,9 @@ def test_the_same_batch_twice_has_twice_the_gradient(student, rng):
 
 @pytest.mark.task("layer_backward", weight=2)
 def test_relu_gradients_of_any_shape(student, rng):
-    """The input decides, entry by entry, whatever the sign of dout."""
+    """dout passes where the input x was positive and is 0 elsewhere, also at x = 0, whatever the sign of
+    dout.
+    """
     x, dout = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))
     x[0, 0, 0], x[1, 2, 3] = 0.0, 0.0
 
@@ -614,7 +661,7 @@ def test_relu_gradients_of_any_shape(student, rng):
 @pytest.mark.task("layer_backward", weight=2)
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_gradients_of_s_curves_from_their_outputs(student, rng, name):
-    """The cache is the output of the forward pass: write the slope with it."""
+    """The cache is the output of the forward pass: write the slope with it and multiply it by dout."""
     forward = {"sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)), "tanh": np.tanh}[name]
     x, dout = rng.normal(size=(3, 2, 4)), rng.normal(size=(3, 2, 4))
 
@@ -625,7 +672,7 @@ def test_gradients_of_s_curves_from_their_outputs(student, rng, name):
 
 @pytest.mark.task("layer_backward")
 def test_saturated_outputs_let_nothing_through(student):
-    """At the flat ends the slope is 0, and a certain softmax has no slope at all."""
+    """Where an output has reached an end of its range the slope is zero, and so is the gradient."""
     dout = np.array([3.0, -2.0])
 
     expect.close(student.sigmoid_backward(dout, np.array([0.0, 1.0])), np.zeros(2), "sigmoid_backward")
@@ -637,7 +684,7 @@ def test_saturated_outputs_let_nothing_through(student):
 @pytest.mark.task("layer_backward", weight=2)
 @pytest.mark.parametrize("N", [1, 4])
 def test_gradients_of_softmax(student, rng, N):
-    """Every probability of a row depends on every logit of that row, and on no other row."""
+    """Every p of a row depends on every x of that row, and on no other row."""
     x, dout = rng.normal(size=(N, 3)), rng.normal(size=(N, 3))
 
     dx = student.softmax_backward(dout, _softmax(x))
@@ -647,7 +694,9 @@ def test_gradients_of_softmax(student, rng, N):
 
 @pytest.mark.task("layer_backward")
 def test_a_constant_from_above_moves_no_probability(student, rng):
-    """The shares of a row add up to 1 always: equal gradients for all of them cancel, in every row."""
+    """Each row of p adds up to 1, so each row of the gradient adds up to zero, and a constant dout gives
+    zero.
+    """
     p = _softmax(rng.normal(size=(3, 3)))
 
     dx = student.softmax_backward(np.full((3, 3), 2.5), p)
@@ -657,11 +706,17 @@ def test_a_constant_from_above_moves_no_probability(student, rng):
     expect.close(row_sums, np.zeros(3), "softmax_backward (sum of a row)")
 
 
+def _cache_of(name, x):
+    """What the forward pass keeps of x: ReLU its input, with both signs, the others their outputs."""
+    return {"relu": x, "sigmoid": 1.0 / (1.0 + np.exp(-x)), "tanh": np.tanh(x), "softmax": _softmax(x)}[name]
+
+
 @pytest.mark.task("layer_backward")
 def test_backward_passes_change_nothing(student, rng):
-    """dout and cache are there to be read only; what comes back is new; a second call says the same."""
+    """A backward function leaves dout and cache as they are, and returns a new float64 array."""
     for name in ("relu", "sigmoid", "tanh", "softmax"):
-        cache, dout = _softmax(rng.normal(size=(3, 4))), rng.normal(size=(3, 4))
+        cache, dout = _cache_of(name, rng.normal(size=(3, 4))), rng.normal(size=(3, 4))
+        dout[0, :2], cache[0, :2] = (1.5, -0.5), ((-1.0, -2.0) if name == "relu" else cache[0, :2])
         before = cache.copy(), dout.copy()
         backward = getattr(student, f"{name}_backward")
 
@@ -670,24 +725,48 @@ def test_backward_passes_change_nothing(student, rng):
         expect.unchanged(cache, before[0], f"{name}_backward (cache)")
         expect.unchanged(dout, before[1], f"{name}_backward (dout)")
         expect.no_alias(first, dout, f"{name}_backward")
+        expect.no_alias(first, cache, f"{name}_backward")
+        expect.dtype(first, np.float64, f"{name}_backward")
         expect.close(second, first, f"{name}_backward, called again")
 
 
 @pytest.mark.task("layer_backward")
 def test_a_linear_layer_changes_nothing(student, rng):
-    """x, W and dout are the same afterwards."""
+    """linear_backward leaves dout, x and W as they are, and returns new float64 arrays."""
     x, W, dout = _linear_case(rng, 4, 3, 2)
     before = x.copy(), W.copy(), dout.copy()
 
-    student.linear_backward(dout, (x, W))
+    gradients = student.linear_backward(dout, (x, W))
 
     for now, was, name in zip((x, W, dout), before, ("x", "W", "dout"), strict=True):
         expect.unchanged(now, was, f"linear_backward ({name})")
+    for grad, name in zip(gradients, ("dx", "dW", "db"), strict=True):
+        expect.dtype(grad, np.float64, f"linear_backward ({name})")
+
+
+@probe
+def shared_by_a_linear_layer(student, x, W, dout):
+    gradients = student.linear_backward(dout, (x, W))
+    return [any(bool(np.shares_memory(grad, array)) for array in (x, W, dout)) for grad in gradients]
+
+
+@pytest.mark.task("layer_backward")
+def test_a_linear_layer_returns_new_arrays(student, rng):
+    """linear_backward returns new arrays, also for one sample: none of them is a view of dout, x or W."""
+    for sizes in ((4, 3, 2), (1, 3, 2), (3, 1, 1)):
+        x, W, dout = _linear_case(rng, *sizes)
+
+        shared = shared_by_a_linear_layer(student, x, W, dout)
+
+        for is_shared, name in zip(shared, ("dx", "dW", "db"), strict=True):
+            expect.is_true(not is_shared, f"linear_backward: {name} is a view of an argument; make a new array")
 
 
 @pytest.mark.task("layer_backward")
 def test_backward_passes_do_not_care_about_the_layout_in_memory(student, rng):
-    """Transposed and strided arrays are arrays like others."""
+    """A backward function does not depend on how its arguments lie in memory: transposed arrays are arrays
+    like others.
+    """
     dout, p = rng.normal(size=(4, 3)).T, np.asfortranarray(_softmax(rng.normal(size=(3, 4))))
 
     expect.close(student.sigmoid_backward(dout, p), dout * p * (1 - p), "sigmoid_backward")
@@ -757,6 +836,8 @@ GRAPHS = {
     "a / 4": (lambda a: a / 4, None, ((2, 3),)),
     "4 / a": (lambda a: 4 / a, None, ((2, 3),)),
     "a * array": (lambda a: a * np.arange(1.0, 4.0), None, ((2, 3),)),
+    "a - array": (lambda a: a - np.arange(1.0, 4.0), None, ((2, 3),)),
+    "a / array": (lambda a: a / np.arange(1.0, 4.0), None, ((2, 3),)),
     "a + array that is larger": (lambda a: a + np.ones((4, 2, 3)), None, ((2, 3),)),
     "a @ array": (lambda a: a @ np.arange(12.0).reshape(3, 4), None, ((2, 3),)),
 }
@@ -805,16 +886,22 @@ def _used_before_and_after(a, b):
     return late * early + b
 
 
-def _run_graph(student, graph, rng):
+#: what goes into the ReLU of a graph: where it is 0, the slope has a jump
+KINKS = {"relu": lambda a: a - 1.2, "two layers": lambda x, v, b, w: x @ v + b - 4.0}
+
+
+def _run_graph(student, name, graph, rng):
     """Build a graph of leaves; return arrays, leaves, result, and the same function of arrays."""
     of_tensors, of_arrays, shapes = graph
     arrays = [np.array(rng.uniform(0.5, 2.0, size=shape)) for shape in shapes]
+    while name in KINKS and np.min(np.abs(KINKS[name](*arrays))) < 1e-3:  # no difference quotient goes across
+        arrays = [np.array(rng.uniform(0.5, 2.0, size=shape)) for shape in shapes]
     leaves = [student.Tensor(array.copy(), requires_grad=True) for array in arrays]
     return arrays, leaves, of_tensors(*leaves), of_arrays or of_tensors
 
 
 def _check_graph(student, name, graph, rng):
-    arrays, leaves, out, function = _run_graph(student, graph, rng)
+    arrays, leaves, out, function = _run_graph(student, name, graph, rng)
     value = np.asarray(function(*arrays))
     expect.close(out.data, value, f"Tensor: {name}")
     expect.equal(out.requires_grad, True, f"Tensor: {name} (requires_grad)")
@@ -835,20 +922,24 @@ def _check_graph(student, name, graph, rng):
 @pytest.mark.task("autograd")
 @pytest.mark.parametrize("name", list(GRAPHS))
 def test_one_operation_forward_and_back(student, rng, name):
-    """The value is NumPy's, and every operand gets a gradient of its own shape."""
+    """The value of an operation is NumPy's, and backward gives every operand the gradient in the operand's own
+    shape.
+    """
     _check_graph(student, name, GRAPHS[name], rng)
 
 
-@pytest.mark.task("autograd", weight=2)
+@pytest.mark.task("autograd", weight=3)
 @pytest.mark.parametrize("name", list(LARGER_GRAPHS))
 def test_graphs_of_several_nodes(student, rng, name):
-    """A node passes its gradient on once everything that uses it has been heard, and adds up what it hears."""
+    """A Tensor that is used several times gets the sum over all its uses, and passes it on after all nodes
+    that use it.
+    """
     _check_graph(student, name, LARGER_GRAPHS[name], rng)
 
 
 @pytest.mark.task("autograd", weight=2)
 def test_a_network_in_tensors_has_the_gradients_of_its_layers(student, reference, rng):
-    """The engine finds by itself what linear_backward and relu_backward compute by hand."""
+    """backward gives a network of Tensors the gradients that the layers' own backward functions give."""
     x, V, w, y = (
         rng.normal(size=(6, 3)),
         rng.normal(size=(3, 4)),
@@ -884,7 +975,7 @@ def chain_of(student, links, kind):
 @pytest.mark.task("autograd", weight=2)
 @pytest.mark.parametrize("kind", ["+", "*"])
 def test_a_chain_of_twenty_thousand_operations(student, kind):
-    """A function that calls itself for every node runs into Python's limit: keep a list of what is left to do."""
+    """A chain of 20,000 operations must work: Python's recursion limit is far below that."""
     value, grad = chain_of(student, 20_000, kind)
 
     start, factor = np.array([1.5, -0.5]), 1.0 if kind == "+" else math.exp(20_000 * math.log1p(0.0001))
@@ -905,7 +996,7 @@ def doublings(student, times):
 
 @pytest.mark.task("autograd")
 def test_every_node_is_worked_off_once(student):
-    """Through y = y + y, fifty times, lead 2^50 paths, but there are only fifty nodes."""
+    """Every node of the graph is worked off once, however many paths lead through it."""
     value, grad = doublings(student, 50)
 
     expect.close(value, 2.0**50, "Tensor: fifty doublings")
@@ -914,7 +1005,7 @@ def test_every_node_is_worked_off_once(student):
 
 @pytest.mark.task("autograd")
 def test_leaves_collect_from_several_backward_calls(student, rng):
-    """A gradient is added to what is there already, from whichever graph it comes."""
+    """backward adds to what a leaf's grad already holds, from whichever graph it comes."""
     a = student.Tensor(rng.normal(size=3), requires_grad=True)
     first, second = rng.normal(size=3), rng.normal(size=3)
 
@@ -926,7 +1017,7 @@ def test_leaves_collect_from_several_backward_calls(student, rng):
 
 @pytest.mark.task("autograd")
 def test_calling_backward_twice_doubles_the_gradient(student):
-    """The graph stays, and nothing of the first call is left in it: twice 2 a b, not more."""
+    """Calling backward twice on the same Tensor gives the leaves twice the gradient, and not more."""
     a, b = student.Tensor(3.0, requires_grad=True), student.Tensor(5.0, requires_grad=True)
     y = (a * b) * a + b
 
@@ -939,7 +1030,9 @@ def test_calling_backward_twice_doubles_the_gradient(student):
 
 @pytest.mark.task("autograd")
 def test_two_results_share_a_part_of_the_graph(student):
-    """h = a * a is used by two results: each adds its own gradient, 2 * 6 and 3 * 6."""
+    """Two different results that share a part of the graph each add their own gradient, and nothing of the
+    other's.
+    """
     a = student.Tensor(3.0, requires_grad=True)
     h = a * a
     first, second = h * 2.0, h * 3.0
@@ -952,7 +1045,7 @@ def test_two_results_share_a_part_of_the_graph(student):
 
 @pytest.mark.task("autograd")
 def test_a_gradient_can_be_set_to_none(student):
-    """Between two steps of a training the old gradient is forgotten: a.grad = None, or zero_grad()."""
+    """grad may be set to None, or forgotten by zero_grad: then it counts as zero for the next backward."""
     a = student.Tensor([1.0, 2.0], requires_grad=True)
     (a * 3.0).sum().backward()
 
@@ -968,7 +1061,7 @@ def test_a_gradient_can_be_set_to_none(student):
 
 @pytest.mark.task("autograd")
 def test_two_leaves_never_share_one_gradient_array(student):
-    """What is added to a's gradient later must not turn up in b's, nor in the array passed to backward."""
+    """A leaf's grad shares no memory with the grad of another leaf or with the array that backward was given."""
     a, b = student.Tensor([1.0, 2.0], requires_grad=True), student.Tensor([3.0, 4.0], requires_grad=True)
     above = np.array([1.0, 10.0])
 
@@ -990,9 +1083,9 @@ def leaf_itself(student):
     return a.grad, above
 
 
-@pytest.mark.task("autograd")
+@pytest.mark.task("autograd", weight=2)
 def test_backward_of_a_leaf(student):
-    """The smallest graph is a leaf: its gradient is what comes from above, in an array of its own."""
+    """backward of a leaf adds what comes from above to its grad, in an array of its own."""
     grad, above = leaf_itself(student)
 
     expect.close(above, np.array([99.0, 4.0]), "Tensor.backward of a leaf (the array that was passed)")
@@ -1001,10 +1094,13 @@ def test_backward_of_a_leaf(student):
 
 @pytest.mark.task("autograd")
 def test_constants_have_no_gradient(student):
-    """A leaf that does not require a gradient gets none, and results of constants are constants."""
+    """A leaf with requires_grad = False keeps grad = None, and a result requires a gradient only if an operand
+    does.
+    """
     a, c = student.Tensor([1.0, 2.0], requires_grad=True), student.Tensor([3.0, 4.0])
 
     out = a * c + c
+    expect.equal(out.grad, None, "Tensor.grad of a new result")
     out.backward(np.ones(2))
 
     expect.equal(out.requires_grad, True, "Tensor.requires_grad of a result with a leaf that requires it")
@@ -1015,7 +1111,9 @@ def test_constants_have_no_gradient(student):
 
 @pytest.mark.task("autograd")
 def test_backward_needs_something_to_start_from(student):
-    """An array of several numbers needs a gradient from above; a constant has no gradient at all."""
+    """backward raises RuntimeError without grad where there is more than one entry, and where no gradient is
+    required.
+    """
     a = student.Tensor([1.0, 2.0], requires_grad=True)
     errors = (RuntimeError, ValueError, AssertionError)
 
@@ -1029,7 +1127,9 @@ def test_backward_needs_something_to_start_from(student):
 
 @pytest.mark.task("autograd")
 def test_the_gradient_is_an_array_of_floats(student):
-    """Not a Tensor, not a list: float64, of the shape of data, also for a single number."""
+    """data and grad are float64 NumPy arrays, also for integers and for a single number, and grad has the
+    shape of data.
+    """
     a, b = student.Tensor([[1, 2, 3]], requires_grad=True), student.Tensor(2, requires_grad=True)
 
     (a * b).sum().backward()
@@ -1041,9 +1141,24 @@ def test_the_gradient_is_an_array_of_floats(student):
     expect.dtype(single.data, np.float64, "Tensor.data of float32 numbers")
 
 
+@pytest.mark.task("autograd", weight=3)
+def test_the_slope_of_a_power(student, rng):
+    """The slope of a ** k is k * a ** (k - 1), also where the exponent k is negative or a fraction."""
+    x, above = rng.uniform(0.5, 2.0, size=4), rng.uniform(1.0, 2.0, size=4)
+    for exponent in (-1, -3, -0.5, 1.5):
+        a = student.Tensor(x.copy(), requires_grad=True)
+
+        (a**exponent).backward(above.copy())
+
+        want = above * exponent * x ** (exponent - 1)
+        expect.close(a.grad, want, f"Tensor.backward of a ** {exponent}")
+
+
 @pytest.mark.task("autograd")
 def test_powers_of_zero_and_large_exponentials(student):
-    """Zero has powers, and their slopes, like any other number; exp(20) is large, not strange."""
+    """Powers and exponentials, and their slopes, are right for every entry, also for zero, negative and large
+    entries.
+    """
     x = np.array([0.0, -2.0, 3.0])
     for exponent, slope in ((2, 2.0 * x), (3, 3.0 * x**2), (1, np.ones(3))):
         a = student.Tensor(x.copy(), requires_grad=True)
@@ -1062,7 +1177,7 @@ def test_powers_of_zero_and_large_exponentials(student):
 
 @pytest.mark.task("autograd")
 def test_operations_leave_their_operands_alone(student, rng):
-    """An operation makes a new Tensor; data of the operands, and arrays beside them, stay."""
+    """Every operation returns a new Tensor and leaves its operands as they are."""
     x, c = rng.uniform(0.5, 2.0, size=(2, 3)), rng.normal(size=3)
     before, kept = x.copy(), c.copy()
     a = student.Tensor(x, requires_grad=True)
@@ -1088,7 +1203,7 @@ def in_place(student):
 
 @pytest.mark.task("autograd")
 def test_plus_equals_makes_another_tensor(student):
-    """After b = a * a, `a += 1` must not reach back into b, nor into b's slope 2 a."""
+    """After `a += 1` a is another Tensor, and what was computed from the old one stays right."""
     b, moved, first, grad = in_place(student)
 
     expect.close(b, np.array([9.0, 16.0]), "Tensor: b = a * a, before a += 1")
@@ -1099,7 +1214,7 @@ def test_plus_equals_makes_another_tensor(student):
 
 @pytest.mark.task("autograd")
 def test_relu_has_no_slope_at_zero(student):
-    """At the kink the slope is that of the left side."""
+    """The slope of relu is 0 at 0."""
     a = student.Tensor([-1.0, 0.0, 2.0], requires_grad=True)
 
     a.relu().backward(np.array([5.0, 6.0, -7.0]))
@@ -1126,9 +1241,9 @@ def recording(student):
     return seen
 
 
-@pytest.mark.task("autograd", weight=2)
+@pytest.mark.task("autograd", weight=3)
 def test_recording_is_as_before_when_no_grad_ends(student):
-    """Blocks may be nested, and may end with an exception, which goes on its way."""
+    """When a no_grad block ends, also with an exception, recording is as it was before; blocks may be nested."""
     seen = recording(student)
 
     expect.equal(seen[0], True, "Tensor.requires_grad outside no_grad")
@@ -1139,7 +1254,7 @@ def test_recording_is_as_before_when_no_grad_ends(student):
 
 @pytest.mark.task("autograd")
 def test_every_operation_is_silent_inside_no_grad(student, rng):
-    """Inside no_grad nothing is recorded, whichever operation it is; leaves can still be made."""
+    """Inside no_grad every result has requires_grad = False; a leaf keeps what it was made with."""
     a = student.Tensor(rng.uniform(0.5, 2.0, size=(2, 2)), requires_grad=True)
     with student.no_grad():
         results = [a + a, a * 2, a / a, a - 1, a**2, a @ a, -a, a.exp(), a.log(), a.relu(), a.sum(),
@@ -1153,7 +1268,7 @@ def test_every_operation_is_silent_inside_no_grad(student, rng):
 
 @pytest.mark.task("autograd")
 def test_backward_works_inside_no_grad_on_a_graph_from_outside(student):
-    """no_grad switches recording off; what was recorded before can still be run backwards."""
+    """no_grad switches recording off: what was recorded before can still be run backwards."""
     a = student.Tensor([2.0, 5.0], requires_grad=True)
     y = (a * a).sum()
 
@@ -1188,10 +1303,21 @@ def model_with(student, sizes, values, penalties, X, y):
 
 
 def _random_network(rng, sizes):
+    """Weights and biases of both signs, none of them near 0, where the size of a weight has a kink."""
     params = []
     for fan_in, fan_out in pairwise(sizes):
-        params += [rng.normal(size=(fan_out, fan_in)), rng.normal(size=fan_out)]
+        drawn = rng.normal(size=(fan_out, fan_in)), rng.normal(size=fan_out)
+        params += [p + np.copysign(0.01, p) for p in drawn]
     return params
+
+
+def _nearest_kink(params, X):
+    """How near to 0, where ReLU has its kink, a hidden unit comes."""
+    a, nearest = X, math.inf
+    for k in range(0, len(params) - 2, 2):
+        z = a @ params[k].T + params[k + 1]
+        a, nearest = np.maximum(z, 0.0), min(nearest, float(np.abs(z).min()))
+    return nearest
 
 
 def _objective(params, X, y, l1=0.0, l2=0.0):
@@ -1218,6 +1344,8 @@ def _logits(params, X):
 def _mlp_case(student, rng, sizes, N, **penalties):
     X, y = rng.normal(size=(N, sizes[0])), rng.integers(0, sizes[-1], size=N)
     params = _random_network(rng, sizes)
+    while _nearest_kink(params, X) < 1e-2 / N:  # a difference quotient must not go across a kink
+        X = rng.normal(size=X.shape)
     return params, X, y, model_with(student, sizes, params, penalties, X, y)
 
 
@@ -1237,17 +1365,19 @@ def _check_gradients(params, X, y, got, sizes, **penalties):
 @pytest.mark.task("mlp", weight=2)
 @pytest.mark.parametrize("sizes", [[3, 2], [4, 5, 3], [2, 6, 4, 3]])
 def test_the_gradients_of_a_network(student, rng, sizes):
-    """From the loss back through every layer, however many there are."""
+    """loss returns the mean cross-entropy and its gradient with respect to every parameter, however many
+    layers there are.
+    """
     params, X, y, got = _mlp_case(student, rng, sizes, 5)
 
     expect.close(got["loss"], float(_objective(params, X, y)), f"MLP.loss (sizes {sizes})")
     _check_gradients(params, X, y, got, sizes)
 
 
-@pytest.mark.task("mlp", weight=2)
+@pytest.mark.task("mlp", weight=5)
 @pytest.mark.parametrize(("l1", "l2"), [(0.3, 0.0), (0.0, 0.7), (0.2, 0.5)])
 def test_the_gradients_of_a_network_with_penalties(student, rng, l1, l2):
-    """A penalty of the loss has its own gradient, added once, for the weights of every layer."""
+    """The penalties belong to the loss and to its gradient, once for the weights of every layer."""
     sizes = [4, 5, 3]
     params, X, y, got = _mlp_case(student, rng, sizes, 6, l1=l1, l2=l2)
 
@@ -1257,7 +1387,7 @@ def test_the_gradients_of_a_network_with_penalties(student, rng, l1, l2):
 
 @pytest.mark.task("mlp")
 def test_logits_and_predictions(student, rng):
-    """The last layer has no activation; the prediction is the class with the largest logit."""
+    """The last layer has no activation, and predict returns the class with the largest logit."""
     params, X, _, got = _mlp_case(student, rng, [3, 4, 5, 4], 9)
 
     want = _logits(params, X)
@@ -1267,8 +1397,10 @@ def test_logits_and_predictions(student, rng):
 
 @pytest.mark.task("mlp")
 def test_evaluation_knows_no_penalty(student, rng):
-    """Penalties steer the training; a network is measured by what it says of data."""
-    params, X, y, got = _mlp_case(student, rng, [3, 4, 3], 8, l1=2.0, l2=10.0)
+    """evaluate returns the mean cross-entropy without the penalties, and the share of samples whose class is
+    right.
+    """
+    params, X, y, got = _mlp_case(student, rng, [3, 4, 3], 100, l1=2.0, l2=10.0)
 
     loss, accuracy = got["evaluated"]
     expect.close(loss, float(_objective(params, X, y)), "MLP.evaluate (loss)")
@@ -1278,7 +1410,7 @@ def test_evaluation_knows_no_penalty(student, rng):
 
 @pytest.mark.task("mlp")
 def test_biases_are_not_penalised(student, rng):
-    """A bias only moves a boundary: its gradient is the same with and without penalties, and so is the loss."""
+    """Biases are not penalised: neither the loss nor their gradients change with l1 and l2."""
     sizes, X, y = [3, 4, 2], rng.normal(size=(5, 3)), np.array([0, 1, 1, 0, 1])
     params = _random_network(rng, sizes)
     for weight in params[::2]:
@@ -1294,7 +1426,7 @@ def test_biases_are_not_penalised(student, rng):
 
 @pytest.mark.task("mlp")
 def test_the_slope_of_l1_is_a_sign(student, rng):
-    """|w| has the slope -1 or 1, whatever the size of w, and 0 is to be taken at w = 0."""
+    """The slope of |w| is -1 or 1, whatever the size of w, and 0 at w = 0."""
     X, y = np.zeros((2, 3)), np.array([0, 1])
     W, b = np.array([[5.0, -0.01, 0.0], [-3.0, 0.0, 2.0]]), np.zeros(2)
 
@@ -1306,7 +1438,7 @@ def test_the_slope_of_l1_is_a_sign(student, rng):
 
 @pytest.mark.task("mlp")
 def test_penalties_do_not_depend_on_the_batch(student, rng):
-    """The same samples twice: the mean stays, the penalty stays, and so does every gradient."""
+    """The penalties are not divided by N: they do not depend on the number of samples."""
     sizes, params = [3, 4, 2], _random_network(rng, [3, 4, 2])
     X, y = rng.normal(size=(4, 3)), np.array([0, 1, 1, 0])
     strengths = {"l1": 0.1, "l2": 0.4}
@@ -1321,7 +1453,9 @@ def test_penalties_do_not_depend_on_the_batch(student, rng):
 
 @pytest.mark.task("mlp")
 def test_one_sample_and_huge_logits(student, rng):
-    """A batch of one, with logits in the thousands, has a finite loss and finite gradients."""
+    """The loss is that of cross_entropy: right and finite for a batch of one sample and for very large
+    logits.
+    """
     params = [1000.0 * p for p in _random_network(rng, [3, 4])]
     X = rng.normal(size=(1, 3))
     y = np.array([int(np.argmin(_logits(params, X)))])
@@ -1335,16 +1469,16 @@ def test_one_sample_and_huge_logits(student, rng):
 
 @pytest.mark.task("mlp")
 def test_loss_changes_nothing(student, rng):
-    """Measuring is not moving: parameters and samples stay, and the second answer is the first."""
+    """loss, forward, predict and evaluate leave the parameters, X and y as they are, and the gradients are new
+    arrays.
+    """
     params, _, _, got = _mlp_case(student, rng, [3, 4, 2], 5, l1=0.1, l2=0.2)
 
     for now, was in zip(got["params"], params, strict=True):
         expect.unchanged(now, was, "MLP (params after loss, forward, predict and evaluate)")
     expect.equal(got["inputs are unchanged"], True, "MLP (X and y are unchanged)")
     expect.close(got["again"], float(got["loss"]), "MLP.loss, called again")
-    expect.is_true(
-        not got["shared"], "MLP.loss: a gradient shares its memory with a parameter; make new arrays"
-    )
+    expect.is_true(not got["shared"], "MLP.loss: a gradient shares its memory with a parameter; make new arrays")
 
 
 @probe
@@ -1358,7 +1492,7 @@ def gradients_of_two_batches(student, X, y, other, labels):
 
 @pytest.mark.task("mlp")
 def test_gradients_are_not_overwritten_by_the_next_batch(student, rng):
-    """The gradients of two batches can be kept side by side, and added: every call makes new arrays."""
+    """Every call of loss returns new arrays: the gradients of one batch stay when the next batch is measured."""
     (X, other), y = rng.normal(size=(2, 5, 3)), np.array([0, 1, 1, 0, 1])
 
     before, after = gradients_of_two_batches(student, X, y, other, 1 - y)
@@ -1368,26 +1502,33 @@ def test_gradients_are_not_overwritten_by_the_next_batch(student, rng):
         expect.close(now, was, f"MLP.loss (gradient {k} of a batch, after the next batch)", rtol=0, atol=0)
 
 
-@pytest.mark.task("mlp")
+@pytest.mark.task("mlp", weight=10)
 def test_weights_start_with_the_variance_of_he(student, rng):
-    """Mean 0 and variance 2 / fan_in, in every layer; biases start at 0."""
+    """The entries of a W are independent draws with mean zero and variance 2 / in; biases are zero."""
     model = student.MLP([400, 300, 200], rng=rng)
 
     params = list(model.params)
 
     for weight, fan_in in ((params[0], 400), (params[2], 300)):
         what = f"MLP.params (weights with {fan_in} inputs"
-        expect.close(float(weight.var()), 2.0 / fan_in, f"{what}, variance)", rtol=0.05)
-        expect.between(
-            float(weight.mean()) * math.sqrt(fan_in / 2.0), -0.03, 0.03, f"{what}, mean in units of std)"
-        )
+        deviations = 5.0 / math.sqrt(weight.size)  # five standard deviations of a mean of so many draws
+        spread = math.sqrt(2.0) * deviations  # and of their variance, in units of the variance
+        expect.close(float(weight.var()), 2.0 / fan_in, f"{what}, variance)", rtol=spread)
+        mean = float(weight.mean()) * math.sqrt(fan_in / 2.0)
+        expect.between(mean, -deviations, deviations, f"{what}, mean in units of std)")
+    units = [params[0].ravel() * math.sqrt(400 / 2.0), params[2].ravel() * math.sqrt(300 / 2.0)]
+    drawn = np.round(np.abs(np.concatenate(units)), 9)  # of the same scale in both layers
+    is_drawn = np.unique(drawn).size > 0.99 * drawn.size
+    expect.is_true(is_drawn, "MLP.params: weights come back, in one layer or in both; draw each of them")
     for bias in params[1::2]:
         expect.close(bias, np.zeros(bias.shape), "MLP.params (bias)")
 
 
-@pytest.mark.task("mlp")
+@pytest.mark.task("mlp", weight=10)
 def test_the_generator_decides_about_the_weights(student):
-    """The same state of rng gives the same weights, another one gives others; without rng they are new each time."""
+    """rng is the only source of random numbers: the same state gives the same weights, and None stands for a
+    fresh one.
+    """
 
     def first_weights(**settings):
         return np.array(student.MLP([4, 3, 2], **settings).params[0])
@@ -1416,7 +1557,9 @@ def two_networks(student, X):
 
 @pytest.mark.task("mlp")
 def test_a_network_computes_with_its_params(student, rng):
-    """Whoever moves an array of params in place moves the network, and no other network."""
+    """params are the arrays that the network computes with: changing one in place changes this network, and no
+    other.
+    """
     X = rng.normal(size=(4, 3))
 
     out, W, before, after = two_networks(student, X)
@@ -1505,9 +1648,7 @@ def _some_params(rng, steps):
     """Parameters of different shapes, and gradients of different sizes for some steps."""
     shapes = ((2, 3), (4,), (2, 2, 3), (4,))
     params = [rng.normal(size=shape) for shape in shapes]
-    gradients = [
-        [10.0 ** (k % 2) * rng.normal(size=shape) for k, shape in enumerate(shapes)] for _ in range(steps)
-    ]
+    gradients = [[10.0 ** (k % 2) * rng.normal(size=shape) for k, shape in enumerate(shapes)] for _ in range(steps)]
     return params, gradients
 
 
@@ -1520,7 +1661,9 @@ def _check_path(got, want, what):
 @pytest.mark.task("optimizers", weight=2)
 @pytest.mark.parametrize("rule", list(OPTIMIZERS))
 def test_twenty_steps(student, rng, rule):
-    """Twenty steps with ever new gradients: every setting and every memory of the past counts."""
+    """Every step follows the rule in the docstring, with all settings and with the state that earlier steps
+    have left.
+    """
     name, settings = OPTIMIZERS[rule]
     params, gradients = _some_params(rng, 20)
 
@@ -1532,7 +1675,7 @@ def test_twenty_steps(student, rng, rule):
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("name", list(DEFAULTS))
 def test_settings_that_are_left_out(student, rng, name):
-    """Defaults are those of PyTorch."""
+    """A setting that is left out has the default of the signature."""
     params, gradients = _some_params(rng, 3)
 
     got = walk(student, name, {}, params, gradients, None)
@@ -1543,7 +1686,9 @@ def test_settings_that_are_left_out(student, rng, name):
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("name", list(DEFAULTS))
 def test_parameters_move_in_place_and_gradients_stay(student, rng, name):
-    """The network holds these very arrays: new arrays in the list would leave it as it was."""
+    """step moves every parameter in place: the arrays in the list are the same objects afterwards, and
+    gradients stay.
+    """
     params, gradients = _some_params(rng, 3)
     settings = {"lr": 0.1, **({} if name == "RMSprop" else {"weight_decay": 0.1})}
 
@@ -1551,18 +1696,40 @@ def test_parameters_move_in_place_and_gradients_stay(student, rng, name):
 
     moved = all(not np.array_equal(p, was) for p, was in zip(got["path"][-1], params, strict=True))
     expect.is_true(moved, f"{name}.step: the arrays that were passed did not move; change them in place")
-    expect.is_true(
-        got["in place"], f"{name}.step: the list holds other arrays now; change the old ones in place"
-    )
-    expect.is_true(
-        got["gradients are kept"], f"{name}.step: a gradient was changed; it is there to be read only"
-    )
+    expect.is_true(got["in place"], f"{name}.step: the list holds other arrays now; change the old ones in place")
+    expect.is_true(got["gradients are kept"], f"{name}.step: a gradient was changed; it is there to be read only")
+
+
+@probe
+def walk_with_one_buffer(student, name, settings, params, gradients):
+    optimizer = getattr(student, name)(**settings)
+    params, buffers = [np.array(p) for p in params], [np.array(g) for g in gradients[0]]
+    path = []
+    for grads in gradients:
+        for buffer, g in zip(buffers, grads, strict=True):
+            buffer[...] = g
+        optimizer.step(list(params), list(buffers))
+        path.append([p.copy() for p in params])
+    return path
+
+
+@pytest.mark.task("optimizers")
+@pytest.mark.parametrize("rule", ["SGD, momentum", "SGD, nesterov", "RMSprop", "Adam", "AdamW"])
+def test_the_state_is_in_arrays_of_its_own(student, rng, rule):
+    """The state holds no array of the caller's: the next gradients may be written into the same arrays."""
+    name, settings = OPTIMIZERS[rule]
+    params, gradients = _some_params(rng, 5)
+
+    path = walk_with_one_buffer(student, name, settings, params, gradients)
+
+    what = f"{rule}, each step's gradients in the same arrays"
+    _check_path(path, _wanted_path(name, settings, params, gradients), what)
 
 
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("name", ["RMSprop", "Adam", "AdamW"])
 def test_tiny_gradients_show_where_eps_stands(student, name):
-    """sqrt(s) + eps is not sqrt(s + eps): with g = 1e-6 the two differ by a factor of a hundred."""
+    """eps is added to the root, not under it."""
     settings = {"lr": 0.1, **({"weight_decay": 0.0} if name == "AdamW" else {})}
     params, gradients = [np.zeros(2)], [[np.array([1e-6, -1e-7])]] * 2
 
@@ -1574,7 +1741,7 @@ def test_tiny_gradients_show_where_eps_stands(student, name):
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("name", list(DEFAULTS))
 def test_without_a_gradient_nothing_moves(student, name):
-    """A gradient of zero gives a step of zero (and never 0 / 0), apart from weight decay."""
+    """A gradient of zero gives a step of zero, apart from weight decay, and never 0 / 0."""
     settings = {} if name == "RMSprop" else {"weight_decay": 0.0}
     params = [np.array([1.0, -2.0])]
 
@@ -1586,7 +1753,7 @@ def test_without_a_gradient_nothing_moves(student, name):
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("rule", ["SGD, momentum", "SGD, nesterov", "RMSprop", "Adam"])
 def test_the_past_counts_where_the_gradient_is_zero(student, rng, rule):
-    """Velocities and averages go on, and fade, while the gradient is zero; so does the count of steps."""
+    """Velocities, averages and the count of steps go on also where the gradient is zero."""
     name, settings = OPTIMIZERS[rule]
     params, grad = [rng.normal(size=3)], rng.normal(size=3)
     gradients = [[g] for g in (grad, np.zeros(3), np.zeros(3), 2.0 * grad)]
@@ -1599,7 +1766,9 @@ def test_the_past_counts_where_the_gradient_is_zero(student, rng, rule):
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
 def test_the_first_step_is_as_long_as_the_learning_rate(student, rng, name):
-    """-lr * sign(g), for large gradients and for small ones."""
+    """m and s are corrected for their start at zero: the first step has the length lr, whatever the gradient's
+    size.
+    """
     grad = rng.choice([-1.0, 1.0], size=6) * 10.0 ** np.arange(-3.0, 3.0)
 
     got = walk(student, name, {"lr": 0.01, "weight_decay": 0.0}, [np.zeros(6)], [[grad]], None)
@@ -1610,7 +1779,7 @@ def test_the_first_step_is_as_long_as_the_learning_rate(student, rng, name):
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
 def test_decay_with_and_without_adam_in_between(student, name):
-    """With a gradient of zero, AdamW shrinks by lr * weight_decay; in Adam the decay goes through m and s."""
+    """In Adam weight decay is added to g; in AdamW it never meets m and s."""
     settings = {"lr": 0.01, "weight_decay": 0.1}
     params, gradients = [np.array([2.0, -0.5])], [[np.zeros(2)]] * 5
 
@@ -1621,21 +1790,19 @@ def test_decay_with_and_without_adam_in_between(student, name):
 
 @pytest.mark.task("optimizers")
 def test_nesterov_looks_ahead(student, rng):
-    """The step uses the gradient and the *new* velocity: already the first step differs from plain momentum."""
+    """With nesterov the step is g + momentum * v with the new v, already in the first step."""
     g = rng.normal(size=3)
     settings = {"lr": 0.1, "momentum": 0.9, "nesterov": True}
 
     got = walk(student, "SGD", settings, [np.zeros(3)], [[g], [2.0 * g]], None)
 
-    _check_path(
-        got["path"], _wanted_path("SGD", settings, [np.zeros(3)], [[g], [2.0 * g]]), "SGD with nesterov"
-    )
+    _check_path(got["path"], _wanted_path("SGD", settings, [np.zeros(3)], [[g], [2.0 * g]]), "SGD with nesterov")
 
 
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("rule", ["SGD, momentum", "RMSprop", "Adam", "AdamW"])
 def test_every_parameter_has_its_own_memory(student, rng, rule):
-    """Parameters of the same shape, with gradients of different size: none feels the other's past."""
+    """The state is kept separately for every parameter, also for parameters of the same shape."""
     name, settings = OPTIMIZERS[rule]
     params = [np.zeros(2), np.zeros(2), np.zeros(2)]
     gradients = [[scale * rng.normal(size=2) for scale in (0.1, 1.0, 30.0)] for _ in range(4)]
@@ -1648,7 +1815,9 @@ def test_every_parameter_has_its_own_memory(student, rng, rule):
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("rule", ["SGD, momentum", "RMSprop", "Adam", "AdamW"])
 def test_the_learning_rate_may_change_on_the_way(student, rng, rule):
-    """Whoever sets opt.lr between two steps wants the next step to know it."""
+    """opt.lr may be set to another number between two steps: the next step uses it, and the state does not
+    hold the old one.
+    """
     name, settings = OPTIMIZERS[rule]
     params, gradients = _some_params(rng, 4)
 
@@ -1681,7 +1850,7 @@ def two_optimizers(student, name, settings, gradients):
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("rule", ["SGD, momentum", "RMSprop", "Adam", "AdamW"])
 def test_two_optimisers_share_nothing(student, rng, rule):
-    """Velocities, averages and the count of steps belong to one optimiser."""
+    """Two optimisers share nothing: velocities, averages and the count of steps belong to one of them."""
     name, settings = OPTIMIZERS[rule]
 
     alone, beside = two_optimizers(student, name, settings, [rng.normal(size=3) for _ in range(4)])
@@ -1692,7 +1861,7 @@ def test_two_optimisers_share_nothing(student, rng, rule):
 @pytest.mark.task("optimizers")
 @pytest.mark.parametrize("name", list(DEFAULTS))
 def test_settings_can_be_read(student, name):
-    """opt.lr is the learning rate."""
+    """opt.lr holds the learning rate."""
     optimizer = getattr(student, name)(lr=0.125)
 
     expect.close(optimizer.lr, 0.125, f"{name}.lr")
@@ -1728,12 +1897,13 @@ def spied_run(student, X, y, epochs, batch_size, seed, n_callbacks, stop_after, 
 
     def watcher(number):
         def callback(epoch, seen_model, history):
-            lengths = sorted((key, len(values)) for key, values in history.items())
+            lengths = [(key, len(history[key])) for key in keys if key in history]
             log.append(("callback", number, epoch, seen_model is model, lengths))
             return True if number == n_callbacks - 1 and epoch == stop_after else None
 
         return callback
 
+    keys = ("loss", "val_loss", "val_accuracy")  # further ones are the student's own, and may hold anything
     np.random.seed(global_seed)
     log, batches, offered, model = [], [], [], Model()
     callbacks = [watcher(number) for number in range(n_callbacks)]
@@ -1745,32 +1915,41 @@ def spied_run(student, X, y, epochs, batch_size, seed, n_callbacks, stop_after, 
     return {
         "log": log,
         "batches": batches,
-        "history": {k: list(v) for k, v in history.items()},
+        "history": {key: list(history[key]) for key in keys if key in history},
         "moved": float(model.params[0][0]),
         "X": X,
         "y": y,
+        "X_val": X_val,
+        "y_val": y_val,
     }
+
+
+#: samples to validate with: each row adds up to 2
+_VAL_X = np.stack([np.linspace(-3.0, 5.0, 9), 2.0 - np.linspace(-3.0, 5.0, 9)], axis=1)
 
 
 def _spied(student, N, epochs, batch_size, seed=0, *, callbacks=0, stop_after=0, n_val=0, global_seed=0):
     X = np.arange(2.0 * N).reshape(N, 2)
-    val = (np.ones((n_val, 2)), np.zeros(n_val, dtype=int)) if n_val else (None, None)
-    return spied_run(
-        student, X, np.arange(N), epochs, batch_size, seed, callbacks, stop_after, *val, global_seed
-    )
+    val = (_VAL_X[:n_val].copy(), np.zeros(n_val, dtype=int)) if n_val else (None, None)
+    return spied_run(student, X, np.arange(N), epochs, batch_size, seed, callbacks, stop_after, *val, global_seed)
 
 
 def _orders(run, N):
     """The order of the samples in each epoch."""
-    return np.concatenate([labels for _, labels in run["batches"]]).reshape(-1, N)
+    seen = np.concatenate([labels for _, labels in run["batches"]])
+    expect.equal(len(seen) % N, 0, f"train (samples beyond whole epochs of {N})")
+    return seen.reshape(-1, N)
 
 
 @pytest.mark.task("train")
 @pytest.mark.parametrize(
-    ("N", "batch_size", "sizes"), [(11, 4, [4, 4, 3]), (6, 3, [3, 3]), (5, 9, [5]), (3, 1, [1, 1, 1])]
+    ("N", "batch_size", "sizes"),
+    [(11, 4, [4, 4, 3]), (9, 4, [4, 4, 1]), (6, 3, [3, 3]), (5, 9, [5]), (3, 1, [1, 1, 1])],
 )
 def test_the_sizes_of_the_batches(student, N, batch_size, sizes):
-    """Full batches, then what is left over: nothing is dropped and nothing is padded."""
+    """An epoch visits every sample exactly once, in batches of batch_size; the last batch holds what is left
+    over.
+    """
     run = _spied(student, N, 2, batch_size)
 
     expect.equal([len(labels) for _, labels in run["batches"]], sizes * 2, f"train (batch sizes for N={N})")
@@ -1780,29 +1959,34 @@ def test_the_sizes_of_the_batches(student, N, batch_size, sizes):
 
 @pytest.mark.task("train")
 def test_every_sample_keeps_its_label(student):
-    """One order for both: X and y go through the same permutation, in every epoch."""
+    """X and y go through the same order, so that every sample keeps its label."""
     run = _spied(student, 23, 3, 5)
 
     for samples, labels in run["batches"]:
         expect.close(samples, np.stack([2.0 * labels, 2.0 * labels + 1.0], axis=1), "train (X beside y)")
 
 
-@pytest.mark.task("train")
+@pytest.mark.task("train", weight=8)
 def test_every_epoch_has_a_new_order(student):
-    """Shuffled, and shuffled anew: no epoch repeats the given order or the one before."""
+    """Every epoch draws a new order of all samples: it is neither the given order nor that of another epoch."""
     orders = _orders(_spied(student, 40, 4, 8), 40)
+    pairs = [{frozenset(pair) for pair in pairwise(order.tolist())} for order in orders]
 
     distinct = {tuple(order) for order in orders} | {tuple(range(40))}
     expect.equal(len(distinct), 5, "train (different orders of 4 epochs, and the given one)")
+    is_new = all(len(now & before) < 20 for before, now in pairwise(pairs))
+    expect.is_true(is_new, "train: an epoch keeps most neighbours of the one before; draw a new order")
     is_mixed = all(np.corrcoef(order, np.arange(40))[0, 1] < 0.9 for order in orders)
     expect.is_true(is_mixed, "train: an epoch is nearly in the given order; shuffle all samples")
     firsts = {int(order[:8].min()) // 8 * 8 for order in orders if np.ptp(order[:8]) < 8}
     expect.is_true(not firsts, "train: batches are shuffled as blocks; shuffle the samples")
 
 
-@pytest.mark.task("train")
+@pytest.mark.task("train", weight=8)
 def test_the_generator_decides_about_the_order(student):
-    """The same state of rng gives the same batches; another one gives others; global seeds do not matter."""
+    """rng is the only source of randomness: the same state gives the same batches, another state gives
+    others.
+    """
     one, again = (_orders(_spied(student, 30, 2, 7, seed=3, global_seed=k), 30) for k in (0, 1))
     other = _orders(_spied(student, 30, 2, 7, seed=4), 30)
 
@@ -1812,30 +1996,32 @@ def test_the_generator_decides_about_the_order(student):
 
 @pytest.mark.task("train")
 def test_one_loss_and_one_step_a_batch(student):
-    """Compute the gradients of a batch, then step with them, on model.params, before the next batch."""
+    """For each batch model.loss is called once, and then opt.step once, with model.params and the batch's own
+    gradients.
+    """
     run = _spied(student, 10, 2, 4)
 
     kinds = [entry[0] for entry in run["log"]]
     expect.equal(kinds, ["loss", "step"] * 6, "train (order of calls)")
     steps = [entry for entry in run["log"] if entry[0] == "step"]
     expect.is_true(all(right for _, right, _ in steps), "train: opt.step did not get model.params")
-    expect.is_true(
-        all(fresh for _, _, fresh in steps), "train: opt.step did not get the gradients of its batch"
-    )
+    expect.is_true(all(fresh for _, _, fresh in steps), "train: opt.step did not get the gradients of its batch")
 
 
 @pytest.mark.task("train")
 def test_the_model_is_left_as_the_last_step_left_it(student):
-    """Six steps of one each: train moves the parameters by opt.step alone, also where the loss gets worse."""
+    """Nothing but opt.step moves the parameters, and training ends for no other reason than the docstring's."""
     run = _spied(student, 10, 2, 4, n_val=3)
 
     expect.equal(len(run["history"]["loss"]), 2, "train (epochs, while the loss gets worse)")
     expect.close(run["moved"], 6.0, "train (a parameter that every step raises by one)")
 
 
-@pytest.mark.task("train", weight=2)
+@pytest.mark.task("train", weight=7)
 def test_the_loss_of_an_epoch_is_a_mean_over_samples(student):
-    """Every batch counts with its size, and with the loss that model.loss returned for it."""
+    """The loss of an epoch is a mean per sample, made of the numbers that model.loss returned for its
+    batches.
+    """
     run = _spied(student, 10, 3, 4)
 
     want = []
@@ -1849,7 +2035,7 @@ def test_the_loss_of_an_epoch_is_a_mean_over_samples(student):
 
 @pytest.mark.task("train", weight=2)
 def test_validation_follows_every_epoch(student):
-    """Measured by model.evaluate on the samples that are not trained on, after the epoch's last step."""
+    """val_loss and val_accuracy come from model.evaluate(X_val, y_val) after the last step of every epoch."""
     run = _spied(student, 10, 3, 4, n_val=7)
 
     for key in ("loss", "val_loss", "val_accuracy"):
@@ -1863,16 +2049,20 @@ def test_validation_follows_every_epoch(student):
 
 @pytest.mark.task("train")
 def test_without_validation_data_there_is_no_validation(student):
-    """A stand-in model without validation data: loss only."""
+    """Without X_val the history has no val_loss and no val_accuracy."""
     history = _spied(student, 6, 2, 4)["history"]
 
+    expect.is_true("loss" in history, "train: the history has no key 'loss'")
     expect.equal(len(history["loss"]), 2, "train (length of history['loss'])")
-    expect.is_true("val_loss" not in history, "train: history['val_loss'] without validation data")
+    for key in ("val_loss", "val_accuracy"):
+        expect.is_true(key not in history, f"train: history[{key!r}] without validation data")
 
 
 @pytest.mark.task("train")
 def test_callbacks_are_called_in_their_order_after_each_epoch(student):
-    """Each gets the epoch, counted from 1, the model itself, and the history with this epoch in it."""
+    """After every epoch each callback is called, in order, with the epoch from 1, the model and the up-to-date
+    history.
+    """
     run = _spied(student, 6, 3, 4, callbacks=2, n_val=3)
 
     calls = [entry[1:] for entry in run["log"] if entry[0] == "callback"]
@@ -1887,18 +2077,18 @@ def test_callbacks_are_called_in_their_order_after_each_epoch(student):
     expect.equal(kinds, ["step", "step", "callback", "callback"] * 3, "train (callbacks after the steps)")
 
 
-@pytest.mark.task("train")
+@pytest.mark.task("train", weight=5)
 def test_a_callback_can_end_the_training(student):
-    """True means: enough. The epoch that has just ended is the last; None means: go on."""
+    """If a callback returns True, training ends after this epoch; None and False let it go on."""
     run = _spied(student, 6, 50, 4, callbacks=2, stop_after=3)
 
     expect.equal(len(run["history"]["loss"]), 3, "train (epochs, ended by a callback after the third)")
     expect.equal(len(run["batches"]), 6, "train (batches, ended by a callback after the third epoch)")
 
 
-@pytest.mark.task("train")
+@pytest.mark.task("train", weight=2)
 def test_one_callback_of_several_is_enough_to_end(student):
-    """It need not be the last in the list that says so."""
+    """If one of the callbacks returns True, training ends, whichever of them it is."""
     lengths = callbacks_that_say(student, [[None, True, None], [True, False], [False, None]])
 
     expect.equal(lengths, [1, 1, 4], "train (epochs, of 4, with callbacks of different opinions)")
@@ -1911,7 +2101,7 @@ def callbacks_that_say(student, opinions):
             self.params = [np.zeros(1)]
 
         def loss(self, X, y):
-            return 1.0, [np.ones(1)]
+            return 0.0, [np.ones(1)]
 
     class Optimizer:
         def step(self, params, grads):
@@ -1931,11 +2121,13 @@ def callbacks_that_say(student, opinions):
 
 @pytest.mark.task("train")
 def test_the_data_are_left_in_their_order(student):
-    """Shuffle an index, not the samples themselves."""
-    run = _spied(student, 12, 2, 5)
+    """X, y, X_val and y_val stay as they are."""
+    run = _spied(student, 12, 2, 5, n_val=4)
 
     expect.unchanged(run["X"], np.arange(24.0).reshape(12, 2), "train (X)")
     expect.unchanged(run["y"], np.arange(12), "train (y)")
+    expect.unchanged(run["X_val"], _VAL_X[:4], "train (X_val)")
+    expect.unchanged(run["y_val"], np.zeros(4, dtype=int), "train (y_val)")
 
 
 @probe
@@ -1948,30 +2140,30 @@ def learn_by_heart(student, X, y):
 
 @pytest.mark.task("train")
 def test_fifty_samples_are_learnt_by_heart(student, rng):
-    """A network with more weights than samples must get all of them right, even with labels drawn by lot."""
+    """A network with more weights than samples, trained with Adam, gets every sample right: the loss of an
+    epoch falls.
+    """
     X, y = rng.normal(size=(50, 20)), rng.integers(0, 4, size=50)
 
     predicted, losses = learn_by_heart(student, X, y)
 
     expect.accuracy(predicted, y, 1.0, "train: fifty samples learnt by heart")
     expect.equal(len(losses), 60, "train (length of history['loss'])")
-    expect.is_true(
-        losses[-1] < 0.1 * losses[0], "train: the loss of the last epoch is not far below the first"
-    )
+    expect.is_true(losses[-1] < 0.1 * losses[0], "train: the loss of the last epoch is not far below the first")
 
 
-#: below mean - 4 sd of the reference over 100 seeds: 0.9771 - 4 * 0.0070
-DIGITS_FLOOR = 0.945
+#: below mean - 4 sd of the reference over 100 seeds: 0.9513 - 4 * 0.0083. The network is so small that loops over
+#: single weights end within the seconds of the task, too
+DIGITS_FLOOR = 0.915
 
 
 @probe
 def read_digits(student, X, y, X_val, y_val, X_test, seed):
-    model = student.MLP([64, 128, 10], l2=1e-4, rng=np.random.default_rng([seed, 1]))
-    optimizer = student.Adam(lr=3e-3)
-    history = student.train(
-        model, X, y, 25, 32, optimizer, np.random.default_rng([seed, 2]), X_val=X_val, y_val=y_val
-    )
-    return model.predict(X_test), model.predict(X_val), {key: list(values) for key, values in history.items()}
+    model = student.MLP([64, 32, 10], l2=1e-4, rng=np.random.default_rng([seed, 1]))
+    optimizer = student.Adam(lr=5e-3)
+    history = student.train(model, X, y, 15, 20, optimizer, np.random.default_rng([seed, 2]), X_val=X_val, y_val=y_val)
+    found = {key: list(history[key]) for key in ("loss", "val_loss", "val_accuracy") if key in history}
+    return model.predict(X_test), model.predict(X_val), found
 
 
 @pytest.fixture(scope="module")
@@ -1984,10 +2176,8 @@ def digits_run(student, seed):
         (images, labels), (test_images, test_labels) = fresh_digits(cut)
         X = images.reshape(len(images), 64).astype(np.float64)
         X_test = test_images.reshape(len(test_images), 64).astype(np.float64)
-        fit, val = slice(0, 1220), slice(1220, None)
-        predicted, on_val, history = read_digits(
-            student, X[fit], labels[fit], X[val], labels[val], X_test, seed
-        )
+        fit, val = slice(0, 600), slice(600, 720)
+        predicted, on_val, history = read_digits(student, X[fit], labels[fit], X[val], labels[val], X_test, seed)
         return predicted, test_labels, float(np.mean(on_val == labels[val])), history
 
     return run
@@ -1995,7 +2185,9 @@ def digits_run(student, seed):
 
 @pytest.mark.task("train", weight=2)
 def test_a_network_learns_to_read_digits(digits_run):
-    """Your network, your Adam and your loop, on 1,220 handwritten digits: most of the others must be read."""
+    """Your MLP, your Adam and your train together learn to read handwritten digits; any of the three can be
+    wrong or slow.
+    """
     predicted, labels, _, _ = digits_run()
 
     expect.accuracy(predicted, labels, DIGITS_FLOOR, "train: new digits")
@@ -2003,11 +2195,14 @@ def test_a_network_learns_to_read_digits(digits_run):
 
 @pytest.mark.task("train")
 def test_the_history_of_the_digits_tells_the_truth(digits_run):
-    """One entry an epoch, falling losses, and the validation accuracy that the network really has."""
+    """The history has one number for each epoch, and val_accuracy is the share of validation samples that are
+    right.
+    """
     _, _, right, history = digits_run()
 
     for key in ("loss", "val_loss", "val_accuracy"):
-        expect.equal(len(history[key]), 25, f"train (length of history[{key!r}])")
+        expect.is_true(key in history, f"train: the history has no key {key!r}")
+        expect.equal(len(history[key]), 15, f"train (length of history[{key!r}])")
     expect.close(history["val_accuracy"][-1], right, "train (history['val_accuracy'], last entry)")
     expect.is_true(history["loss"][-1] < 0.2 * history["loss"][0], "train: the loss on digits hardly falls")
 
@@ -2024,7 +2219,7 @@ def _hill(rng, curvatures):
 
 @pytest.mark.task("gradient_descent")
 def test_every_point_of_the_walk(student, rng):
-    """Row k is the point after k steps, row 0 the start: in the eigenvectors of A a step is a multiplication."""
+    """A step goes from x to x - lr * df(x); row k is the point after k steps, and row 0 is x0."""
     A, x0 = _hill(rng, [0.5, 1.0, 4.0])
 
     points = student.gradient_descent(lambda x: 0.5 * x @ A @ x, lambda x: A @ x, x0, 0.3, 12)
@@ -2036,7 +2231,7 @@ def test_every_point_of_the_walk(student, rng):
 
 @pytest.mark.task("gradient_descent")
 def test_the_walk_goes_downhill(student, rng):
-    """With a small step the value falls at every step."""
+    """With a small learning rate the value of f falls at every step."""
     A, x0 = _hill(rng, [1.0, 2.0])
     c = rng.normal(size=2)
 
@@ -2044,14 +2239,12 @@ def test_the_walk_goes_downhill(student, rng):
 
     expect.shape(points, (21, 2), "gradient_descent")
     values = [0.5 * x @ A @ x + c @ x for x in points]
-    expect.is_true(
-        bool(np.all(np.diff(values) < 0)), "gradient_descent: the value does not fall at every step"
-    )
+    expect.is_true(bool(np.all(np.diff(values) < 0)), "gradient_descent: the value does not fall at every step")
 
 
 @pytest.mark.task("gradient_descent")
 def test_no_steps_and_one_step(student):
-    """Zero steps leave the start alone; the result always has two axes."""
+    """The result has a row for the start and one for each step, and two axes also without any step."""
     for steps, want in ((0, [[3.0]]), (1, [[3.0], [2.4]])):
         points = student.gradient_descent(lambda x: x[0] ** 2, lambda x: 2.0 * x, np.array([3.0]), 0.1, steps)
 
@@ -2060,7 +2253,7 @@ def test_no_steps_and_one_step(student):
 
 @pytest.mark.task("gradient_descent")
 def test_a_walk_at_the_bottom_goes_on_standing_there(student):
-    """Where the gradient is zero a step leads nowhere, and it is a step all the same."""
+    """At the bottom, too, all steps are made, though they lead nowhere."""
     points = student.gradient_descent(lambda x: x @ x, lambda x: 2.0 * x, np.zeros(2), 0.1, 4)
 
     expect.close(points, np.zeros((5, 2)), "gradient_descent from the bottom")
@@ -2068,7 +2261,7 @@ def test_a_walk_at_the_bottom_goes_on_standing_there(student):
 
 @pytest.mark.task("gradient_descent")
 def test_the_start_stays_where_it_is(student, rng):
-    """x0 belongs to the caller."""
+    """x0 stays as it is, and row 0 is x0."""
     x0 = rng.normal(size=3)
     before = x0.copy()
 
@@ -2078,12 +2271,10 @@ def test_the_start_stays_where_it_is(student, rng):
     expect.close(points[0], before, "gradient_descent (row 0)")
 
 
-@pytest.mark.task("gradient_descent")
+@pytest.mark.task("gradient_descent", weight=2)
 def test_a_walk_that_blows_up_ends(student):
-    """With lr = 10 every step multiplies x by -19: x^2 is infinite after 121 steps, and no such point counts."""
-    points = student.gradient_descent(
-        lambda x: float(x[0]) * float(x[0]), lambda x: 2.0 * x, np.ones(1), 10.0, 400
-    )
+    """If f is not finite at a new point, the walk ends there, and this point is left out."""
+    points = student.gradient_descent(lambda x: float(x[0]) * float(x[0]), lambda x: 2.0 * x, np.ones(1), 10.0, 400)
 
     expect.shape(points, (121, 1), "gradient_descent that blows up")
     expect.finite(points, "gradient_descent that blows up")
@@ -2091,7 +2282,7 @@ def test_a_walk_that_blows_up_ends(student):
 
 @pytest.mark.task("gradient_descent")
 def test_a_walk_ends_where_the_function_has_no_value(student):
-    """nan is not finite either: log x has no value where the second step would lead."""
+    """nan is not finite either: the walk ends there, and this point is left out."""
     points = student.gradient_descent(
         lambda x: math.log(x[0]) if x[0] > 0 else math.nan, lambda x: 1.0 / x, np.array([2.0]), 3.0, 10
     )
@@ -2102,7 +2293,7 @@ def test_a_walk_ends_where_the_function_has_no_value(student):
 @pytest.mark.task("gradient_descent", weight=2)
 @pytest.mark.parametrize("curvatures", [[3.0], [0.5, 1.0, 2.0, 8.0], [0.01, 0.02, 0.3]])
 def test_the_largest_curvature_limits_the_step(student, rng, curvatures):
-    """Not the diagonal, not the sum: the largest eigenvalue."""
+    """The limit depends on the largest eigenvalue of A, not on its diagonal or its sum; A stays as it is."""
     A, _ = _hill(rng, curvatures)
     before = A.copy()
 
@@ -2114,7 +2305,7 @@ def test_the_largest_curvature_limits_the_step(student, rng, curvatures):
 
 @pytest.mark.task("gradient_descent")
 def test_curvatures_that_hardly_differ(student):
-    """The steepest direction may be none of the axes nor their sum, and another may be nearly as steep."""
+    """The limit is right to one part in a million, also where two eigenvalues are close to each other."""
     apart = np.array([[2.0, -1.0], [-1.0, 2.0]])  # curvature 3 along (1, -1), 1 along (1, 1)
     near = np.diag([1.96, 2.0, 1.9])
 
@@ -2124,7 +2315,7 @@ def test_curvatures_that_hardly_differ(student):
 
 @pytest.mark.task("gradient_descent")
 def test_just_below_the_limit_it_converges_and_just_above_it_does_not(student, rng):
-    """Two per cent decide: after five hundred steps one walk is at the bottom, the other far away."""
+    """Below the limit the walk from any start goes to zero; above it the walk grows without bound."""
     A, x0 = _hill(rng, [1.0, 2.0, 5.0])
     limit = float(student.max_stable_lr(A))
 
@@ -2133,9 +2324,5 @@ def test_just_below_the_limit_it_converges_and_just_above_it_does_not(student, r
         for factor in (0.98, 1.02)
     )
 
-    expect.between(
-        float(np.linalg.norm(below[-1])), 0.0, 1e-6, "gradient_descent (distance left, lr below the limit)"
-    )
-    expect.is_true(
-        bool(np.linalg.norm(above[-1]) > 1e3), "gradient_descent: above max_stable_lr the walk stays small"
-    )
+    expect.between(float(np.linalg.norm(below[-1])), 0.0, 1e-6, "gradient_descent (distance left, lr below the limit)")
+    expect.is_true(bool(np.linalg.norm(above[-1]) > 1e3), "gradient_descent: above max_stable_lr the walk stays small")

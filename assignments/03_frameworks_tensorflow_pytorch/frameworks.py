@@ -48,7 +48,7 @@ def pairwise_sq_dist(a, b):
 
 
 def one_hot(labels, num_classes=-1):
-    """Return a row of zeros with a single one, at the place of the label, for every label.
+    """Return, for every label, a row of zeros with a single one at the index of the label.
 
     Args:
         labels: int64 tensor of any shape with one entry or more, entries in 0..num_classes - 1
@@ -130,11 +130,12 @@ def export_to_torch(params):
     has no activation.
 
     Args:
-        params: list of L pairs (W, b) of NumPy arrays of one float dtype, W (out, in), b (out,); L is 1 or more
+        params: list of L pairs (W, b) of NumPy arrays, all float32 or all float64, W (out, in), b (out,); L is 1
+            or more
 
     Returns:
-        nn.Sequential of L nn.Linear with an nn.ReLU between each two of them, 2 L - 1 modules; its parameters
-        have the dtype of the arrays, need gradients, and share no memory with the arrays
+        nn.Sequential (or a subclass of it) of L nn.Linear with an nn.ReLU between each two of them, 2 L - 1
+        modules; its parameters have the dtype of the arrays, need gradients, and share no memory with the arrays
     """
     ### BEGIN SOLUTION
     layers = []
@@ -179,12 +180,13 @@ def import_from_torch(model):
 def train_epoch(model, loader, loss_fn, optimizer, device="cpu", scheduler=None):
     """Go through the data once, with one step of the optimiser for each batch.
 
-    The model is in training mode throughout, in whatever mode it came. Each step uses the gradients of its own
-    batch alone; what a parameter's `.grad` holds when the function is called must not count.
+    The model and all its layers are in training mode during the whole epoch, whatever their mode was before.
+    Each step uses the gradients of its own batch alone; what a parameter's `.grad` holds when the function is
+    called must not count.
 
     Args:
         model: nn.Module on `device`, called as model(x); its parameters are changed in place
-        loader: iterable of batches (x, y), which may be gone through once only, and may have neither a len() nor
+        loader: iterable of batches (x, y), which can perhaps be iterated only once, and may have neither a len() nor
             a `dataset`; x (B, ...) and y (B,) int64, where B may differ from batch to batch. Both have to be
             moved by .to(device)
         loss_fn: loss_fn(logits, y) gives the mean loss of the batch, a tensor () that needs a gradient
@@ -194,7 +196,8 @@ def train_epoch(model, loader, loss_fn, optimizer, device="cpu", scheduler=None)
 
     Returns:
         (loss, accuracy), two Python floats: the means over all *samples* of the epoch of the loss and of "the
-        largest of the C logits is that of the label", both from the forward passes that trained the model
+        largest of the C logits (the first of them, if several are equal) is that of the label", both from the
+        forward passes that trained the model
     """
     ### BEGIN SOLUTION
     model.train()
@@ -218,9 +221,10 @@ def train_epoch(model, loader, loss_fn, optimizer, device="cpu", scheduler=None)
 def evaluate(model, loader, loss_fn, device="cpu"):
     """Measure a model on data, and leave no trace in it.
 
-    The model is in eval mode while it computes, and no gradient is recorded. Afterwards it is in the mode in
-    which it came, and its parameters, their `.grad` and its buffers (such as batch norm's running statistics)
-    are as they were. Whether torch records gradients is as it was, too: a caller's `torch.no_grad()` still holds.
+    The model and all its layers are in eval mode while it computes, and no gradient is recorded. Afterwards they
+    are in the mode in which they came (one mode for all), and its parameters, their `.grad` and its buffers (such
+    as batch norm's running statistics) are as they were. Whether torch records gradients is as it was, too: a
+    caller's `torch.no_grad()` still holds.
 
     Args:
         model, loader, loss_fn, device: as for train_epoch
@@ -259,7 +263,7 @@ class ArrayDataset:
             asked for, and returns the tensor to give in its place (augmentation, say)
 
     len(dataset) is N. dataset[i], i in 0..N - 1, is a pair (sample, label): a float32 tensor (...), and an int64
-    tensor (). Both are in new memory each time: who changes a sample changes neither the arrays nor what the
+    tensor (). Both are in new memory each time: a change of a sample changes neither the arrays nor what the
     dataset gives next time. The arrays are read when a sample is asked for: memory-mapped ones of any size work.
 
     Raises:
@@ -305,14 +309,12 @@ class DataLoader:
         collate_fn: makes a batch of a list of samples; None stands for (x, y), the samples' tensors stacked
             along a new first axis: x (B, ...) and y (B,), with their dtypes kept
 
-    Each `for batch in loader` is one epoch: it starts anew, also where the last one was broken off or
-    is still under way, and asks the dataset once for each sample that it gives. len(loader) is the number of
+    Each `for batch in loader` is one epoch: it starts from the beginning, also if the last one was broken off or
+    is still running, and asks the dataset once for each sample that it gives. len(loader) is the number of
     batches of an epoch.
     """
 
-    def __init__(
-        self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None, collate_fn=None
-    ):
+    def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None, collate_fn=None):
         ### BEGIN SOLUTION
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.drop_last, self.generator = drop_last, generator
@@ -349,7 +351,7 @@ def seed_worker(worker_id):
 
     PyTorch's DataLoader can load samples in several processes, and calls worker_init_fn(worker_id) in each when
     it starts. Forked processes start with *equal* states of np.random and random: an augmentation that draws
-    from these makes the same draws in all of them. PyTorch seeds its own generator in each worker, and anew each
+    from these makes the same draws in all of them. PyTorch seeds its own generator in each worker, and again each
     epoch (leave that one alone): torch.initial_seed() is another number in each worker and each epoch, and
     decides all that seed_worker does. (Given: np.random.seed takes numbers below 2**32 only.)
 
@@ -408,14 +410,14 @@ class FocalLoss(nn.Module):
 
     Args:
         gamma: how fast sure samples lose their weight, float of 0 or above
-        alpha: None (all ones), or weights of the C classes: a list of floats or a float tensor (C,). It moves
-            with the module: `.to(device)` and `.double()` take it along as a buffer named `alpha`, and no
-            optimiser gets it
+        alpha: None (all ones), or weights of the C classes: a list of floats or a float tensor (C,), which the
+            module may keep or copy. It moves with the module: `.to(device)` and `.double()` take it along as a
+            buffer named `alpha`, and no optimiser gets it
         reduction: "mean" (the sum of the losses divided by N, with or without alpha), "sum", or "none" (the N
             losses)
 
     Raises:
-        ValueError: an unknown reduction
+        ValueError: an unknown reduction, when the loss is made
     """
 
     def __init__(self, gamma=2.0, alpha=None, reduction="mean"):
@@ -504,8 +506,8 @@ def save_checkpoint(path, model, optimizer, epoch, generator=None):
 
     That is the state of the model and of the optimiser, the epoch, the state of torch's global random generator
     (dropout draws from it), and that of the data's generator. The file holds tensors and plain values only: it
-    can be read by torch.load(path, weights_only=True), which runs no code of the file. How it is laid out is
-    yours: load_checkpoint alone reads it. Nothing that is saved changes by it: the run may go on.
+    can be read by torch.load(path, weights_only=True), which runs no code of the file. You choose
+    its layout: only load_checkpoint reads it. Saving changes nothing, so the run may go on.
 
     Args:
         path: the file to write, str or pathlib.Path; one that is there is replaced
@@ -536,8 +538,8 @@ def load_checkpoint(path, model, optimizer=None, generator=None):
 
     Args:
         path: a file that save_checkpoint wrote, str or pathlib.Path
-        model: a new nn.Module of the same architecture, in any mode, which stays
-        optimizer: a new optimiser of that model's parameters, of the same class; None for a model that shall
+        model: a new nn.Module of the same architecture, in any mode; the mode stays as it is
+        optimizer: a new optimiser of that model's parameters, of the same class; None for a model that will
             only predict
         generator: a torch.Generator; None to leave it out. It stays as it is if the checkpoint has none
 

@@ -3,9 +3,9 @@
 #
 # In the last assignment you wrote an autograd engine, optimisers and a training loop in NumPy. A framework is
 # exactly that, written once and well: tensors that remember how they were made, layers that know their
-# parameters, and a loop. PyTorch leaves the loop to you; Keras hides it behind `fit`; TensorFlow lies under one
-# of Keras' three engines. In this notebook you write the parts that PyTorch leaves to you, and then the same
-# network in the other two.
+# parameters, and a loop. PyTorch leaves the loop to you; Keras hides it behind `fit`; TensorFlow is one of
+# the three engines that Keras can use. In this notebook you write the parts that PyTorch leaves
+# to you, and then the same network in the other two.
 #
 # **How to work.** Your code goes into `frameworks.py`, beside this notebook. Each function there has a docstring
 # that says exactly what it must do: replace the line `raise NotImplementedError(...)`. Then run the cells here. A
@@ -30,7 +30,6 @@
 # %autoreload 2
 import importlib.util
 import tempfile
-import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -41,8 +40,9 @@ from torch.nn import functional as F
 
 import frameworks
 from autograder import attempt, check
-from autograder.data import digits
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, explore, use_style
+from dlcourse.clock import cpu_seconds
+from dlcourse.data import digits
+from dlcourse.figures import BLUE, GREEN, GREY, INK, ORANGE, explore, use_style
 
 torch.set_num_threads(1)
 use_style()
@@ -66,9 +66,9 @@ print(x_train.shape, x_train.dtype, labels.shape, labels.dtype)
 # %% [markdown]
 # ## 3.1 Tensors: arrays that remember
 #
-# A tensor is an array with three more properties: where it lies (`device`), whether it takes part in a gradient
-# (`requires_grad`), and how it was made (`grad_fn`). One property it shares with arrays: two of them may lie in
-# the *same memory*. Before you run the cell: which of the four lines below changes `array`?
+# A tensor is an array with three more properties: where it is stored (`device`), whether it takes part in a gradient
+# (`requires_grad`), and how it was made (`grad_fn`). It shares one property with arrays: two of them may use the
+# *same memory*. Before you run the cell: which of the four lines below changes `array`?
 
 # %%
 array = np.zeros(4)
@@ -80,7 +80,7 @@ print(array)
 
 # %% [markdown]
 # Task 3.1 asks for code without Python loops. The reason is measured below: a loop pays Python's price for each
-# entry, a tensor operation once.
+# entry, and a tensor operation pays it once.
 
 # %% task="tensors"
 check("tensors")
@@ -93,14 +93,10 @@ with attempt():
     counts = (20, 40, 80, 160, 320)
     tensor_ms, loop_ms = [], []
     for count in counts:
-        start = time.process_time()
-        frameworks.pairwise_sq_dist(x[:count], x[:count])
-        tensor_ms.append(1e3 * (time.process_time() - start))
-        start = time.process_time()
-        for i in range(10):
-            for j in range(10):
-                ((x[i] - x[j]) ** 2).sum()
-        loop_ms.append(1e3 * (time.process_time() - start) / 100 * count**2)
+        few = x[:count]
+        tensor_ms.append(1e3 * cpu_seconds(lambda few=few: frameworks.pairwise_sq_dist(few, few)))
+        loop_ms.append(1e3 * cpu_seconds(lambda: [((x[i] - x[j]) ** 2).sum() for i in range(10) for j in range(10)]))
+        loop_ms[-1] *= count**2 / 100
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
     shown = left.imshow(distances, cmap="Blues_r", interpolation="nearest")
     edges = np.cumsum(np.bincount(labels[:400], minlength=10))
@@ -124,9 +120,9 @@ with attempt():
 # %% [markdown]
 # ## 3.2 A network as a module
 #
-# An `nn.Module` knows its parameters because you *assign* layers to attributes; it hears of them in
-# `__setattr__`, the way your `Tensor` heard of its parents. A layer in a plain Python list is a layer that nobody
-# tells the optimiser about.
+# An `nn.Module` knows its parameters because you *assign* layers to attributes; `__setattr__` notes
+# them, as your `Tensor` noted its parents. A layer in a plain Python list is not noted, so the optimiser never
+# gets its parameters.
 
 # %% task="simple_net"
 check("simple_net")
@@ -154,8 +150,8 @@ with attempt():
     plt.show()
 
 # %% [markdown]
-# The clouds have their middle at the bars: that is what the factor 1 / 0.8 is for. Whoever forgets
-# `model.eval()` when it matters gets one point of a cloud instead of the bar.
+# The middle of each cloud is at its bar: that is what the factor 1 / 0.8 is for. If you forget `model.eval()`
+# when it matters, you get one point of a cloud instead of the bar.
 
 # %% [markdown] question="mode_and_grad" points=5
 # **Question 1 (5 points).** `model.eval()` and `torch.no_grad()` are often mistaken for each other. What does each of
@@ -206,9 +202,7 @@ check("data_loading")
 with attempt():
     dataset = frameworks.ArrayDataset(np.arange(60, dtype=np.float32)[:, None], np.arange(60) // 6)
     figure, axes = plt.subplots(1, 3, figsize=(9, 2.9), sharey=True)
-    loader = frameworks.DataLoader(
-        dataset, batch_size=10, shuffle=True, generator=torch.Generator().manual_seed(1)
-    )
+    loader = frameworks.DataLoader(dataset, batch_size=10, shuffle=True, generator=torch.Generator().manual_seed(1))
     plain = frameworks.DataLoader(dataset, batch_size=10)
     for axis, source, title in zip(
         axes,
@@ -254,9 +248,7 @@ def run(epochs=8, forgets=None, sort=False, writer=None, net=None, lr=0.02, mome
         model.eval = lambda: model
     order = np.argsort(labels, kind="stable") if sort else np.arange(len(labels))
     data = frameworks.ArrayDataset(x_train[order], labels[order])
-    loader = frameworks.DataLoader(
-        data, batch_size=50, shuffle=not sort, generator=torch.Generator().manual_seed(0)
-    )
+    loader = frameworks.DataLoader(data, batch_size=50, shuffle=not sort, generator=torch.Generator().manual_seed(0))
     tests = frameworks.DataLoader(frameworks.ArrayDataset(x_test, unseen_labels), batch_size=100)
     history = []
     for epoch in range(1, epochs + 1):
@@ -350,9 +342,7 @@ with attempt():
         for part, axis in (("loss_test", left), ("accuracy_test", right)):
             (source,) = folder.glob(part)
             events = EventAccumulator(str(source)).Reload().Scalars(part.split("_")[0])
-            axis.plot(
-                [e.step for e in events], [e.value for e in events], "o-", color=colour, label=folder.name
-            )
+            axis.plot([e.step for e in events], [e.value for e in events], "o-", color=colour, label=folder.name)
     left.set(title="Test loss, from the event files", xlabel="epoch", ylabel="cross-entropy")
     right.set(title="Test accuracy", xlabel="epoch", ylabel="share right")
     right.legend()
@@ -361,8 +351,9 @@ with attempt():
 # %% [markdown]
 # ## 3.6 A function and a loss of your own
 #
-# Autograd knows the derivative of every function of PyTorch. For one of your own you say it: `forward` keeps what
-# `backward` will need, and `backward` multiplies *the gradient that comes from above* by the local slope.
+# Autograd knows the derivative of every function of PyTorch. For a function of your own you write it:
+# `forward` keeps what `backward` will need, and `backward` multiplies *the gradient that comes from above* by the
+# local slope.
 
 # %% task="custom_autograd"
 check("custom_autograd")
@@ -396,8 +387,8 @@ with attempt():
 # ## 3.7 Stop, and go on
 #
 # Long runs are interrupted: by a power cut, by a queue that wants its machine back. A checkpoint that holds only
-# the weights starts the *optimiser* from nothing, and the order of the data too. What a bad restart looks like is
-# drawn below in orange.
+# the weights loses the state of the *optimiser* and the order of the data. The orange curve below shows a bad
+# restart.
 
 # %% task="checkpoints"
 check("checkpoints")
@@ -469,9 +460,7 @@ with attempt():
         mine = torch_model(torch.from_numpy(x_test)).numpy()
     theirs = carried.predict(x_test, verbose=0)
     fresh = frameworks.build_keras_mlp(784, 128, 10)
-    book = fresh.fit(
-        x_train, labels, epochs=6, batch_size=50, validation_data=(x_test, unseen_labels), verbose=0
-    )
+    book = fresh.fit(x_train, labels, epochs=6, batch_size=50, validation_data=(x_test, unseen_labels), verbose=0)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
     left.plot(mine.ravel(), theirs.ravel(), ".", color=BLUE, markersize=2)
     left.set(title="Same weights, same logits", xlabel="logit in PyTorch", ylabel="logit in Keras")

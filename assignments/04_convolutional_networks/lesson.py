@@ -8,8 +8,8 @@
 #
 # **How to work.** Your code goes into `convolutional_networks.py`, beside this notebook. Each docstring
 # says exactly what is wanted: replace the line `raise NotImplementedError(...)`, then run the cells here. A
-# cell with `check(...)` runs the public tests of one task; hidden tests look further, at edge cases of
-# which the docstring speaks as well. Cells that draw something simply say "not started" while what they
+# cell with `check(...)` runs the public tests of one task; hidden tests look further, at edge cases
+# that the docstring also describes. Cells that draw something simply say "not started" while what they
 # need is missing.
 #
 # | task | you write | points |
@@ -27,7 +27,6 @@
 # %%
 # %load_ext autoreload
 # %autoreload 2
-import time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,8 +37,9 @@ from torch.nn import functional as F
 
 import convolutional_networks as cnn
 from autograder import attempt, check
-from autograder.data import SHAPES10, shapes10
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, explore, show, use_style
+from dlcourse.clock import cpu_seconds
+from dlcourse.data import SHAPES10, shapes10
+from dlcourse.figures import BLUE, GREEN, GREY, INK, ORANGE, explore, show, use_style
 
 use_style()
 
@@ -48,7 +48,7 @@ use_style()
 #
 # Here are ten kinds of shapes. Place, size and colours are random; only the *form* tells the class. To a
 # multi-layer perceptron a disk in the upper left and a disk in the lower right are different inputs with
-# not a pixel in common: it must learn the disk anew at each place.
+# not a pixel in common: it must learn the disk again at each place.
 
 # %%
 images, labels = shapes10(400, seed=0)
@@ -142,9 +142,7 @@ with attempt():
     figure, axes = plt.subplots(figsize=(6.4, 3.4))
     for (name, layers), colour in zip(ways.items(), [GREY, BLUE, ORANGE], strict=True):
         axes.plot(depths, [cnn.receptive_field(layers[:d]) for d in depths], "o-", color=colour, label=name)
-    axes.set(
-        xlabel="layers", ylabel="receptive field (pixels)", yscale="log", title="How far the last unit sees"
-    )
+    axes.set(xlabel="layers", ylabel="receptive field (pixels)", yscale="log", title="How far the last unit sees")
     axes.set_yticks([3, 10, 30, 100, 300], labels=["3", "10", "30", "100", "300"])
     axes.minorticks_off()
     axes.legend()
@@ -152,12 +150,12 @@ with attempt():
 # %% [markdown]
 # A stack of plain 3x3 kernels sees two pixels more with each layer, which is slow. Strides and dilations
 # multiply. *Before you read on:* all three ways have the same number of weights. What does each of them
-# pay?
+# cost?
 #
 # ## 4.2 Convolution, forward
 #
-# Lay the kernel on the image, multiply what lies on top of each other, add everything up, write it down,
-# move on. What deep learning calls convolution is a cross-correlation: the kernel is not flipped.
+# Lay the kernel on the image, multiply each weight by the pixel under it, add up the products, write down the
+# sum, move on. What deep learning calls convolution is a cross-correlation: the kernel is not flipped.
 #
 # **Task.** Write `conv2d_forward`. Begin with loops: clear first, fast in 4.4.
 
@@ -192,7 +190,7 @@ with attempt():
 # * to each weight of its kernel, weighted with the window,
 # * to its bias, as it is.
 #
-# A pixel that stands in several windows, and a weight that is used at every place, collect *sums*.
+# A pixel that is in several windows, and a weight that is used at every place, collect *sums*.
 #
 # **Task.** Write `conv2d_backward`.
 
@@ -200,8 +198,8 @@ with attempt():
 check("conv2d_backward")
 
 # %% [markdown]
-# With a kernel of ones and a gradient of ones from above, `dx` simply counts in how many windows a pixel
-# stands.
+# With a kernel of ones and a gradient of ones from above, `dx` simply counts how many windows a pixel
+# is in.
 
 # %%
 with attempt():
@@ -249,7 +247,7 @@ with attempt():
     grid[1].set_xlabel("position of the window, row by row")
 
 # %% [markdown]
-# The price stands in the picture as well: most pixels are there several times. And the way back, `col2im`,
+# The picture shows the price as well: most pixels are there several times. And the way back, `col2im`,
 # must *add* them up again: it is the transpose of im2col, not its inverse.
 #
 # **Task.** Write `im2col`, `col2im` and `conv2d_im2col`.
@@ -261,12 +259,7 @@ check("im2col")
 # %%
 def seconds(function, *arguments):
     """CPU seconds of one call, the best of three."""
-    times = []
-    for _ in range(3):
-        start = time.process_time()
-        function(*arguments)
-        times.append(time.process_time() - start)
-    return min(times)
+    return cpu_seconds(lambda: function(*arguments))
 
 
 def one_entry_at_a_time(x, w, b):
@@ -342,15 +335,13 @@ with attempt():
             now = view(np.roll(hits, shift, axis=3))
             similar.append((still * now).sum() / np.sqrt((still**2).sum() * (now**2).sum()))
         grid[3].plot(shifts, similar, "o-", color=colour, label=name)
-    grid[3].set(
-        xlabel="shift (pixels)", ylabel="similarity (cosine)", title="What is left of it", ylim=(-0.05, 1.08)
-    )
+    grid[3].set(xlabel="shift (pixels)", ylabel="similarity (cosine)", title="What is left of it", ylim=(-0.05, 1.08))
     grid[3].legend(fontsize=8)
 
 # %% [markdown]
-# A sparse map has nothing in common with itself one pixel on. The larger the pooling window, the longer the
-# two stay alike; global pooling does not notice a shift at all, but then it has forgotten every place, so
-# it belongs *behind* layers that have found something. *Question before you go on:* max pooling of 4x4 also
+# A sparse map that moves by one pixel has nothing in common with itself. The larger the pooling window, the
+# longer the two stay alike. Global pooling does not notice a shift at all, but it has forgotten every place,
+# so it belongs *behind* layers that have found something. *Question before you go on:* max pooling of 4x4 also
 # makes unrelated maps alike. Where in the figure do you see that?
 #
 # ## 4.6 Filters and feature maps
@@ -434,9 +425,7 @@ with attempt():
     ]:
         heights = [value[which] / 1e6 for value in costs.values()]
         bars = axes.bar(list(costs), heights, color=colour)
-        axes.bar_label(
-            bars, [f"{height:,.0f}" if height > 2 else f"{height:.2f}" for height in heights], padding=2
-        )
+        axes.bar_label(bars, [f"{height:,.0f}" if height > 2 else f"{height:.2f}" for height in heights], padding=2)
         axes.set(
             ylabel=unit,
             title=f"{unit.split()[0].capitalize()} of one network",
@@ -483,14 +472,12 @@ with attempt():
     figure, axes = plt.subplots(figsize=(6.4, 3.4))
     for name, (blocks, colour) in curves.items():
         axes.plot(np.arange(24, -1, -1), gradient_by_depth(blocks), color=colour, label=name)
-    axes.set(
-        xlabel="blocks between here and the loss", ylabel="length of the gradient\n(relative)", yscale="log"
-    )
+    axes.set(xlabel="blocks between here and the loss", ylabel="length of the gradient\n(relative)", yscale="log")
     axes.set_title("What arrives of a gradient")
     axes.legend()
 
 # %% [markdown]
-# Grey vanishes. Batch norm cures that, and overdoes it: each block multiplies the gradient by the same
+# The grey gradient vanishes. Batch norm cures that, and overdoes it: each block multiplies the gradient by the same
 # factor, and after 24 blocks the first layers get steps that are far too large beside the last. With a
 # shortcut the gradient has a way round each block.
 #
@@ -533,9 +520,7 @@ with attempt():
     figure, grid = plt.subplots(1, 2, figsize=(9.5, 3.4), width_ratios=[2, 3])
     for (name, model), colour in zip(models.items(), [BLUE, ORANGE], strict=True):
         weights = sum(parameter.numel() for parameter in model.parameters())
-        right = [
-            np.mean(cnn.predict_labels(model, np.roll(unseen, shift, axis=3)) == truth) for shift in shifts
-        ]
+        right = [np.mean(cnn.predict_labels(model, np.roll(unseen, shift, axis=3)) == truth) for shift in shifts]
         bar = grid[0].bar(f"{name}\n{weights:,} weights", right[0], color=colour)
         grid[0].bar_label(bar, [f"{right[0]:.2f}"], padding=2)
         grid[1].plot(shifts, right, "o-", color=colour, label=name)
@@ -543,9 +528,7 @@ with attempt():
         axes.axhline(0.1, color=GREY, linestyle=":")
         axes.set(ylim=(0, 1.08), ylabel="right on unseen shapes")
     grid[0].set_title("2,000 images to learn from")
-    grid[1].set(
-        xlabel="shift to the right, round the edge (pixels)", title="... and when the test images are shifted"
-    )
+    grid[1].set(xlabel="shift to the right, round the edge (pixels)", title="... and when the test images are shifted")
     grid[1].legend(loc="center right")
 
 # %% [markdown]
@@ -566,9 +549,7 @@ with attempt():
         show(row[0], unseen[index])
         for block, name in enumerate(names):
             maps = cnn.feature_maps(model, torch.from_numpy(unseen[[index]]), name)[0].numpy()
-            for number, (axes, channel) in enumerate(
-                zip(row[1 + 6 * block :], maps[:6], strict=False), start=1
-            ):
+            for number, (axes, channel) in enumerate(zip(row[1 + 6 * block :], maps[:6], strict=False), start=1):
                 reach = np.abs(channel).max()
                 show(axes, channel, cmap="RdBu_r", vmin=-reach, vmax=reach)
                 axes.set_title(f"{name}: {number}" if index == chosen[0] else "", fontsize=6.5)

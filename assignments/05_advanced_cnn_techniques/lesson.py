@@ -7,8 +7,8 @@
 #
 # **How to work.** Your code goes into `advanced_cnn_techniques.py`, beside this notebook. Each docstring says
 # exactly what is wanted: replace the line `raise NotImplementedError(...)`, then run the cells here. A cell
-# with `check(...)` runs the public tests of one task; hidden tests look further, at edge cases of which the
-# docstring speaks as well. Cells that draw something simply say "not started" while what they need is missing.
+# with `check(...)` runs the public tests of one task; hidden tests look further, at edge cases that the
+# docstring also describes. Cells that draw something simply say "not started" while what they need is missing.
 #
 # | task | you write | points |
 # |---|---|---|
@@ -35,9 +35,9 @@ from torch.nn import functional as F
 
 import advanced_cnn_techniques as act
 from autograder import attempt, check
-from autograder.data import SHAPES10, shapes7_weights, shapes10, shapes10_boxes
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, explore, show, use_style
-from autograder.vision import import_torchvision
+from dlcourse.data import SHAPES10, shapes7_weights, shapes10, shapes10_boxes
+from dlcourse.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, explore, show, use_style
+from dlcourse.vision import import_torchvision
 
 torchvision = import_torchvision()
 v2 = importlib.import_module("torchvision.transforms.v2")
@@ -219,16 +219,14 @@ with attempt():
                 h = np.maximum(h, 0)
                 spread.append(h.std())
             axes.plot(range(1, 21), spread, "o-", color=colour, markersize=4, label=f"weights x {gain:g}")
-        axes.set(
-            xlabel="layer", yscale="log", title="with batch norm (three lines)" if with_norm else "without"
-        )
+        axes.set(xlabel="layer", yscale="log", title="with batch norm (three lines)" if with_norm else "without")
         axes.set_xticks([1, 5, 10, 15, 20])
     grid[0].set_ylabel("spread of the activations (standard deviation)")
     grid[0].legend()
 
 # %% [markdown]
-# Without it a factor of 1.4 a layer is a factor of 800 after twenty. With it the initial scale does not matter
-# at all, in either direction, and neither do large learning rates, nearly.
+# Without it a factor of 1.4 for each layer is a factor of 800 after twenty layers. With it the initial scale does
+# not matter at all, in either direction, and large learning rates matter little.
 #
 # The price: in training an example's output depends on *the rest of its batch*. So in use the layer needs
 # other numbers, the running ones. How good are they? Normalise batches of four, follow the statistics, and
@@ -282,9 +280,7 @@ with attempt():
         )
         axes.set(xlabel="value of the unit", ylabel="passes", title=f"p = {p}")
         axes.legend(fontsize=8.5)
-    figure.suptitle(
-        "The mean stays, the noise grows: dropout is noise that a network must learn to live with"
-    )
+    figure.suptitle("The mean stays, the noise grows: dropout is noise that a network must learn to live with")
 
 # %% [markdown]
 # ## 5.4 Freeze, replace, and learn at two speeds
@@ -394,7 +390,7 @@ with attempt():
     axes.legend(loc="center right", fontsize=8.5)
 
 # %% [markdown]
-# With two images a class nobody can train a network, but a linear probe is already useful. And the curve from
+# With two images for each class nobody can train a network, but a linear probe is already useful. And the curve from
 # scratch would get there in the end: transfer is worth most where data are few.
 #
 # ## 5.6 Boxes
@@ -413,9 +409,7 @@ check("boxes")
 # %%
 with attempt():
     truth = np.array([[4.0, 4, 20, 20]])
-    others = np.array(
-        [[5.0, 5, 21, 21], [7.0, 6, 22, 23], [4.0, 4, 20, 12], [10, 8, 26, 24], [21, 21, 27, 27]]
-    )
+    others = np.array([[5.0, 5, 21, 21], [7.0, 6, 22, 23], [4.0, 4, 20, 12], [10, 8, 26, 24], [21, 21, 27, 27]])
     figure, grid = plt.subplots(1, 5, figsize=(9.4, 2.2))
     for axes, box, iou in zip(grid, others, act.box_iou(truth, others)[0], strict=True):
         outline(axes, truth[0], GREEN, fill=True, facecolor=GREEN, alpha=0.35)
@@ -583,12 +577,7 @@ with attempt():
     )
     hits = []
     for heat in (maps, wrong):
-        large = (
-            F.interpolate(heat[:, None], size=(32, 32), mode="bilinear")[:, 0]
-            .flatten(1)
-            .argmax(dim=1)
-            .numpy()
-        )
+        large = F.interpolate(heat[:, None], size=(32, 32), mode="bilinear")[:, 0].flatten(1).argmax(dim=1).numpy()
         row, column = large // 32 + 0.5, large % 32 + 0.5
         x1, y1, x2, y2 = around[known].T
         hits.append(((x1 <= column) & (column <= x2) & (y1 <= row) & (row <= y2)).mean())
@@ -601,9 +590,7 @@ with attempt():
     )
     axes.bar_label(bars, [f"{value:.2f}" for value in (*hits, area)], padding=3)
     axes.invert_yaxis()
-    axes.set(
-        xlabel="share of images where the point lies in the box", xlim=(0, 1.12), title="The pointing game"
-    )
+    axes.set(xlabel="share of images where the point lies in the box", xlim=(0, 1.12), title="The pointing game")
 
 # %% [markdown]
 # ## Two questions

@@ -1,30 +1,22 @@
 """Hidden tests of the advanced techniques: PyTorch and torchvision are the oracles, in the judge."""
 
 import collections
+import copy
 import importlib
+import time
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.modules.module as modules
 import torch.optim.optimizer as optimizers
 from torch import nn
 from torch.nn import functional as F
 
-from autograder import expect, probe, spies
-from autograder.data import shapes7_weights, shapes10, shapes10_boxes
-from autograder.vision import import_torchvision
-
-
-@probe
-def calls_of_torch(student, name, arguments, x):
-    """Run a layer forward and backward in both modes, and list the functions of torch that it calls."""
-    with spies.calls_of_torch() as called:
-        layer = getattr(student, name)(*arguments)
-        out, cache = layer.forward(x)
-        layer.backward(out, cache)
-        layer.eval().forward(x)
-    return sorted(called)
-
+from autograder import expect, probe
+from dlcourse import spies
+from dlcourse.data import shapes7_weights, shapes10, shapes10_boxes
+from dlcourse.vision import import_torchvision
 
 # ------------------------------------------------------------------------------------------------------------
 # 5.1  Data augmentation
@@ -64,9 +56,10 @@ def _transforms():
 @pytest.mark.task("augmentation", weight=2)
 @pytest.mark.parametrize("p", [0.25, 0.5, 0.8])
 def test_each_image_is_mirrored_on_its_own(student, rng, p):
-    """Columns change places, rows and channels do not, and each image has its own coin with the given p."""
-    x = rng.uniform(size=(500, 2, 3, 4)).astype(np.float32).transpose(0, 1, 3, 2)  # (500, 2, 4, 3)
-    boxes = rng.uniform(0, 1, size=(500, 4)) + np.array([0, 0, 1.5, 2.5])
+    """random_hflip mirrors columns only, each image (and its box) by a coin of its own; x and boxes stay."""
+    n = 3000
+    x = rng.uniform(size=(n, 2, 3, 4)).astype(np.float32).transpose(0, 1, 3, 2)  # (n, 2, 4, 3)
+    boxes = rng.uniform(0, 1, size=(n, 4)) + np.array([0, 0, 1.5, 2.5])
     before, boxes_before = x.copy(), boxes.copy()
 
     images, moved = student.random_hflip(x, rng, p, boxes)
@@ -74,47 +67,75 @@ def test_each_image_is_mirrored_on_its_own(student, rng, p):
     expect.shape(images, x.shape, "random_hflip: images")
     flipped = (images == before[..., ::-1]).all(axis=(1, 2, 3))
     same = (images == before).all(axis=(1, 2, 3))
-    expect.is_true(
-        bool((flipped ^ same).all()), "random_hflip: an image is neither the old one nor its mirror image."
-    )
-    _share_is(flipped.mean(), p, 500, f"random_hflip(p={p}): share of mirrored images")
+    expect.is_true(bool((flipped ^ same).all()), "random_hflip: an image is neither the old one nor its mirror image.")
+    _share_is(flipped.mean(), p, n, f"random_hflip(p={p}): share of mirrored images")
     agree = (flipped[1:] == flipped[:-1]).mean()
-    _share_is(agree, p * p + (1 - p) ** 2, 250, f"random_hflip(p={p}): share of neighbours treated alike")
-    want = np.where(
-        flipped[:, None], np.c_[3 - boxes[:, 2], boxes[:, 1], 3 - boxes[:, 0], boxes[:, 3]], boxes
-    )
-    expect.close(moved, want, "random_hflip: boxes")
+    _share_is(agree, p * p + (1 - p) ** 2, n / 2, f"random_hflip(p={p}): share of neighbours treated alike")
+    old = boxes_before
+    mirrored = np.c_[3 - old[:, 2], old[:, 1], 3 - old[:, 0], old[:, 3]]
+    expect.close(moved, np.where(flipped[:, None], mirrored, old), "random_hflip: boxes")
     expect.unchanged(x, before, "random_hflip: x")
     expect.unchanged(boxes, boxes_before, "random_hflip: boxes")
 
 
+def _counts_vary(counts, n, p, what):
+    """Expect counts of n independent draws each: their variance is n * p * (1 - p)."""
+    variance = n * p * (1 - p)
+    fourth = variance * (1 + 3 * (n - 2) * p * (1 - p))  # fourth central moment of a binomial distribution
+    reach = 5.5 * np.sqrt((fourth - variance**2) / len(counts))
+    spread = float(np.mean((np.asarray(counts) - n * p) ** 2))
+    expect.between(spread, max(variance - reach, 0.0), variance + reach, what)
+
+
+@probe
+def mirrored_counts(student, x, times):
+    """How many images of a batch are mirrored, many times."""
+    rng = np.random.default_rng(8)
+    return [int((student.random_hflip(x, rng, 0.5)[:, 0, 0, 0] == 1).sum()) for _ in range(times)]
+
+
+@pytest.mark.task("augmentation")
+def test_how_many_are_mirrored_is_chance_as_well(student):
+    """random_hflip: the coins are independent, so all images of a batch may be mirrored, or none."""
+    x = np.tile([0.0, 1.0], (6, 1, 1, 1))
+
+    counts = mirrored_counts(student, x, 400)
+
+    _counts_vary(counts, 6, 0.5, "random_hflip: variance of the number of mirrored images in a batch of 6")
+
+
 @pytest.mark.task("augmentation")
 def test_never_and_always_are_probabilities_too(student, rng):
-    """With p = 0 nothing happens, with p = 1 everything, and twice mirrored is as before; new memory each time."""
+    """random_hflip: p may be 0 or 1, and the result is always in new memory, with the dtypes that came in."""
     x = rng.uniform(size=(30, 3, 2, 5))
     boxes = np.tile([1.0, 0, 2, 2], (30, 1))
+    before = x.copy(), boxes.copy()
 
     never, still = student.random_hflip(x, rng, 0.0, boxes)
     always, moved = student.random_hflip(x, rng, p=1.0, boxes=boxes)
     twice, back = student.random_hflip(always, rng, p=1.0, boxes=moved)
 
-    expect.close(never, x, "random_hflip(p=0)")
-    expect.close(still, boxes, "random_hflip(p=0): boxes")
-    want = _transforms().horizontal_flip(torch.from_numpy(x)).numpy()
+    expect.close(never, before[0], "random_hflip(p=0)")
+    expect.close(still, before[1], "random_hflip(p=0): boxes")
+    want = _transforms().horizontal_flip(torch.from_numpy(before[0])).numpy()
     expect.close(always, want, "random_hflip(p=1)")
     expect.close(moved, np.tile([3.0, 0, 4, 2], (30, 1)), "random_hflip(p=1): boxes")
-    expect.close(twice, x, "random_hflip(p=1), twice")
-    expect.close(back, boxes, "random_hflip(p=1), twice: boxes")
-    expect.dtype(
-        student.random_hflip(x, rng, 0.5, boxes.astype(np.float32))[1], np.float32, "random_hflip: boxes"
-    )
-    expect.no_alias(never, x, "random_hflip(p=0)")
-    expect.no_alias(still, boxes, "random_hflip(p=0): boxes")
+    expect.close(twice, before[0], "random_hflip(p=1), twice")
+    expect.close(back, before[1], "random_hflip(p=1), twice: boxes")
+    expect.dtype(student.random_hflip(x, rng, 0.5, boxes.astype(np.float32))[1], np.float32, "random_hflip: boxes")
+    for images, moved_boxes, what in (
+        (never, still, "random_hflip(p=0)"),
+        (always, moved, "random_hflip(p=1)"),
+    ):
+        expect.no_alias(images, x, what)
+        expect.no_alias(moved_boxes, boxes, f"{what}: boxes")
+    expect.unchanged(x, before[0], "random_hflip: x")
+    expect.unchanged(boxes, before[1], "random_hflip: boxes")
 
 
 @pytest.mark.task("augmentation", weight=2)
 def test_each_place_of_the_window_is_equally_likely(student, rng):
-    """Rows and columns are drawn apart from each other, for each image, and both ends are possible."""
+    """random_crop: draw row and column of each image's window separately; all places are equally likely."""
     x = rng.uniform(0.1, 1, size=(3000, 1, 3, 5)).astype(np.float32)
     before = x.copy()
 
@@ -122,12 +143,21 @@ def test_each_place_of_the_window_is_equally_likely(student, rng):
 
     expect.shape(images, x.shape, "random_crop")
     padded = np.pad(before, ((0, 0), (0, 0), (2, 2), (2, 2)))
-    counts = [
-        (images == padded[:, :, top : top + 3, left : left + 5]).all(axis=(1, 2, 3)).sum()
-        for top in range(5)
-        for left in range(5)
-    ]
-    expect.is_true(sum(counts) == 3000, "random_crop: an image is no window of the padded image.")
+    fits = np.array(
+        [
+            (images == padded[:, :, top : top + 3, left : left + 5]).all(axis=(1, 2, 3))
+            for top in range(5)
+            for left in range(5)
+        ]
+    )  # (25, 3000)
+    counts = fits.sum(axis=1)
+    expect.is_true(counts.sum() == 3000, "random_crop: an image is no window of the padded image.")
+    for axis, name in ((1, "row"), (0, "column")):
+        for place, count in enumerate(counts.reshape(5, 5).sum(axis=axis)):
+            _share_is(count / 3000, 1 / 5, 3000, f"random_crop: share of windows from {name} {place}")
+        place = fits.reshape(5, 5, 3000).any(axis=axis).argmax(axis=0)
+        agree = (place[1:] == place[:-1]).mean()
+        _share_is(agree, 1 / 5, 1500, f"random_crop: share of neighbours in the batch with the same {name}")
     for place, count in enumerate(counts):
         _share_is(count / 3000, 1 / 25, 3000, f"random_crop: share of windows from {divmod(place, 5)}")
     expect.unchanged(x, before, "random_crop: x")
@@ -135,7 +165,7 @@ def test_each_place_of_the_window_is_equally_likely(student, rng):
 
 @pytest.mark.task("augmentation")
 def test_a_crop_treats_all_channels_alike(student, rng):
-    """One window for all channels of an image; without a border the image stays, in new memory."""
+    """random_crop: all channels of an image share one window, and the result is new also without a border."""
     x = np.repeat(rng.uniform(size=(50, 1, 6, 4)), 3, axis=1)
 
     images, same = student.random_crop(x, 3, rng), student.random_crop(x, 0, rng)
@@ -162,7 +192,7 @@ def _images_with_two_calm_pixels(rng, n):
 
 @pytest.mark.task("augmentation", weight=2)
 def test_jitter_follows_its_formula(student, rng):
-    """One mean for all channels, brightness before contrast, and one clip at the very end."""
+    """color_jitter: follow the formula of the docstring: one mean for each image, one clip at the end; x stays."""
     x = _images_with_two_calm_pixels(rng, 200)
     before = x.copy()
 
@@ -178,7 +208,7 @@ def test_jitter_follows_its_formula(student, rng):
 
 @pytest.mark.task("augmentation", weight=2)
 def test_factors_of_jitter_are_uniform_and_independent(student, rng):
-    """Each image has its own two factors, anywhere between 1 - r and 1 + r, with a default r of 0.2."""
+    """color_jitter: b and c are drawn separately for each image, uniform over the whole of their ranges."""
     x = _images_with_two_calm_pixels(rng, 600)
 
     b, c = _factors(student.color_jitter(x, rng, brightness=0.3, contrast=0.5), x)
@@ -190,8 +220,12 @@ def test_factors_of_jitter_are_uniform_and_independent(student, rng):
     _follows(c_default, _uniform(0.8, 1.2), "color_jitter", "by default c is not uniform from 0.8 to 1.2.")
     for sample, reach, name in ((b, 0.3, "b"), (c, 0.5, "c"), (b_default, 0.2, "b"), (c_default, 0.2, "c")):
         what = f"color_jitter: {name} from 1 - {reach} to 1 + {reach}, as two pixels of an image show it"
-        expect.between(sample.min(), 1 - reach - 1e-6, 1.0, f"{what}: the smallest")
-        expect.between(sample.max(), 1.0, 1 + reach + 1e-6, f"{what}: the largest")
+        near = 0.06 * reach  # that none of 600 comes within 3 % of the range to its end: 1e-8
+        expect.between(sample.min(), 1 - reach - 1e-6, 1 - reach + near, f"{what}: the smallest")
+        expect.between(sample.max(), 1 + reach - near, 1 + reach + 1e-6, f"{what}: the largest")
+    for sample, name in ((b, "b"), (c, "c"), (b_default, "b"), (c_default, "c")):
+        is_own = len(np.unique(sample.round(7))) > 580
+        expect.is_true(is_own, f"color_jitter: several images have the same {name}.")
     for one, other in ((b, c), (b_default, c_default)):
         correlation = float(np.corrcoef(one, other)[0, 1])
         expect.between(correlation, -0.23, 0.23, "color_jitter: correlation of b and c")
@@ -199,62 +233,74 @@ def test_factors_of_jitter_are_uniform_and_independent(student, rng):
 
 @pytest.mark.task("augmentation")
 def test_jitter_can_be_switched_off(student, rng):
-    """A width of zero means a factor of exactly one; the other factor goes on."""
+    """color_jitter: a width of 0 means a factor of exactly 1, the other factor works on, and the result is new."""
     x = _images_with_two_calm_pixels(rng, 40)
+    before = x.copy()
 
-    b, c = _factors(student.color_jitter(x, rng, brightness=0, contrast=0.4), x)
-    b2, c2 = _factors(student.color_jitter(x, rng, brightness=0.4, contrast=0), x)
+    b, c = _factors(student.color_jitter(x, rng, brightness=0, contrast=0.4), before)
+    b2, c2 = _factors(student.color_jitter(x, rng, brightness=0.4, contrast=0), before)
     same = student.color_jitter(x, rng, 0, 0)
 
     expect.close(b, np.ones(40), "color_jitter(brightness=0): b", rtol=1e-6)
     expect.close(c2, np.ones(40), "color_jitter(contrast=0): c", rtol=1e-6)
     expect.between(c.std(), 0.1, 0.4, "color_jitter(brightness=0): spread of c")
     expect.between(b2.std(), 0.1, 0.4, "color_jitter(contrast=0): spread of b")
-    expect.close(same, x, "color_jitter(brightness=0, contrast=0)", rtol=1e-6)
+    expect.close(same, before, "color_jitter(brightness=0, contrast=0)", rtol=1e-6)
     expect.no_alias(same, x, "color_jitter(brightness=0, contrast=0)")
 
 
 @pytest.mark.task("augmentation", weight=2)
 def test_each_square_is_equally_likely(student, rng):
-    """The square never hangs over the border, and every place where it fits is possible, for rows and columns apart."""
+    """cutout: one square for each image, in all channels; all places inside the image are equally likely; x stays."""
     x = rng.uniform(0.1, 1, size=(2400, 2, 5, 6)).astype(np.float32)
     before = x.copy()
 
     images = student.cutout(x, 3, rng)
 
     expect.shape(images, x.shape, "cutout")
-    counts = []
+    fits = np.zeros((3, 4, 2400), dtype=bool)
     for top in range(3):
         for left in range(4):
             want = before.copy()
             want[:, :, top : top + 3, left : left + 3] = 0
-            counts.append((images == want).all(axis=(1, 2, 3)).sum())
+            fits[top, left] = (images == want).all(axis=(1, 2, 3))
+    table = fits.sum(axis=2)
     expect.is_true(
-        sum(counts) == 2400,
+        table.sum() == 2400,
         "cutout: an image is not the old one with a whole square of zeros in all channels.",
     )
-    for place, count in enumerate(counts):
+    for axis, name in ((1, "row"), (0, "column")):
+        n = len(table.sum(axis=axis))
+        for place, count in enumerate(table.sum(axis=axis)):
+            _share_is(count / 2400, 1 / n, 2400, f"cutout: share of squares from {name} {place}")
+        place = fits.any(axis=axis).argmax(axis=0)
+        agree = (place[1:] == place[:-1]).mean()
+        _share_is(agree, 1 / n, 1200, f"cutout: share of neighbours in the batch with the same {name}")
+    for place, count in enumerate(table.ravel()):
         _share_is(count / 2400, 1 / 12, 2400, f"cutout: share of squares at {divmod(place, 4)}")
     expect.unchanged(x, before, "cutout: x")
 
 
 @pytest.mark.task("augmentation")
 def test_the_smallest_and_the_largest_square_fit(student, rng):
-    """Size 0 leaves the image as it is; the full height leaves only its columns to choose."""
+    """cutout: size may be 0, or as large as the image is high; the result is in new memory."""
     x = rng.uniform(0.1, 1, size=(40, 1, 3, 5))
+
+    before = x.copy()
 
     same, full = student.cutout(x, 0, rng), student.cutout(x, 3, rng)
 
-    expect.close(same, x, "cutout(size=0)")
+    expect.close(same, before, "cutout(size=0)")
     expect.no_alias(same, x, "cutout(size=0)")
-    expect.shape(full, x.shape, "cutout of the full height")
+    expect.shape(full, before.shape, "cutout of the full height")
     expect.equal((full == 0).all(axis=2).sum(axis=(1, 2)), np.full(40, 3), "cutout(size=H): columns of zeros")
+    expect.unchanged(x, before, "cutout: x")
 
 
 @pytest.mark.task("augmentation", weight=2)
 @pytest.mark.parametrize("alpha", [0.3, 2.0])
 def test_shares_of_mixup_follow_a_beta_distribution(student, rng, alpha):
-    """Each image draws its own share from Beta(alpha, alpha), and its label is mixed with the very same share."""
+    """mixup: each image draws its lam from Beta(alpha, alpha) and a random partner; its label gets the same two."""
     y = np.eye(400)
     x = 0.5 * y.reshape(400, 1, 20, 20)
     x_before, y_before = x.copy(), y.copy()
@@ -274,10 +320,24 @@ def test_shares_of_mixup_follow_a_beta_distribution(student, rng, alpha):
         f"mixup(alpha={alpha})",
         "the shares do not follow Beta(alpha, alpha).",
     )
+    spread = (draws - 0.5) ** 2  # its mean is the variance of Beta(alpha, alpha)
+    reach = 5.5 * spread.std() / np.sqrt(len(share[~alone]))
+    expect.between(
+        ((share[~alone] - 0.5) ** 2).mean(),
+        spread.mean() - reach,
+        spread.mean() + reach,
+        f"mixup(alpha={alpha}): mean square of a share's distance from one half",
+    )
     others = np.where(np.eye(400, dtype=bool), 0, labels)[~alone].argmax(axis=1)
     expect.is_true(len(np.unique(others)) > 200, "mixup: most images have the same few partners.")
     ahead = (others - np.flatnonzero(~alone)) % 400
     expect.is_true(np.bincount(ahead).max() < 20, "mixup: partners are not random.")
+    is_own = len(np.unique(share[~alone].round(12))) > 0.9 * len(others)
+    expect.is_true(is_own, "mixup: several images have the same share.")
+    near = (others < 200) == (np.flatnonzero(~alone) < 200)
+    _share_is(near.mean(), 0.5, len(near), "mixup: share of partners from an image's own half of the batch")
+    again = np.where(np.eye(400, dtype=bool), 0, student.mixup(x, y, alpha, rng)[1])[~alone].argmax(axis=1)
+    expect.is_true(int((again == others).sum()) < 20, "mixup: in the next call images have the same partners.")
     expect.unchanged(x, x_before, "mixup: x")
     expect.unchanged(y, y_before, "mixup: y")
 
@@ -315,7 +375,7 @@ def what_chance_depends_on(student, x, y):
 
 @pytest.mark.task("augmentation", weight=2)
 def test_all_chance_comes_from_the_generator(student, rng):
-    """The same generator state gives the same images, the next call gives others; float32 stays float32."""
+    """All chance comes from rng, which goes on from call to call, and the result has the dtype of x."""
     x = rng.uniform(size=(40, 3, 6, 5)).astype(np.float32)
     y = rng.uniform(size=(40, 3)).astype(np.float32)
 
@@ -351,49 +411,58 @@ def two_epochs(student, x, y, training):
     plain = list(student.batches(x, y, 9, np.random.default_rng(3)))
     lengths = [len(g[1]) for g in plain]
     images = np.concatenate([g[0] for g in plain])
-    return passes, sizes, all(given), rng.bit_generator.state == start, (images, lengths)
+    single = [len(g[1]) for g in student.batches(x, y, 100, np.random.default_rng(3), None, training)]
+    return passes, sizes, all(given), rng.bit_generator.state == start, (images, lengths, single)
 
 
 @pytest.mark.task("augmentation", weight=2)
 def test_training_batches_hold_each_image_once(student, rng):
-    """Shuffle anew in each pass, keep each label with its image, and augment batch by batch."""
+    """batches in training: all images once, in a new random order at each call, each with its label; augment once."""
     x, y = np.arange(27.0).reshape(27, 1, 1, 1), rng.permutation(27)
+    before = x.copy(), y.copy()
 
-    passes, sizes, given, _, (plain, thirds) = two_epochs(student, x, y, True)
+    passes, sizes, given, _, (plain, thirds, single) = two_epochs(student, x, y, True)
 
     for images, labels, lengths in passes:
         order = images.ravel() - 1000
         expect.close(np.sort(order), np.arange(27.0), "batches: the images of a pass, sorted")
-        expect.equal(labels, y[order.astype(int)], "batches: labels of its images")
+        expect.equal(labels, before[1][order.astype(int)], "batches: labels of its images")
         expect.equal(lengths, [8, 8, 8, 3], "batches: their sizes")
         expect.is_true(not np.array_equal(order, np.sort(order)), "batches: in training nothing is shuffled.")
+        # in a random order of 27 about one image is followed by its neighbour, and a third stay in their batch
+        expect.is_true(
+            int((np.diff(order) == 1).sum()) <= 12 and not (order // 8 == np.arange(27) // 8).all(),
+            "batches: in training images keep their neighbours, or their batch.",
+        )
     expect.is_true(not np.array_equal(passes[0][1], passes[1][1]), "batches: two passes have the same order.")
     expect.equal(sizes, [8, 8, 8, 3] * 2, "batches: sizes of what augment received")
     expect.equal(given, True, "batches: whether augment received the generator itself")
-    expect.close(
-        np.sort(plain.ravel()), np.arange(27.0), "batches without augment: the images of a pass, sorted"
-    )
+    expect.close(np.sort(plain.ravel()), np.arange(27.0), "batches without augment: the images of a pass, sorted")
     expect.equal(thirds, [9, 9, 9], "batches of 9 of 27 images: their sizes")
+    expect.equal(single, [27], "batches of 100 of 27 images: their sizes")
+    expect.unchanged(x, before[0], "batches: x")
+    expect.unchanged(y, before[1], "batches: y")
 
 
 @pytest.mark.task("augmentation", weight=2)
 def test_validation_is_never_augmented(student, rng):
-    """In validation two passes are equal, images are as they came, and the generator has drawn nothing."""
+    """batches in validation: images and labels in their order, untouched, and rng is never used."""
     x, y = rng.uniform(size=(27, 1, 2, 1)), rng.permutation(27)
 
-    passes, sizes, _, untouched, _ = two_epochs(student, x, y, False)
+    passes, sizes, _, untouched, (*_, single) = two_epochs(student, x, y, False)
 
     for images, labels, lengths in passes:
         expect.close(images, x, "batches of validation: images")
         expect.equal(labels, y, "batches of validation: labels")
         expect.equal(lengths, [8, 8, 8, 3], "batches of validation: their sizes")
+    expect.equal(single, [27], "batches of validation, of 100 of 27 images: their sizes")
     expect.equal(sizes, [], "batches of validation: what augment received")
     expect.equal(untouched, True, "batches of validation: the generator is as it was")
 
 
 @pytest.mark.task("augmentation", weight=2)
 def test_a_change_must_not_make_a_six_a_nine(student):
-    """Go through all classes of the data set: a single one that is broken forbids the change."""
+    """keeps_label: go through all classes of the data set; one class that is broken forbids the change."""
     breaking = [
         ("digits", "hflip"),
         ("digits", "half_turn"),
@@ -423,12 +492,19 @@ def _oracle(shape, momentum, eps, gamma, beta):
     return layer
 
 
+@probe
+def layer_with(student, momentum, eps, gamma, beta):
+    """Make a layer, and give it its gamma and beta in place, as an optimiser does."""
+    bn = student.BatchNorm(len(gamma), momentum, eps)
+    bn.gamma[...] = gamma
+    bn.beta[...] = beta
+    return bn
+
+
 def _layer(student, rng, shape, momentum, eps):
     """The student's layer with random gamma and beta, and the oracle with the same ones."""
     gamma, beta = rng.uniform(0.5, 2, size=shape[1]), rng.normal(size=shape[1])
-    bn = student.BatchNorm(shape[1], momentum, eps)
-    bn.gamma, bn.beta = gamma.copy(), beta.copy()
-    return bn, _oracle(shape, momentum, eps, gamma, beta)
+    return layer_with(student, momentum, eps, gamma, beta), _oracle(shape, momentum, eps, gamma, beta)
 
 
 def _draw_x(rng, shape):
@@ -439,7 +515,7 @@ def _draw_x(rng, shape):
 @pytest.mark.task("batch_norm", weight=2)
 @pytest.mark.parametrize(("shape", "momentum", "eps"), NORMS)
 def test_training_agrees_with_pytorch(student, rng, shape, momentum, eps):
-    """Biased variance in the output, unbiased in the running one; eps inside the root; three steps in a row."""
+    """BatchNorm.forward in training: which variance is for the output, which for running_var? Mind eps and momentum."""
     bn, oracle = _layer(student, rng, shape, momentum, eps)
 
     for _ in range(3):
@@ -457,12 +533,12 @@ def test_training_agrees_with_pytorch(student, rng, shape, momentum, eps):
 @pytest.mark.task("batch_norm", weight=2)
 @pytest.mark.parametrize(("shape", "momentum", "eps"), NORMS)
 def test_gradients_agree_with_pytorch(student, rng, shape, momentum, eps):
-    """In training the batch's mean and variance carry gradients too; sums run over all axes but the channel's."""
+    """BatchNorm.backward in training: mean and variance depend on x too; sum over all axes but the channel's."""
     bn, oracle = _layer(student, rng, shape, momentum, eps)
     x, dout = _draw_x(rng, shape), rng.normal(size=shape)
     before = dout.copy()
     leaf = torch.tensor(x, requires_grad=True)
-    oracle(leaf).backward(torch.from_numpy(dout))
+    oracle(leaf).backward(torch.from_numpy(before))
 
     _, cache = bn.forward(x)
     dx, dgamma, dbeta = bn.backward(dout, cache)
@@ -473,10 +549,10 @@ def test_gradients_agree_with_pytorch(student, rng, shape, momentum, eps):
     expect.unchanged(dout, before, "BatchNorm.backward: dout")
 
 
-@pytest.mark.task("batch_norm", weight=2)
+@pytest.mark.task("batch_norm", weight=4)
 @pytest.mark.parametrize("shape", [(5, 3), (3, 4, 2, 5)])
 def test_eval_agrees_with_pytorch(student, rng, shape):
-    """Running statistics in, no statistics out; each example is treated as if it were alone."""
+    """BatchNorm in eval mode: the running statistics are constants, forward and backward, and are not updated."""
     bn, oracle = _layer(student, rng, shape, 0.2, 0.03)
     for _ in range(2):
         x = _draw_x(rng, shape)
@@ -488,11 +564,12 @@ def test_eval_agrees_with_pytorch(student, rng, shape):
     want = oracle.eval()(leaf)
     oracle.zero_grad()
     want.backward(torch.from_numpy(dout))
+    before = x.copy(), dout.copy()
 
     bn.eval()
     out, cache = bn.forward(x)
     dx, dgamma, dbeta = bn.backward(dout, cache)
-    single, _ = bn.forward(x[1:2])
+    single, _ = bn.forward(before[0][1:2].copy())
 
     expect.close(out, want.detach().numpy(), "BatchNorm.forward in eval mode")
     expect.close(single, want.detach().numpy()[1:2], "BatchNorm.forward of a single example in eval mode")
@@ -501,16 +578,17 @@ def test_eval_agrees_with_pytorch(student, rng, shape):
     expect.close(dx, leaf.grad.numpy(), "BatchNorm.backward in eval mode: dx")
     expect.close(dgamma, oracle.weight.grad.numpy(), "BatchNorm.backward in eval mode: dgamma")
     expect.close(dbeta, oracle.bias.grad.numpy(), "BatchNorm.backward in eval mode: dbeta")
+    expect.no_alias(out, x, "BatchNorm.forward in eval mode")
+    expect.unchanged(x, before[0], "BatchNorm.forward in eval mode: x")
+    expect.unchanged(dout, before[1], "BatchNorm.backward in eval mode: dout")
 
 
 @pytest.mark.task("batch_norm")
 def test_a_new_layer_starts_like_pytorchs(student):
-    """Ones and zeros, a momentum of 0.1, an eps of 1e-5, training mode; train() and eval() return the layer."""
+    """BatchNorm: look at the first values, the defaults and the mode of a new layer; train() and eval() return it."""
     bn, x = student.BatchNorm(3), np.array([[1.0, 2, 1e-3], [3, 2, 2e-3]])
     for name, value in (("gamma", 1.0), ("beta", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
-        expect.close(
-            getattr(bn, name), np.full(3, value), f"BatchNorm.{name} of a new layer", dtype=np.float64
-        )
+        expect.close(getattr(bn, name), np.full(3, value), f"BatchNorm.{name} of a new layer", dtype=np.float64)
     expect.equal(bn.training, True, "BatchNorm.training of a new layer")
 
     out, _ = bn.forward(x)
@@ -524,9 +602,8 @@ def test_a_new_layer_starts_like_pytorchs(student):
 
 @pytest.mark.task("batch_norm")
 def test_a_constant_channel_becomes_beta(student):
-    """No variance at all: eps keeps the division finite."""
-    bn = student.BatchNorm(2)
-    bn.beta = np.array([0.5, -1.0])
+    """BatchNorm: where a channel has no variance, eps keeps forward and backward finite."""
+    bn = layer_with(student, 0.1, 1e-5, np.ones(2), np.array([0.5, -1.0]))
 
     out, cache = bn.forward(np.full((3, 2), 7.0))
     dx, _, _ = bn.backward(np.array([[1.0, 2], [0, 0], [0, 0]]), cache)
@@ -538,7 +615,7 @@ def test_a_constant_channel_becomes_beta(student):
 
 @pytest.mark.task("batch_norm")
 def test_caches_outlive_other_calls(student, rng):
-    """A cache belongs to its own forward: another batch, another mode, a second backward must not matter."""
+    """BatchNorm: a cache holds all that its own forward used; other forwards and another mode change nothing."""
     bn, oracle = _layer(student, rng, (4, 3), 0.1, 1e-5)
     x, dout = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
     leaf = torch.tensor(x, requires_grad=True)
@@ -566,9 +643,9 @@ def backward_of_eval_after_training(student, x, dout, seeds):
     return out, bn.backward(dout, cache)
 
 
-@pytest.mark.task("batch_norm")
+@pytest.mark.task("batch_norm", weight=2)
 def test_a_cache_of_eval_mode_outlives_further_training(student, rng):
-    """The running statistics move on; the gradient is that of the ones which the forward used."""
+    """BatchNorm.backward in eval mode uses the running statistics that its forward used, not those of now."""
     x, dout = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
     oracle, leaf = nn.BatchNorm1d(3).double(), torch.tensor(x, requires_grad=True)
     oracle(torch.from_numpy(x))
@@ -580,9 +657,7 @@ def test_a_cache_of_eval_mode_outlives_further_training(student, rng):
 
     expect.close(out, want.detach().numpy(), "BatchNorm.forward in eval mode")
     expect.close(dx, leaf.grad.numpy(), "BatchNorm.backward of eval mode, after training went on: dx")
-    expect.close(
-        dgamma, oracle.weight.grad.numpy(), "BatchNorm.backward of eval mode, after training: dgamma"
-    )
+    expect.close(dgamma, oracle.weight.grad.numpy(), "BatchNorm.backward of eval mode, after training: dgamma")
 
 
 @probe
@@ -600,7 +675,7 @@ def parameters_of_a_layer(student, x):
 
 @pytest.mark.task("batch_norm")
 def test_only_gamma_and_beta_are_learned(student, rng):
-    """Running statistics are followed, not trained; and what an optimiser changes in place is what the layer uses."""
+    """BatchNorm.parameters: the list of the layer's own gamma and beta, which forward reads at each call."""
     x = rng.normal(size=(4, 3))
 
     kind, own, out, other = parameters_of_a_layer(student, x)
@@ -614,7 +689,7 @@ def test_only_gamma_and_beta_are_learned(student, rng):
 
 @pytest.mark.task("batch_norm", weight=2)
 def test_what_has_no_meaning_is_refused(student, rng):
-    """One value in a channel has no variance, and other axes no meaning: ValueError, and nothing is updated."""
+    """BatchNorm.forward: the docstring says when it raises ValueError, and that nothing is updated then."""
     bn = student.BatchNorm(2)
 
     for shape in ((1, 2), (1, 2, 1, 1), (4, 2, 3), (2,)):
@@ -623,30 +698,18 @@ def test_what_has_no_meaning_is_refused(student, rng):
     expect.close(bn.running_mean, np.zeros(2), "BatchNorm.running_mean after an error")
     expect.close(bn.running_var, np.ones(2), "BatchNorm.running_var after an error")
     out, _ = bn.eval().forward(np.array([[1.0, 2]]))
-    expect.close(
-        out, np.array([[1.0, 2]]) / np.sqrt(1 + 1e-5), "BatchNorm.forward of one example in eval mode"
-    )
+    expect.close(out, np.array([[1.0, 2]]) / np.sqrt(1 + 1e-5), "BatchNorm.forward of one example in eval mode")
 
 
 @pytest.mark.task("batch_norm")
 def test_views_are_normalised_as_well(student, rng):
-    """A transposed array has its numbers elsewhere in memory, and the same channels."""
+    """BatchNorm.forward: the channel is the second axis, however the numbers are laid out in memory."""
     x = rng.normal(size=(2, 5, 3, 4)).transpose(2, 1, 3, 0)  # (3, 5, 4, 2)
 
     out, _ = student.BatchNorm(5).forward(x)
 
     want = nn.BatchNorm2d(5).double()(torch.from_numpy(x.copy())).detach().numpy()
     expect.close(out, want, "BatchNorm.forward of a view")
-
-
-@pytest.mark.task("batch_norm")
-def test_batch_norm_is_written_with_numpy(student, rng):
-    """NumPy alone, as the first lines of the module say."""
-    for shape in ((4, 3), (4, 3, 2, 5)):
-        called = calls_of_torch(student, "BatchNorm", [3], rng.normal(size=shape))
-        expect.is_true(
-            not called, f"BatchNorm: write it with NumPy alone. It called torch: {', '.join(called)}."
-        )
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -657,7 +720,7 @@ def test_batch_norm_is_written_with_numpy(student, rng):
 @pytest.mark.task("dropout", weight=2)
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_p_is_the_probability_to_be_dropped(student, rng, p):
-    """The share of zeros is p, the rest is divided by 1 - p, and each entry decides for itself."""
+    """Dropout.forward: each entry is dropped with probability p; those that stay are divided by what is left of 1."""
     x = rng.choice([-1.0, 1.0], size=(80, 5, 6, 5)) * rng.uniform(1, 2, size=(80, 5, 6, 5))
     before = x.copy()
 
@@ -669,40 +732,73 @@ def test_p_is_the_probability_to_be_dropped(student, rng, p):
     expect.close(out[~dropped], before[~dropped] / (1 - p), f"Dropout({p}): entries that stay")
     _share_is(dropped.mean(), p, x.size, f"Dropout({p}): share of zeros")
     for axis in range(4):
-        ahead, behind = (
-            np.take(dropped, range(*ends), axis) for ends in ((1, x.shape[axis]), (0, x.shape[axis] - 1))
-        )
+        ahead, behind = (np.take(dropped, range(*ends), axis) for ends in ((1, x.shape[axis]), (0, x.shape[axis] - 1)))
         agree = (ahead == behind).mean()
-        _share_is(
-            agree, p * p + (1 - p) ** 2, ahead.size / 3, f"Dropout({p}): share of neighbours treated alike"
-        )
+        _share_is(agree, p * p + (1 - p) ** 2, ahead.size / 3, f"Dropout({p}): share of neighbours treated alike")
     expect.unchanged(x, before, "Dropout.forward: x")
+
+
+@probe
+def dropped_counts(student, p, shape, times):
+    """How many ones of an array are dropped, many times."""
+    layer = student.Dropout(p, np.random.default_rng(8))
+    return [int((layer.forward(np.ones(shape))[0] == 0).sum()) for _ in range(times)]
+
+
+@pytest.mark.task("dropout")
+def test_how_many_are_dropped_is_chance_as_well(student):
+    """Dropout: entries are dropped independently, so that the number of zeros varies from forward to forward."""
+    counts = dropped_counts(student, 0.3, (2, 3), 400)
+
+    _counts_vary(counts, 6, 0.3, "Dropout(0.3): variance of the number of zeros among 6 entries")
+
+
+@pytest.mark.task("dropout")
+def test_an_entry_of_zero_was_not_dropped(student, rng):
+    """Dropout.backward: an entry that was 0 before may have stayed; remember what was drawn, not what came out."""
+    layer, dout = student.Dropout(0.5, rng), rng.uniform(1, 2, size=(30, 40))
+
+    _, cache = layer.forward(np.zeros((30, 40)))
+    dx = layer.backward(dout, cache)
+
+    expect.shape(dx, (30, 40), "Dropout.backward")
+    stays = dx != 0
+    expect.close(dx[stays], 2 * dout[stays], "Dropout.backward for zeros: entries that stay")
+    expect.is_true(
+        stays.any(), "Dropout.backward: after entries of 0 no gradient passes, although half of them stayed."
+    )
+    expect.is_true(
+        not stays.all(), "Dropout.backward: after entries of 0 every gradient passes, although half were dropped."
+    )
 
 
 @pytest.mark.task("dropout", weight=2)
 def test_the_ends_of_the_range_are_allowed(student, rng):
-    """p = 0 drops nothing and p = 1 everything, without a nan; beyond that it is no probability."""
+    """Dropout: p may be 0 or 1 (then all is zero), and anything outside [0, 1] is a ValueError."""
     x, dout = rng.normal(size=(7, 9)), rng.normal(size=(7, 9))
+    before = dout.copy()
 
     none, all_ = student.Dropout(0.0, rng), student.Dropout(1.0, rng)
     out, cache = none.forward(x)
     zeros, mask = all_.forward(x)
 
     expect.close(out, x, "Dropout(0)")
-    expect.close(none.backward(dout, cache), dout, "Dropout(0).backward")
+    expect.close(none.backward(dout, cache), before, "Dropout(0).backward")
     expect.close(zeros, np.zeros_like(x), "Dropout(1)")
     expect.close(all_.backward(dout, mask), np.zeros_like(x), "Dropout(1).backward")
     expect.close(all_.eval().forward(x)[0], x, "Dropout(1) in eval mode")
+    expect.unchanged(dout, before, "Dropout.backward: dout")
     for p in (-0.1, 1.5):
         with expect.refused(ValueError, f"Dropout({p})"):
             student.Dropout(p)
 
 
-@pytest.mark.task("dropout", weight=2)
+@pytest.mark.task("dropout", weight=6)
 def test_the_mask_belongs_to_its_forward(student, rng):
-    """Two forwards have two masks; each backward takes its own, however late it comes."""
+    """Dropout: each forward pass draws again, and each backward uses the draws of its own forward; dout stays."""
     layer = student.Dropout(0.5, rng)
     dout = rng.normal(size=(8, 3, 5))
+    before = dout.copy()
 
     first, cache = layer.forward(np.ones((8, 3, 5)))
     second, other = layer.forward(np.ones((8, 3, 5)))
@@ -710,13 +806,14 @@ def test_the_mask_belongs_to_its_forward(student, rng):
 
     expect.is_true(not np.array_equal(first, second), "Dropout: two forwards dropped the same entries.")
     for _ in range(2):
-        expect.close(layer.backward(dout, cache), dout * first, "Dropout.backward of the first forward")
-    expect.close(layer.backward(dout, other), dout * second, "Dropout.backward of the second forward")
+        expect.close(layer.backward(dout, cache), before * first, "Dropout.backward of the first forward")
+        expect.unchanged(dout, before, "Dropout.backward: dout")
+    expect.close(layer.backward(dout, other), before * second, "Dropout.backward of the second forward")
 
 
 @pytest.mark.task("dropout")
 def test_eval_is_the_identity_both_ways(student, rng):
-    """What is not dropped is not scaled either, in values and in gradients; train() brings the chance back."""
+    """Dropout in eval mode: x and its gradient pass as they are; in training mode entries are dropped again."""
     x, dout = rng.normal(size=(20, 30)), rng.normal(size=(20, 30))
     layer = student.Dropout(0.8, rng)
     expect.equal(layer.training, True, "Dropout.training of a new layer")
@@ -753,9 +850,9 @@ def chance_of_dropout(student, x):
     return one, two, [*fresh, again], quiet, drawn_in_eval, rng.bit_generator.state != state
 
 
-@pytest.mark.task("dropout", weight=2)
+@pytest.mark.task("dropout", weight=3)
 def test_dropout_draws_from_its_generator_only(student):
-    """Equal generators give equal masks, layers without one have fresh seeds, and evaluation uses up no chance."""
+    """Dropout: chance comes from rng, or from a fresh seed without it; eval mode draws nothing."""
     one, two, fresh, quiet, in_eval, in_training = chance_of_dropout(student, np.ones((30, 40)))
 
     expect.close(two, one, "Dropout with generators in the same state")
@@ -768,14 +865,6 @@ def test_dropout_draws_from_its_generator_only(student):
     _share_is((fresh[0] == 0).mean(), 0.5, 1200, "Dropout(): share of zeros")
     expect.equal(in_eval, False, "Dropout in eval mode: whether it draws from the generator")
     expect.equal(in_training, True, "Dropout in training mode: whether it draws from the generator")
-
-
-@pytest.mark.task("dropout")
-def test_dropout_is_written_with_numpy(student, rng):
-    """NumPy alone, as the first lines of the module say."""
-    called = calls_of_torch(student, "Dropout", [0.5], rng.normal(size=(4, 3)))
-
-    expect.is_true(not called, f"Dropout: write it with NumPy alone. It called torch: {', '.join(called)}.")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -824,7 +913,7 @@ def frozen_model(student, head, x):
 @pytest.mark.task("freezing", weight=2)
 @pytest.mark.parametrize("head", ["fc", "top", "top.3"])
 def test_training_moves_nothing_but_the_head(student, rng, head):
-    """Names may begin alike, batch norms come in three kinds, and a batch norm in the head goes on."""
+    """freeze_backbone: the backbone's parameters and batch norms (1d, 2d, 3d) stop; all of the head goes on."""
     x = rng.normal(size=(7, 12)).astype(np.float32)
 
     learning, modes, moved, gradients, returned = frozen_model(student, head, x)
@@ -833,18 +922,14 @@ def test_training_moves_nothing_but_the_head(student, rng, head):
         head, [f"top.{layer}.{kind}" for layer in (0, 1, 3) for kind in ("bias", "weight")]
     )
     expect.equal(learning, of_head, f"freeze_backbone(head={head!r}): parameters that require a gradient")
-    expect.equal(
-        gradients, of_head, f"freeze_backbone(head={head!r}): parameters with a gradient after training"
-    )
+    expect.equal(gradients, of_head, f"freeze_backbone(head={head!r}): parameters with a gradient after training")
     statistics = [f"top.1.{kind}" for kind in ("num_batches_tracked", "running_mean", "running_var")]
     want = sorted(of_head + (statistics if head == "top" else []))
     expect.equal(moved, want, f"freeze_backbone(head={head!r}): what two steps of training changed")
     expect.equal(modes[""], True, "freeze_backbone: model.training")
     expect.equal(modes[head], True, f"freeze_backbone: training of the head {head!r}")
     if head == "top":
-        expect.equal(
-            [modes["top.1"], modes["top.2"]], [True, True], "freeze_backbone: training of the head's layers"
-        )
+        expect.equal([modes["top.1"], modes["top.2"]], [True, True], "freeze_backbone: training of the head's layers")
     for name in ("norm", "flat", "deep.inner.0"):
         expect.equal(modes[name], False, f"freeze_backbone: training of the batch norm {name!r}")
     expect.equal(returned, True, "freeze_backbone: whether it returns the model")
@@ -862,7 +947,7 @@ def thawed_head(student):
 
 @pytest.mark.task("freezing")
 def test_a_frozen_head_is_thawed(student):
-    """Whatever was frozen before: the head learns from here on; its mode is not ours to change."""
+    """freeze_backbone: the head's parameters require a gradient afterwards; modes of head and model stay."""
     asks, training, head_training = thawed_head(student)
 
     expect.equal(asks, [True, True], "freeze_backbone: requires_grad of the head's parameters")
@@ -886,23 +971,34 @@ def replaced_heads(student, x):
         model = nn.Sequential(parts).to(getattr(torch, dtype))
         if head == "body.cls.2":
             model = nn.Sequential(collections.OrderedDict(body=model.body))
+        for number, part in enumerate(model.modules()):
+            part.training = number % 2 == 0
+        for number, (name, parameter) in enumerate(model.named_parameters()):
+            parameter.requires_grad = number % 2 == 0 or name.startswith(head + ".")
         old = dict(model.named_parameters())
-        modules = dict(model.named_modules())
+        asked = {name: parameter.requires_grad for name, parameter in old.items()}
+        values = {name: parameter.detach().clone() for name, parameter in old.items()}
+        parts = dict(model.named_modules())
+        modes = {name: part.training for name, part in parts.items()}
         known = model.get_submodule(head).weight.detach().clone()
         returned = student.replace_head(model, 9, head)
         new = model.get_submodule(head)
+        twin = student.replace_head(copy.deepcopy(model), 9, head).get_submodule(head)
         kept = all(
-            value is old[name] for name, value in model.named_parameters() if not name.startswith(head + ".")
+            value is old[name] and value.requires_grad == asked[name] and torch.equal(value, values[name])
+            for name, value in model.named_parameters()
+            if not name.startswith(head + ".")
         )
-        kept_modules = [name for name, part in model.named_modules() if part is not modules.get(name)]
+        kept &= all(part.training == modes[name] for name, part in model.named_modules() if name != head)
+        kept_modules = [name for name, part in model.named_modules() if part is not parts.get(name)]
         out = model.eval()(torch.from_numpy(x).to(getattr(torch, dtype)))
         weights = new.weight.detach()
         found.append(
             (
-                type(new).__name__, tuple(weights.shape), new.bias is not None, str(weights.dtype), tuple(out.shape),
-                kept, kept_modules, returned is model, float(weights.std()), new.weight.requires_grad,
+                isinstance(new, nn.Linear), tuple(weights.shape), new.bias is not None, str(weights.dtype),
+                tuple(out.shape), kept, kept_modules, returned is model, float(weights.std()), new.weight.requires_grad,
                 float(torch.isin(weights, known).float().mean()), len(old),
-                len(list(model.named_parameters())),
+                len(list(model.named_parameters())), torch.equal(weights, twin.weight),
             )
         )  # fmt: skip
     return found
@@ -910,7 +1006,7 @@ def replaced_heads(student, x):
 
 @pytest.mark.task("freezing", weight=2)
 def test_a_new_head_is_like_the_old_one_but_for_its_classes(student, rng):
-    """Read the old layer: its features, its bias, its dtype. Nothing beside it changes."""
+    """replace_head: a new random nn.Linear with the old one's features, bias and dtype; all else in the model stays."""
     found = replaced_heads(student, rng.normal(size=(3, 2, 3)))
 
     for case, (head, features, bias, dtype) in zip(
@@ -920,7 +1016,7 @@ def test_a_new_head_is_like_the_old_one_but_for_its_classes(student, rng):
         strict=True,
     ):  # fmt: skip
         (
-            kind,
+            is_linear,
             shape,
             has_bias,
             got_dtype,
@@ -933,25 +1029,29 @@ def test_a_new_head_is_like_the_old_one_but_for_its_classes(student, rng):
             copied,
             before,
             after,
+            is_repeated,
         ) = case
         what = f"replace_head(model, 9, {head!r})"
-        expect.equal(kind, "Linear", f"{what}: class of the new head")
+        expect.equal(is_linear, True, f"{what}: whether the new head is an nn.Linear")
         expect.equal(shape, (9, features), f"{what}: shape of its weight")
         expect.equal(has_bias, bias, f"{what}: whether it has a bias")
         expect.equal(got_dtype, dtype, f"{what}: dtype of its weight")
         expect.equal(out, (3, 9), f"{what}: shape of the scores")
-        expect.is_true(kept, f"{what}: other parameters of the model were replaced too.")
+        expect.is_true(
+            kept, f"{what}: other parameters of the model were replaced or changed, or modes of other layers."
+        )
         expect.equal(changed, [head], f"{what}: modules that were replaced")
         expect.equal(after, before, f"{what}: number of parameter tensors")
         expect.equal(returned, True, f"{what}: whether it returns the model")
         expect.is_true(spread > 1e-3, f"{what}: its weights are all the same.")
         expect.is_true(copied < 0.3, f"{what}: its weights are those of the old head; draw new ones.")
+        expect.is_true(not is_repeated, f"{what}: two new heads have the same weights.")
         expect.equal(asks, True, f"{what}: requires_grad of its weight")
 
 
 @probe
 def rates_of_parameters(student, frozen, head):
-    """The rates at which each parameter stands in the groups, also after the groups were read once."""
+    """The rates at which each parameter is in the groups, also after the groups were read once."""
     torch.manual_seed(0)
     model = nn.ModuleDict(
         {
@@ -959,9 +1059,11 @@ def rates_of_parameters(student, frozen, head):
             "tied": nn.Linear(4, 4),
             "head": nn.Sequential(nn.Linear(4, 2, bias=False), nn.Linear(2, 2)),
             "header": nn.Linear(2, 2),
+            "twin": nn.Linear(2, 2, bias=False),
         }
     )
     model["stem"].add_module("again", model["tied"])
+    model["twin"].weight = model["header"].weight
     for name, parameter in model.named_parameters():
         parameter.requires_grad = not any(name.startswith(prefix) for prefix in frozen)
     groups = student.param_groups(model, 0.3, 0.02, head)
@@ -972,16 +1074,16 @@ def rates_of_parameters(student, frozen, head):
         for parameter in group["params"]:
             rates.setdefault(names[id(parameter)], []).append(group["lr"])
     torch.optim.Adam(groups)
-    frozen_now = [p.requires_grad for p in model.parameters()]
-    return rates, sizes, frozen_now, [sorted(group)[:2] for group in groups], type(groups).__name__
+    asks = sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+    return rates, sizes, asks, isinstance(groups, list)
 
 
 @pytest.mark.task("freezing")
 @pytest.mark.parametrize("head", ["head", "head.1"])
 @pytest.mark.parametrize("frozen", [[], ["stem.0"], ["stem", "tied"], ["head."], ["stem", "tied", "header"]])
 def test_each_learning_parameter_stands_in_one_group(student, frozen, head):
-    """Frozen ones have no place in an optimiser, shared ones only one, and names that begin alike are not the same."""
-    rates, sizes, _, _, kind = rates_of_parameters(student, frozen, head)
+    """param_groups: each parameter that requires a gradient once, with its rate; no frozen one, no empty group."""
+    rates, sizes, asks, is_list = rates_of_parameters(student, frozen, head)
 
     names = [
         "stem.0.weight",
@@ -999,7 +1101,8 @@ def test_each_learning_parameter_stands_in_one_group(student, frozen, head):
     }
     expect.equal(rates, want, "param_groups: rates of each parameter")
     expect.is_true(all(size > 0 for size in sizes), "param_groups: a group is empty.")
-    expect.equal(kind, "list", "param_groups: its type")
+    expect.equal(asks, sorted(want), "param_groups: parameters that require a gradient afterwards")
+    expect.equal(is_list, True, "param_groups: whether it is a list")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -1011,6 +1114,8 @@ def test_each_learning_parameter_stands_in_one_group(student, frozen, head):
 # The floors are for means of three draws and lie four standard deviations of such a mean below it; the last one, for
 # training images, only asks whether a way was trained at all.
 PROBE_FLOOR, GAIN_FLOOR, TUNE_FLOOR, FIT_FLOOR = 0.90, 0.08, 0.85, 0.75
+# The docstrings promise CPU seconds; a machine may be half as fast as the one they were measured on.
+SLOW_MACHINE = 2
 
 
 def _given_state():
@@ -1027,15 +1132,18 @@ def _held_out(n, seed):
 @probe
 def scores_of_three_ways(student, state, x, y, unseen, seed):
     """Compare, and return what each network says of unseen and of known images, its weights and its place in memory."""
+    start = time.process_time()
     nets = student.compare_transfer(state, x, y, seed=seed)
+    seconds = time.process_time() - start
     found = {}
     with torch.no_grad():
         for way, net in nets.items():
             scores = net(torch.from_numpy(unseen)), net(torch.from_numpy(x))
             tensors = {name: value.clone() for name, value in net.state_dict().items()}
             places = [value.data_ptr() for value in net.state_dict().values() if value.numel()]
-            found[way] = *scores, tensors, net.training, type(net) is student.ShapeNet, places
-    return found, [value.data_ptr() for value in state.values() if value.numel()]
+            modes = [part.training for part in net.modules()]
+            found[way] = *scores, tensors, modes, isinstance(net, student.ShapeNet), places
+    return found, [value.data_ptr() for value in state.values() if value.numel()], seconds
 
 
 @pytest.fixture(scope="module")
@@ -1046,14 +1154,14 @@ def three_comparisons(student, seed):
         x, y = _held_out(10, (seed, 10 + draw))
         unseen, labels = _held_out(100, (seed, 20 + draw))
         state = _given_state()
-        nets, places = scores_of_three_ways(student, state, x, y, unseen, (seed + draw) % 1000)
-        found.append((nets, places, y, labels, state))
+        nets, places, seconds = scores_of_three_ways(student, state, x, y, unseen, (seed + draw) % 1000)
+        found.append((nets, places, y, labels, state, seconds))
     return found
 
 
 def _mean_accuracy(comparisons, way, on_unseen):
     rates = []
-    for nets, _, y, labels, _ in comparisons:
+    for nets, _, y, labels, *_ in comparisons:
         scores, truth = (nets[way][0], labels) if on_unseen else (nets[way][1], y)
         expect.shape(scores, (len(truth), 3), f"compare_transfer: scores of {way}")
         rates.append(float((scores.argmax(dim=1).numpy() == truth).mean()))
@@ -1062,46 +1170,62 @@ def _mean_accuracy(comparisons, way, on_unseen):
 
 @pytest.mark.task("transfer", weight=2)
 def test_a_linear_probe_needs_thirty_images(three_comparisons):
-    """What was learned on seven shapes also describes three others: only the last layer is missing."""
+    """compare_transfer: the docstring says what share of unseen images the linear probe must get right."""
     share = _mean_accuracy(three_comparisons, "linear_probe", True)
 
-    expect.between(
-        share, PROBE_FLOOR, 1.0, "compare_transfer: linear_probe, share of unseen images that are right"
+    expect.at_least(
+        share,
+        PROBE_FLOOR,
+        "compare_transfer: linear_probe, share of unseen images that are right",
     )
 
 
 @pytest.mark.task("transfer", weight=2)
 def test_transfer_beats_a_start_from_scratch(three_comparisons):
-    """Thirty images are too few to learn to see, but enough to learn three new words."""
+    """compare_transfer: the docstring says by how much the linear probe must beat the network from scratch."""
     probed = _mean_accuracy(three_comparisons, "linear_probe", True)
     scratch = _mean_accuracy(three_comparisons, "scratch", True)
 
-    expect.between(probed - scratch, GAIN_FLOOR, 1.0, "compare_transfer: gain of linear_probe over scratch")
+    expect.at_least(probed - scratch, GAIN_FLOOR, "compare_transfer: gain of linear_probe over scratch")
 
 
-@pytest.mark.task("transfer", weight=2)
+@pytest.mark.task("transfer", weight=4)
 def test_fine_tuning_forgets_little(three_comparisons):
-    """Small steps in the backbone: large ones would destroy on thirty images what many images taught."""
+    """compare_transfer: the docstring says what share fine_tune must get right; large steps destroy what is known."""
     share = _mean_accuracy(three_comparisons, "fine_tune", True)
 
-    expect.between(
-        share, TUNE_FLOOR, 1.0, "compare_transfer: fine_tune, share of unseen images that are right"
+    expect.at_least(
+        share,
+        TUNE_FLOOR,
+        "compare_transfer: fine_tune, share of unseen images that are right",
     )
 
 
-@pytest.mark.task("transfer", weight=2)
+@pytest.mark.task("transfer")
 @pytest.mark.parametrize("way", ["scratch", "linear_probe", "fine_tune"])
 def test_each_way_learns_its_training_images(three_comparisons, way):
-    """A comparison is fair only if every way was trained to the end."""
+    """compare_transfer: the docstring says what share of its training images each way must get right."""
     share = _mean_accuracy(three_comparisons, way, False)
 
-    expect.between(share, FIT_FLOOR, 1.0, f"compare_transfer: {way}, share of training images that are right")
+    expect.at_least(
+        share,
+        FIT_FLOOR,
+        f"compare_transfer: {way}, share of training images that are right",
+    )
 
 
-@pytest.mark.task("transfer", weight=2)
+@pytest.mark.task("transfer")
+def test_a_comparison_takes_seconds(three_comparisons):
+    """compare_transfer: the docstring says how long a call may take; what never changes can be computed once."""
+    slowest = max(seconds for *_, seconds in three_comparisons)
+
+    expect.at_most(slowest, 15 * SLOW_MACHINE, "compare_transfer: CPU seconds of a call", asked=15)
+
+
+@pytest.mark.task("transfer", weight=4)
 def test_only_the_head_of_a_probe_is_new(three_comparisons):
-    """Forty epochs later the backbone is still the given one, running statistics included; the others moved."""
-    for nets, _, _, _, _ in three_comparisons:
+    """compare_transfer: the probe's backbone is the given one, running statistics included; the others' are not."""
+    for nets, *_ in three_comparisons:
         for name, given in _given_state().items():
             if not name.startswith("backbone.") or name.endswith("num_batches_tracked"):
                 continue
@@ -1114,8 +1238,8 @@ def test_only_the_head_of_a_probe_is_new(three_comparisons):
 
 @pytest.mark.task("transfer")
 def test_no_two_networks_share_a_tensor(three_comparisons):
-    """Copies, not references: training one network must not change another, nor the given state."""
-    for nets, places, _, _, state in three_comparisons:
+    """compare_transfer: three ShapeNets in eval mode; none shares a tensor with another or with state, which stays."""
+    for nets, places, _, _, state, _ in three_comparisons:
         expect.equal(sorted(nets), ["fine_tune", "linear_probe", "scratch"], "compare_transfer: its keys")
         everywhere = [*places, *(place for net in nets.values() for place in net[5])]
         expect.is_true(
@@ -1124,15 +1248,23 @@ def test_no_two_networks_share_a_tensor(three_comparisons):
         )
         for name, given in _given_state().items():
             expect.unchanged(state[name], given, f"compare_transfer: state[{name!r}]")
-        for way, (_, _, _, training, is_shape_net, _) in nets.items():
-            expect.equal(training, False, f"compare_transfer: {way}.training")
+        for way, (_, _, _, modes, is_shape_net, _) in nets.items():
+            expect.equal(modes, [False] * len(modes), f"compare_transfer: training of {way} and its layers")
             expect.equal(is_shape_net, True, f"compare_transfer: whether {way} is a ShapeNet")
 
 
 @probe
-def watched_comparison(student, state, x, y, num_classes, seeds):
-    """Compare for two epochs under several seeds; note rates, left-over gradients and resulting weights."""
+def watched_comparison(student, state, x, y, num_classes, plan):
+    """Compare under several seeds, for some epochs; note rates, left-over gradients, images and resulting weights."""
     rates, left_over, squashed, runs = {}, [], [], []
+    known, visits, strangers = torch.from_numpy(x).flatten(1), [], []
+
+    def look(module, inputs):
+        if isinstance(module, nn.Conv2d) and module.in_channels == 3 and inputs:
+            rows = inputs[0].detach().flatten(1)
+            apart = (rows[:, None] - known).abs().amax(dim=2)  # (images of the batch, known images)
+            strangers.append(float(apart.amin(dim=1).max()))
+            visits[-1] += torch.bincount(apart.argmin(dim=1), minlength=len(known))
 
     def note(optimizer, args, kwargs):
         for group in optimizer.param_groups:
@@ -1141,18 +1273,21 @@ def watched_comparison(student, state, x, y, num_classes, seeds):
 
     hook = optimizers.register_optimizer_step_pre_hook(note)
     try:
-        for number, seed in enumerate(seeds):
+        for number, (seed, epochs) in enumerate(plan):
             torch.manual_seed(50 + number)
             np.random.seed(50 + number)
             torch.rand(number)
-            given = state if number < 3 else {k: v * 0 + 0.5 for k, v in state.items()}
-            with spies.watched() as notes:
-                nets = student.compare_transfer(given, x, y, num_classes, 2, seed)
+            given = {k: v * 0 + 0.5 for k, v in state.items()} if number == 3 else state
+            visits.append(torch.zeros(len(x), dtype=torch.int64))
+            eye = modules.register_module_forward_pre_hook(look)
+            try:
+                with spies.watched() as notes:
+                    nets = student.compare_transfer(given, x, y, num_classes, epochs, seed)
+            finally:
+                eye.remove()
             left_over += notes.left_over
             squashed += notes.squashed
-            runs.append(
-                {way: {k: v.clone() for k, v in net.state_dict().items()} for way, net in nets.items()}
-            )
+            runs.append({way: {k: v.clone() for k, v in net.state_dict().items()} for way, net in nets.items()})
             if number == 0:
                 by_name = {
                     way: {name: rates[id(p)][1] for name, p in net.named_parameters() if id(p) in rates}
@@ -1161,16 +1296,26 @@ def watched_comparison(student, state, x, y, num_classes, seeds):
                 shapes = {way: tuple(net(torch.from_numpy(x[:2])).shape) for way, net in nets.items()}
     finally:
         hook.remove()
-    return runs, by_name, shapes, left_over, squashed
+    learned = {way: [name for name, _ in net.named_parameters()] for way, net in nets.items()}
+    return (
+        runs,
+        by_name,
+        shapes,
+        left_over,
+        squashed,
+        ([row.tolist() for row in visits], max(strangers, default=0.0)),
+        learned,
+    )
 
 
 @pytest.fixture(scope="module")
 def short_comparisons(student, seed):
-    """Two epochs on 14 images of four classes, from weights whose head has seven; watched from all sides."""
+    """Some epochs on 14 images of four classes, from weights whose head has seven; watched from all sides."""
     x, y = shapes10(14, (seed, 40))
     y = y % 4
     before = x.copy(), y.copy()
-    found = watched_comparison(student, _given_state(), x, y, 4, [5, 5, 6, 5])
+    plan = [(5, 2), (5, 2), (6, 2), (5, 2), (5, 10)]  # seed, epochs
+    found = watched_comparison(student, _given_state(), x, y, 4, plan)
     expect.unchanged(x, before[0], "compare_transfer: x")
     expect.unchanged(y, before[1], "compare_transfer: y")
     return found
@@ -1178,33 +1323,61 @@ def short_comparisons(student, seed):
 
 @pytest.mark.task("transfer")
 def test_the_seed_decides_all_three(short_comparisons):
-    """The same seed gives the same networks whatever was drawn before, and another seed gives others."""
+    """compare_transfer: the seed alone decides all three networks, and num_classes how many scores they give."""
     runs, _, shapes, *_ = short_comparisons
 
     for way in ("scratch", "linear_probe", "fine_tune"):
         expect.equal(shapes[way], (2, 4), f"compare_transfer(num_classes=4): shape of the scores of {way}")
         first, again, other = (run[way]["head.weight"] for run in runs[:3])
-        expect.close(
-            again, first, f"compare_transfer: head of {way} under the same seed", rtol=1e-4, atol=1e-6
-        )
+        expect.close(again, first, f"compare_transfer: head of {way} under the same seed", rtol=1e-4, atol=1e-6)
         expect.is_true(not torch.allclose(other, first), f"compare_transfer: two seeds give the same {way}.")
 
 
-@pytest.mark.task("transfer")
+@pytest.mark.task("transfer", weight=2)
 def test_scratch_knows_nothing_of_the_given_weights(short_comparisons):
-    """With other given weights and the same seed, the network from scratch is the same."""
+    """compare_transfer: the network from scratch never sees state, so that other weights in it change nothing."""
     runs, *_ = short_comparisons
 
     for name, value in runs[0]["scratch"].items():
-        expect.close(
-            runs[3]["scratch"][name], value, f"compare_transfer: {name} of scratch", rtol=1e-3, atol=1e-5
+        expect.close(runs[3]["scratch"][name], value, f"compare_transfer: {name} of scratch", rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.task("transfer")
+def test_what_is_trained_is_trained_in_every_epoch(short_comparisons):
+    """compare_transfer: scratch and fine_tune train all their parameters, the linear probe its head, in each epoch."""
+    runs, *_, learned = short_comparisons
+
+    for way, names in learned.items():
+        for name in names:
+            if way != "linear_probe" or name.startswith("head."):
+                same = torch.equal(runs[0][way][name], runs[4][way][name])
+                expect.is_true(not same, f"compare_transfer: {name} of {way} is the same after more epochs.")
+
+
+@pytest.mark.task("transfer")
+def test_images_are_seen_as_they_are_and_equally_often(short_comparisons):
+    """compare_transfer: an epoch goes through all images, without augmentation, and epochs says how often."""
+    *_, (rows, strangest), _ = short_comparisons
+
+    expect.is_true(
+        strangest < 1e-4,
+        "compare_transfer: a network is given images that are not those of x: no augmentation here.",
+    )
+    expect.is_true(
+        all(min(visits) == max(visits) for visits in rows),
+        "compare_transfer: some images of x are used more often than others.",
+    )
+    if any(rows[0]):
+        expect.is_true(
+            sum(rows[4]) >= 1.8 * sum(rows[0]),
+            "compare_transfer: with five times the epochs the images are hardly used more often.",
         )
 
 
-@pytest.mark.task("transfer", weight=2)
+@pytest.mark.task("transfer", weight=10)
 def test_the_backbone_learns_more_slowly(short_comparisons):
-    """Fine-tuning takes small steps where much is known, and large ones where nothing is; gradients start clean."""
-    _, rates, _, left_over, squashed = short_comparisons
+    """compare_transfer: fine_tune trains the backbone too, at a lower learning rate than the head."""
+    _, rates, *_ = short_comparisons
 
     tuned = rates["fine_tune"]
     if tuned:  # without an optimiser of torch there is nothing to read
@@ -1214,12 +1387,15 @@ def test_the_backbone_learns_more_slowly(short_comparisons):
             0 < slowest < head,
             f"compare_transfer: fine_tune learns its backbone at {slowest}, its head at {head}.",
         )
-    expect.is_true(
-        not any(left_over), "compare_transfer: a backward pass began with the gradient of the last one."
-    )
-    expect.is_true(
-        not any(squashed), "compare_transfer: cross-entropy does the softmax itself; give it raw scores."
-    )
+
+
+@pytest.mark.task("transfer", weight=2)
+def test_each_step_of_a_comparison_starts_clean(short_comparisons):
+    """compare_transfer: clear the gradients before each step, and give the loss raw scores."""
+    _, _, _, left_over, squashed, *_ = short_comparisons
+
+    expect.is_true(not any(left_over), "compare_transfer: a backward pass began with the gradient of the last one.")
+    expect.is_true(not any(squashed), "compare_transfer: cross-entropy does the softmax itself; give it raw scores.")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -1234,7 +1410,7 @@ def _draw_boxes(rng, n, side=20.0):
 
 @pytest.mark.task("boxes", weight=2)
 def test_iou_agrees_with_torchvision(student, rng):
-    """Continuous coordinates, no pixel more; width and height of the intersection are cut off at zero one by one."""
+    """box_iou: boxes that do not overlap share 0; coordinates are continuous, so a width is x2 - x1; a and b stay."""
     a, b = _draw_boxes(rng, 23), np.asfortranarray(_draw_boxes(rng, 31))
     before = a.copy(), b.copy()
 
@@ -1242,15 +1418,15 @@ def test_iou_agrees_with_torchvision(student, rng):
 
     want = import_torchvision().ops.box_iou(torch.from_numpy(a), torch.from_numpy(b)).numpy()
     expect.close(iou, want, "box_iou", rtol=1e-9, dtype=np.float64)
-    tiny = student.box_iou(a / 1000, b / 1000)
-    expect.close(tiny, want, "box_iou of boxes a thousandth as large", rtol=1e-9, atol=1e-12)
+    tiny = student.box_iou(a / 1e5, b / 1e5)
+    expect.close(tiny, want, "box_iou of boxes a hundred-thousandth as large", rtol=1e-9, atol=1e-12)
     expect.unchanged(a, before[0], "box_iou: a")
     expect.unchanged(b, before[1], "box_iou: b")
 
 
 @pytest.mark.task("boxes")
 def test_boxes_without_area_share_nothing(student):
-    """A point with itself is 0 / 0: call it 0. And no boxes at all give an empty matrix."""
+    """box_iou: 0 where the union has no area; and a or b may hold no boxes."""
     point, line, box = [1.0, 1, 1, 1], [0.0, 0, 2, 0], [0.0, 0, 2, 2]
     boxes = np.array([point, line, box])
 
@@ -1264,7 +1440,7 @@ def test_boxes_without_area_share_nothing(student):
 @pytest.mark.task("boxes", weight=2)
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.75])
 def test_suppression_agrees_with_torchvision(student, rng, threshold):
-    """Go down the scores, and compare only with boxes that were kept: a suppressed box suppresses no other."""
+    """nms: from the highest score down, compare with kept boxes alone (of the same class); indices are int64."""
     boxes, scores = _draw_boxes(rng, 60, 8.0), rng.permutation(np.linspace(-1, 1, 60))
     labels = rng.integers(3, size=60)
     before = boxes.copy(), scores.copy(), labels.copy()
@@ -1285,16 +1461,12 @@ def test_suppression_agrees_with_torchvision(student, rng, threshold):
 
 @pytest.mark.task("boxes", weight=2)
 def test_only_a_greater_overlap_suppresses(student):
-    """An IoU of exactly the threshold is not greater than it, also where the threshold is 0 or 1."""
+    """nms: only an IoU that is greater than the threshold suppresses, whatever the threshold."""
     halves = np.array([[0.0, 0, 2, 1], [0, 0, 1, 1], [5, 5, 6, 6]])
     scores = np.array([0.9, 0.8, 0.7])
 
-    expect.equal(
-        student.nms(halves, scores, 0.5), np.array([0, 1, 2]), "nms with an IoU of 0.5 and a threshold of 0.5"
-    )
-    expect.equal(
-        student.nms(halves, scores, 0.49), np.array([0, 2]), "nms with an IoU of 0.5 and a threshold of 0.49"
-    )
+    expect.equal(student.nms(halves, scores, 0.5), np.array([0, 1, 2]), "nms with an IoU of 0.5 and a threshold of 0.5")
+    expect.equal(student.nms(halves, scores, 0.49), np.array([0, 2]), "nms with an IoU of 0.5 and a threshold of 0.49")
     expect.equal(student.nms(halves, scores), np.array([0, 1, 2]), "nms with its default threshold")
     expect.equal(student.nms(halves, scores, 0.0), np.array([0, 2]), "nms with a threshold of 0")
     twins = np.tile(halves[:1], (2, 1))
@@ -1303,7 +1475,7 @@ def test_only_a_greater_overlap_suppresses(student):
 
 @pytest.mark.task("boxes", weight=2)
 def test_chains_ties_and_nothing(student):
-    """A suppresses B, so B cannot suppress C; of equals the first comes first; of nothing nothing is kept."""
+    """nms: a box that was dropped drops no other; of equal scores the lower index comes first; N may be 0."""
     chain = np.array([[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]])
     apart = np.array([[0.0, 0, 1, 1], [50, 0, 51, 1], [0, 50, 1, 51], [50, 50, 51, 51]])
 
@@ -1326,7 +1498,7 @@ def test_chains_ties_and_nothing(student):
 
 @pytest.mark.task("boxes")
 def test_classes_far_from_the_origin_stay_apart(student, rng):
-    """A trick that moves the classes apart by a fixed distance fails where boxes are large or negative."""
+    """nms with labels: boxes of different classes never meet, however large or far from 0 they are."""
     boxes = np.array([[-5e4, -5e4, 5e4, 5e4], [-5e4, -5e4, 5e4, 4.9e4], [-4.9e4, -5e4, 5e4, 5e4]])
 
     kept = student.nms(boxes, np.array([0.2, 0.9, 0.5]), 0.5, np.array([7, 8, 7]))
@@ -1336,7 +1508,7 @@ def test_classes_far_from_the_origin_stay_apart(student, rng):
 
 @pytest.mark.task("boxes", weight=2)
 def test_offsets_agree_with_torchvision(student, rng):
-    """Everything is measured by the anchor: the shift by its size, the size as a logarithm of the ratio."""
+    """encode: shifts of the centre in units of the anchor's size, and logarithms of the ratio of sizes."""
     boxes, anchors = _draw_boxes(rng, 17), np.asfortranarray(_draw_boxes(rng, 17))
     before = boxes.copy(), anchors.copy()
     coder = import_torchvision().models.detection._utils.BoxCoder((1.0, 1.0, 1.0, 1.0))
@@ -1352,7 +1524,7 @@ def test_offsets_agree_with_torchvision(student, rng):
 
 @pytest.mark.task("boxes", weight=2)
 def test_decoding_undoes_encoding(student, rng):
-    """Random offsets become boxes and offsets again; no offset at all is the anchor itself."""
+    """decode is the inverse of encode, for all offsets; its arguments stay as they are."""
     anchors, offsets = _draw_boxes(rng, 19), rng.normal(size=(19, 4))
     before = anchors.copy(), offsets.copy()
     coder = import_torchvision().models.detection._utils.BoxCoder((1.0, 1.0, 1.0, 1.0))
@@ -1381,7 +1553,7 @@ def test_decoding_undoes_encoding(student, rng):
     ],
 )
 def test_anchors_come_in_their_order(student, shape, stride, scales, ratios):
-    """Rows, columns, scales, ratios, from the slowest to the fastest; the ratio is height over width, at equal area."""
+    """make_anchors: rows, columns, scales, ratios in this order; ratio is height / width, and the area is scale**2."""
     anchors = student.make_anchors(shape, stride, scales, ratios)
 
     want = []
@@ -1425,7 +1597,7 @@ def _average_precision(dets, gts, iou):
 @pytest.mark.task("detector", weight=2)
 @pytest.mark.parametrize("iou", [0.3, 0.5, 0.8])
 def test_average_precision_agrees_with_its_definition(student, rng, iou):
-    """Detections compete for the boxes of their own image, in the order of their scores."""
+    """average_precision: by falling score, each detection takes the best free true box of its image, if it fits."""
     gts = np.c_[rng.choice([3.0, 7, 8, 100], size=12), 12 * rng.uniform(size=(12, 2)), np.zeros((12, 2))]
     gts[:, 3:] = gts[:, 1:3] + rng.uniform(4, 8, size=(12, 2))
     dets = np.c_[np.zeros(40), rng.permutation(40) / 40, np.zeros((40, 4))]
@@ -1444,65 +1616,43 @@ def test_average_precision_agrees_with_its_definition(student, rng, iou):
 
 @pytest.mark.task("detector", weight=2)
 def test_a_box_is_found_once(student):
-    """A second detection of a box that is taken is a false alarm, unless another free box fits it."""
+    """average_precision: a true box can be taken once; the next detection looks at those that are still free."""
     gts = np.array([[0.0, 0, 0, 10, 10], [0, 3, 0, 13, 10], [1, 0, 0, 10, 10]])
     twice = np.array([[1.0, 0.9, 0, 0, 10, 10], [1, 0.8, 0, 0, 10, 10], [0, 0.7, 0, 0, 10, 10]])
     second_best = np.array([[0.0, 0.9, 0, 0, 10, 10], [0, 0.8, 1, 0, 11, 10]])
 
-    expect.close(
-        student.average_precision(twice, gts), 1 / 3 + 2 / 9, "average_precision of a box found twice"
-    )
-    expect.close(
-        student.average_precision(second_best, gts), 2 / 3, "average_precision where the better box is taken"
-    )
+    expect.close(student.average_precision(twice, gts), 1 / 3 + 2 / 9, "average_precision of a box found twice")
+    expect.close(student.average_precision(second_best, gts), 2 / 3, "average_precision where the better box is taken")
     choice = np.array([[0.0, 0.9, 3, 0, 13, 10], [0, 0.8, -3, 0, 7, 10]])
-    expect.close(
-        student.average_precision(choice, gts), 2 / 3, "average_precision where two boxes fit well enough"
-    )
+    expect.close(student.average_precision(choice, gts), 2 / 3, "average_precision where two boxes fit well enough")
     elsewhere = np.array([[2.0, 0.9, 0, 0, 10, 10]])
-    expect.close(
-        student.average_precision(elsewhere, gts), 0.0, "average_precision of a box in another image"
-    )
+    expect.close(student.average_precision(elsewhere, gts), 0.0, "average_precision of a box in another image")
 
 
 @pytest.mark.task("detector", weight=2)
 def test_limits_of_average_precision(student):
-    """An IoU of exactly the threshold is a hit, equal scores keep their order, and nothing is nothing."""
+    """average_precision: `iou` itself is enough, equal scores keep their order, and there may be no rows at all."""
     gts = np.array([[0.0, 0, 0, 2, 1]])
     half = np.array([[0.0, 0.9, 0, 0, 1, 1]])
     ties = np.array([[0.0, 0.5, 0, 0, 2, 1], [0, 0.5, 5, 5, 6, 6]])
 
     expect.close(student.average_precision(half, gts), 1.0, "average_precision at an IoU of exactly 0.5")
-    expect.close(
-        student.average_precision(half, gts, 0.51), 0.0, "average_precision(iou=0.51) at an IoU of 0.5"
-    )
-    expect.close(
-        student.average_precision(ties, gts), 1.0, "average_precision where the hit comes first of two equals"
-    )
+    expect.close(student.average_precision(half, gts, 0.51), 0.0, "average_precision(iou=0.51) at an IoU of 0.5")
+    expect.close(student.average_precision(ties, gts), 1.0, "average_precision where the hit comes first of two equals")
     many = np.tile([[5.0, 0.5, 0, 0, 2, 1]], (60, 1))
     many[20, 0] = 0
     expect.close(student.average_precision(many, gts), 1 / 21, "average_precision of sixty equal scores")
-    expect.close(
-        student.average_precision(ties[::-1], gts), 0.5, "average_precision where the hit comes second of two"
-    )
-    expect.close(
-        student.average_precision(np.zeros((0, 6)), gts), 0.0, "average_precision without detections"
-    )
-    expect.close(
-        student.average_precision(half, np.zeros((0, 5))), 0.0, "average_precision without true boxes"
-    )
-    expect.close(
-        student.average_precision(np.zeros((0, 6)), np.zeros((0, 5))), 0.0, "average_precision of nothing"
-    )
+    expect.close(student.average_precision(ties[::-1], gts), 0.5, "average_precision where the hit comes second of two")
+    expect.close(student.average_precision(np.zeros((0, 6)), gts), 0.0, "average_precision without detections")
+    expect.close(student.average_precision(half, np.zeros((0, 5))), 0.0, "average_precision without true boxes")
+    expect.close(student.average_precision(np.zeros((0, 6)), np.zeros((0, 5))), 0.0, "average_precision of nothing")
 
 
-@pytest.mark.task("detector")
+@pytest.mark.task("detector", weight=2)
 def test_precision_is_made_to_fall(student):
-    """Precision 1/2 at the first hit, 2/3 at the second: at every recall up to there 2/3 can be had."""
+    """average_precision: at each recall the best precision at that recall or any higher one counts."""
     gts = np.array([[0.0, 0, 0, 4, 4], [1, 0, 0, 4, 4], [2, 0, 0, 4, 4]])
-    dets = np.array(
-        [[9.0, 0.9, 0, 0, 4, 4], [0, 0.8, 0, 0, 4, 4], [1, 0.7, 0, 0, 4, 4], [9, 0.6, 0, 0, 4, 4]]
-    )
+    dets = np.array([[9.0, 0.9, 0, 0, 4, 4], [0, 0.8, 0, 0, 4, 4], [1, 0.7, 0, 0, 4, 4], [9, 0.6, 0, 0, 4, 4]])
 
     expect.close(student.average_precision(dets, gts), 2 / 3 * 2 / 3, "average_precision")
 
@@ -1515,11 +1665,14 @@ CLASS_FLOOR, IOU_FLOOR, FOLLOWS_FLOOR = 0.80, 0.55, 0.4
 @probe
 def detections_after_training(student, x, y, boxes, unseen, seed):
     """Train with the default number of epochs, detect, and compare with what the model itself says."""
+    start = time.process_time()
     model = student.train_detector(x, y, boxes, seed=seed)
+    seconds = time.process_time() - start
+    modes = [part.training for part in model.modules()]
     found = student.detect(model, unseen)
     with torch.no_grad():
-        scores, own = model(torch.from_numpy(unseen))
-    return found, scores, own, model.training, type(model) is student.TinyDetector
+        scores, own = model.eval()(torch.from_numpy(unseen))
+    return found, scores, own, modes, isinstance(model, student.TinyDetector), seconds
 
 
 @pytest.fixture(scope="module")
@@ -1534,38 +1687,46 @@ def trained_detector(student, seed):
 
 @pytest.mark.task("detector", weight=2)
 def test_unseen_shapes_are_named(trained_detector):
-    """The images come sorted by class: shuffle them, and let the loss ask for both, what and where."""
-    (labels, _, _), _, _, training, is_own, truth, _ = trained_detector
+    """train_detector: the docstring says what share of the shapes it must name; shuffle, and return it in eval mode."""
+    (labels, _, _), _, _, modes, is_own, _, truth, _ = trained_detector
 
     expect.accuracy(labels, truth, CLASS_FLOOR, "train_detector, labels of unseen images")
-    expect.equal(training, False, "train_detector: model.training")
+    expect.equal(modes, [False] * len(modes), "train_detector: training of the model and its layers")
     expect.equal(is_own, True, "train_detector: whether it returns a TinyDetector")
 
 
-@pytest.mark.task("detector", weight=2)
+@pytest.mark.task("detector")
+def test_a_training_takes_seconds(trained_detector):
+    """train_detector: the docstring says how long it may take; count layers, channels and epochs."""
+    *_, seconds, _, _ = trained_detector
+
+    expect.at_most(seconds, 30 * SLOW_MACHINE, "train_detector: CPU seconds of a training", asked=30)
+
+
+@pytest.mark.task("detector", weight=6)
 def test_unseen_shapes_are_found(trained_detector):
-    """A box that never moves has a mean IoU of about 0.6: yours must follow the shape, in x and in y."""
-    (_, _, boxes), _, _, _, _, _, truth = trained_detector
+    """train_detector: the docstring says how well boxes must overlap with the true ones, and follow them in x and y."""
+    (_, _, boxes), *_, truth = trained_detector
 
     expect.shape(boxes, (400, 4), "detect: boxes")
     expect.finite(boxes, "detect: boxes")
-    overlap = np.mean(
-        [_shared(one.tolist(), other.tolist()) for one, other in zip(boxes, truth, strict=True)]
-    )
-    expect.between(overlap, IOU_FLOOR, 1.0, "train_detector: mean IoU on unseen images")
+    overlap = np.mean([_shared(one.tolist(), other.tolist()) for one, other in zip(boxes, truth, strict=True)])
+    expect.at_least(overlap, IOU_FLOOR, "train_detector: mean IoU on unseen images")
     centres, true_centres = ((sides[:, :2] + sides[:, 2:]) / 2 for sides in (boxes, truth))
     for axis, name in enumerate("xy"):
         is_still = float(centres[:, axis].std()) < 1e-6
         follows = 0.0 if is_still else float(np.corrcoef(centres[:, axis], true_centres[:, axis])[0, 1])
-        expect.between(
-            follows, FOLLOWS_FLOOR, 1.0, f"train_detector: correlation with the true centres in {name}"
+        expect.at_least(
+            follows,
+            FOLLOWS_FLOOR,
+            f"train_detector: correlation with the true centres in {name}",
         )
 
 
-@pytest.mark.task("detector")
+@pytest.mark.task("detector", weight=4.5)
 def test_detections_are_what_the_model_says(trained_detector):
-    """Labels are the classes with the highest scores, probabilities their softmax, and boxes are handed on."""
-    (labels, probabilities, boxes), scores, own, _, _, _, _ = trained_detector
+    """detect: classes, probabilities (softmax of the model's raw scores) and boxes, in the dtypes of the docstring."""
+    (labels, probabilities, boxes), scores, own, *_ = trained_detector
 
     expect.equal(labels, scores.argmax(dim=1).numpy(), "detect: labels")
     expect.close(
@@ -1619,9 +1780,9 @@ def detections_in_both_modes(student, x):
     return want, found, touched, any(model.recorded), records
 
 
-@pytest.mark.task("detector")
+@pytest.mark.task("detector", weight=4.5)
 def test_detections_do_not_depend_on_mode_or_company(student, rng):
-    """Predict in eval mode and without gradients, and put the model back into the mode it came in."""
+    """detect: eval mode, no gradients recorded, image by image the same; then model and recording as before."""
     x = rng.uniform(size=(11, 3, 5, 4)).astype(np.float32)
     before = x.copy()
 
@@ -1633,9 +1794,7 @@ def test_detections_do_not_depend_on_mode_or_company(student, rng):
         expect.equal(single[0], scores[2:3].argmax(axis=1), "detect: label of a single image")
         expect.close(single[2], boxes[2:3], "detect: box of a single image", rtol=1e-4, atol=1e-5)
         expect.close(single[1], whole[1][2:3], "detect: probability of a single image", rtol=1e-4, atol=1e-5)
-        expect.equal(
-            [mode, inner], [training, training], "detect: modes of the model and its layers afterwards"
-        )
+        expect.equal([mode, inner], [training, training], "detect: modes of the model and its layers afterwards")
     expect.equal(touched, 0, "detect: batch norms that counted, and gradients that appeared")
     expect.is_true(not recorded, "detect: what the model computes records gradients; use torch.no_grad().")
     expect.is_true(records, "detect: afterwards nothing records gradients any more.")
@@ -1644,11 +1803,11 @@ def test_detections_do_not_depend_on_mode_or_company(student, rng):
 
 @probe
 def boxes_of_wild_weights(student, x):
-    """Boxes of detectors whose weights are far from what training would give."""
+    """Boxes of detectors in both modes whose weights are far from what training would give."""
     found = []
     for seed in range(8):
         torch.manual_seed(seed)
-        model = student.TinyDetector(3).eval()
+        model = student.TinyDetector(3).train(seed >= 4)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter) * (0.2, 0.5, 1.0, 2.0)[seed % 4])
@@ -1656,9 +1815,9 @@ def boxes_of_wild_weights(student, x):
     return torch.cat(found)
 
 
-@pytest.mark.task("detector")
+@pytest.mark.task("detector", weight=2)
 def test_a_box_is_a_box_whatever_the_weights(student, rng):
-    """x1 is never beyond x2: compute the corners from something that cannot be wrong."""
+    """TinyDetector.forward: x1 <= x2 and y1 <= y2 must hold by construction, whatever the layers give."""
     boxes = boxes_of_wild_weights(student, rng.uniform(size=(20, 3, 32, 32)).astype(np.float32))
 
     expect.shape(boxes, (160, 4), "TinyDetector: boxes")
@@ -1670,11 +1829,23 @@ def test_a_box_is_a_box_whatever_the_weights(student, rng):
 def watched_detector(student, x, y, boxes):
     """Train briefly under several seeds; note left-over gradients, unmoved parameters, all weights."""
     left_over, squashed, rows = [], [], []
+    known, visits, strangers = torch.from_numpy(x).flatten(1), torch.zeros(len(x), dtype=torch.int64), []
+
+    def look(module, inputs):
+        if isinstance(module, student.TinyDetector) and inputs and torch.is_grad_enabled():
+            apart = (inputs[0].detach().flatten(1)[:, None] - known).abs().amax(dim=2)
+            strangers.append(float(apart.amin(dim=1).max()))
+            visits.add_(torch.bincount(apart.argmin(dim=1), minlength=len(known)))
+
     for number, (seed, epochs) in enumerate(((4, 1), (4, 1), (9, 1), (4, 2))):
         torch.manual_seed(70 + number)
         np.random.seed(70 + number)
-        with spies.watched() as notes:
-            model = student.train_detector(x, y, boxes, 6, epochs, seed)
+        eye = modules.register_module_forward_pre_hook(look)
+        try:
+            with spies.watched() as notes:
+                model = student.train_detector(x, y, boxes, 6, epochs, seed)
+        finally:
+            eye.remove()
         left_over += notes.left_over
         squashed += notes.squashed
         rows.append([parameter.detach().clone() for parameter in model.parameters()])
@@ -1687,31 +1858,28 @@ def watched_detector(student, x, y, boxes):
     pairs = zip(rows[0], rows[3], pulled, strict=True)
     unmoved = sum(is_pulled and torch.equal(one, other) for one, other, is_pulled in pairs)
     flat = [torch.cat([value.flatten() for value in row]).numpy() for row in rows]
-    return flat, left_over, squashed, unmoved, len(rows[0]), classes
+    is_augmented = max(strangers, default=1.0) > 1e-4
+    return flat, left_over, squashed, unmoved, len(rows[0]), classes, [] if is_augmented else visits.tolist()
 
 
-@pytest.mark.task("detector", weight=2)
+@pytest.mark.task("detector", weight=5)
 def test_a_detector_is_trained_with_care(student, seed):
-    """Clean gradients, no forgotten parameter, epochs that count, and a seed that decides everything."""
+    """train_detector: clean gradients, all parameters and images, as many epochs and classes as asked, the seed."""
     x, y, boxes = shapes10_boxes(60, (seed, 62))
     y = y % 6
     before = x.copy(), y.copy(), boxes.copy()
 
-    rows, left_over, squashed, unmoved, count, classes = watched_detector(student, x, y, boxes)
+    rows, left_over, squashed, unmoved, count, classes, visits = watched_detector(student, x, y, boxes)
     first, again, other, longer = rows
 
-    expect.is_true(
-        not any(left_over), "train_detector: a backward pass began with the gradient of the last one."
-    )
-    expect.is_true(
-        not any(squashed), "train_detector: cross-entropy does the softmax itself; give it raw scores."
-    )
-    expect.is_true(
-        count > 0 and unmoved == 0, f"train_detector: {unmoved} of {count} parameters never changed."
-    )
+    expect.is_true(not any(left_over), "train_detector: a backward pass began with the gradient of the last one.")
+    expect.is_true(not any(squashed), "train_detector: cross-entropy does the softmax itself; give it raw scores.")
+    expect.is_true(count > 0 and unmoved == 0, f"train_detector: {unmoved} of {count} parameters never changed.")
     expect.close(again, first, "train_detector: parameters under the same seed", rtol=1e-4, atol=1e-5)
     expect.is_true(not np.allclose(other, first), "train_detector: two seeds give the same detector.")
     expect.is_true(not np.allclose(longer, first), "train_detector: a second epoch changes nothing.")
+    if visits:  # augmented images cannot be told apart
+        expect.is_true(min(visits) == max(visits), "train_detector: some images are used more often than others.")
     expect.equal(classes, 6, "train_detector(num_classes=6): scores of an image")
     for now, old, name in zip((x, y, boxes), before, ("x", "y", "boxes"), strict=True):
         expect.unchanged(now, old, f"train_detector: {name}")
@@ -1767,7 +1935,7 @@ def maps_of_the_given_network(student, state, layer, x, classes, by_name, traini
      (3, False, False, False), (0, True, False, True)],
 )  # fmt: skip
 def test_maps_agree_with_the_formula(student, reference, layer, by_name, training, quiet):
-    """Slopes of the score, not of a probability; their mean over all places; in eval mode, also where all is frozen."""
+    """grad_cam: follow the formula with the raw score, in eval mode, also where parameters are frozen or in no_grad."""
     images, _ = shapes10(5, (layer, 77))
     x = torch.from_numpy(images)[:, :, 2:30, 4:24].contiguous()  # (5, 3, 28, 20)
     classes = torch.tensor([6, 0, 3, 3, 1])
@@ -1781,14 +1949,12 @@ def test_maps_agree_with_the_formula(student, reference, layer, by_name, trainin
     expect.close(maps, want, "grad_cam", rtol=1e-3, atol=1e-5 * max(scale, 1e-3))
     expect.equal(asks, False, "grad_cam: requires_grad of the maps")
     expect.equal(moved, [], "grad_cam: weights, statistics and modes that changed")
-    expect.equal(
-        learning, [not quiet] * len(learning), "grad_cam: requires_grad of the parameters afterwards"
-    )
+    expect.equal(learning, [not quiet] * len(learning), "grad_cam: requires_grad of the parameters afterwards")
 
 
 @pytest.mark.task("grad_cam")
 def test_one_class_for_all_images(student, reference):
-    """An int asks for the same class everywhere; an image's map does not depend on the images beside it."""
+    """grad_cam: an int is the class of all images, and an image's map does not depend on the others; x stays."""
     x = torch.from_numpy(shapes10(4, 78)[0])
     before = x.clone()
 
@@ -1827,10 +1993,7 @@ def traces(student, x, fails):
     except Exception:
         failed = True
     hooks = sum(
-        len(m._forward_hooks)
-        + len(m._forward_pre_hooks)
-        + len(m._backward_hooks)
-        + len(m._backward_pre_hooks)
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) + len(m._backward_pre_hooks)
         for m in model.modules()
     )
     gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
@@ -1843,7 +2006,7 @@ def traces(student, x, fails):
 @pytest.mark.task("grad_cam", weight=2)
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_look_changes_nothing(student, rng, fails):
-    """Modes, hooks, gradients and requires_grad are as they were, each for itself, also where the forward fails."""
+    """grad_cam: modes, hooks, grad and requires_grad are as they were, each of them, also if the forward fails."""
     x = torch.from_numpy(rng.normal(size=(3, 2, 6, 7)).astype(np.float32))
 
     maps, failed, hooks, gradients, asks, same_modes, x_is_clean, _ = traces(student, x, fails)
@@ -1853,9 +2016,7 @@ def test_a_look_changes_nothing(student, rng, fails):
         expect.shape(maps, (3, 4, 5), "grad_cam: maps")
     expect.equal(hooks, 1, "grad_cam: hooks on the model, one of which was there before")
     expect.is_true(same_modes, "grad_cam: a module is not in the mode in which it came.")
-    expect.close(
-        gradients[0], torch.full_like(gradients[0], 2.0), "grad_cam: a gradient that was there before"
-    )
+    expect.close(gradients[0], torch.full_like(gradients[0], 2.0), "grad_cam: a gradient that was there before")
     left = sum(gradient is not None for gradient in gradients[1:])
     expect.equal(left, 0, "grad_cam: parameters that received a gradient")
     expect.equal(asks, [True, False, True, True, True, True], "grad_cam: requires_grad of the parameters")
@@ -1864,7 +2025,7 @@ def test_a_look_changes_nothing(student, rng, fails):
 
 @pytest.mark.task("grad_cam", weight=2)
 def test_a_relu_in_place_does_not_spoil_the_maps(student, rng):
-    """The maps are those of the layer itself, before the next layer writes over them."""
+    """grad_cam: A is what the layer gave, before the next layer writes over it."""
     x = torch.from_numpy(rng.normal(size=(3, 2, 6, 7)).astype(np.float32))
 
     maps, _, _, _, _, _, _, (kernel, bias, var, head) = traces(student, x, False)
@@ -1880,9 +2041,7 @@ def test_a_relu_in_place_does_not_spoil_the_maps(student, rng):
 def map_of_the_image_itself(student, x):
     """Ask for the map of a layer whose output is the very image, and look at the image afterwards."""
     torch.manual_seed(4)
-    model = nn.Sequential(
-        nn.Identity(), nn.Conv2d(2, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4)
-    )
+    model = nn.Sequential(nn.Identity(), nn.Conv2d(2, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
     for parameter in model.parameters():
         parameter.requires_grad = False
     maps = student.grad_cam(model, model[0], x, 1)
@@ -1891,7 +2050,7 @@ def map_of_the_image_itself(student, x):
 
 @pytest.mark.task("grad_cam")
 def test_a_layer_may_hand_on_the_image_itself(student, rng):
-    """What the layer gives is then the caller's own tensor: it must not begin to ask for a gradient."""
+    """grad_cam: x is as it was afterwards, also if the layer's output is x itself: no gradient asked for."""
     x = torch.from_numpy(rng.normal(size=(2, 2, 5, 4)).astype(np.float32))
     before = x.clone()
 
@@ -1907,19 +2066,15 @@ def test_a_layer_may_hand_on_the_image_itself(student, rng):
 
 @pytest.mark.task("grad_cam", weight=2)
 def test_the_network_looks_at_the_shape(student):
-    """The pointing game: in most images the highest point of the map lies inside the box of the shape."""
+    """grad_cam: the highest point of a map should mostly be on the shape; check signs, class and orientation."""
     images, labels, boxes = shapes10_boxes(150, 79)
     known = labels < 7
     x, y, boxes = torch.from_numpy(images[known]), torch.from_numpy(labels[known]), boxes[known]
 
-    maps, _, _, _ = maps_of_the_given_network(
-        student, _given_state(), "backbone.10", x, y, True, False, False
-    )
+    maps, _, _, _ = maps_of_the_given_network(student, _given_state(), "backbone.10", x, y, True, False, False)
 
     expect.shape(maps, (len(x), 8, 8), "grad_cam: maps")
     large = F.interpolate(maps[:, None].float(), size=(32, 32), mode="bilinear")[:, 0].flatten(1)
     row, column = (large.argmax(dim=1) // 32).numpy() + 0.5, (large.argmax(dim=1) % 32).numpy() + 0.5
     inside = (boxes[:, 0] <= column) & (column <= boxes[:, 2]) & (boxes[:, 1] <= row) & (row <= boxes[:, 3])
-    expect.between(
-        inside.mean(), 0.75, 1.0, "grad_cam: share of images whose highest point lies on the shape"
-    )
+    expect.between(inside.mean(), 0.75, 1.0, "grad_cam: share of images whose highest point lies on the shape")

@@ -13,7 +13,7 @@
 # **How to work.** Your code goes into `recurrent_networks.py`, beside this notebook. Each function there has
 # a docstring that says exactly what it must do: replace the line `raise NotImplementedError(...)`. Then run
 # the cells here. A cell with `check(...)` runs the public tests of one task; hidden tests will look further,
-# at edge cases of which the docstring speaks as well. Cells that draw something simply say "not started"
+# at edge cases that the docstring also describes. Cells that draw something simply say "not started"
 # while the function they need is missing.
 #
 # | task | you write | points |
@@ -38,8 +38,8 @@ from torch import nn
 
 import recurrent_networks as rn
 from autograder import attempt, check
-from autograder.data import co2, sentiment, sunspots
-from autograder.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, explore, use_style
+from dlcourse.data import co2, sentiment, sunspots
+from dlcourse.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, explore, use_style
 
 torch.set_num_threads(1)
 use_style()
@@ -59,7 +59,8 @@ check("rnn_forward")
 
 # %% [markdown]
 # **How long does an echo last?** We clap once, at step 0, in front of a network of twenty units, and then
-# listen for sixty steps. The weight $W_h$ is a random rotation times a factor; nothing else differs.
+# listen for sixty steps. The weight $W_h$ is a random rotation times a factor, and the curves differ only in
+# that factor.
 
 # %%
 STEPS, UNITS = 60, 20
@@ -75,9 +76,7 @@ with attempt():
     }
     figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.1), width_ratios=[1, 1, 1, 1.25])
     for ax, (factor, states) in zip(axes, echoes.items(), strict=False):
-        shown = ax.imshow(
-            states.T, cmap="between", vmin=-0.6, vmax=0.6, aspect="auto", interpolation="nearest"
-        )
+        shown = ax.imshow(states.T, cmap="between", vmin=-0.6, vmax=0.6, aspect="auto", interpolation="nearest")
         ax.set(title=f"factor {factor:g}", xlabel="step", yticks=range(0, UNITS, 5))
     axes[0].set_ylabel("unit")
     figure.colorbar(shown, ax=axes[2], label="state")
@@ -185,9 +184,7 @@ with attempt():
         cells.append(c[0])
     figure, ax = plt.subplots(figsize=(10.5, 2.9))
     ax.step(range(len(text)), np.array(cells)[:, 0], where="mid", color=BLUE, lw=2.4, label="unit 0: depth")
-    ax.step(
-        range(len(text)), np.array(cells)[:, 1], where="mid", color=ORANGE, lw=2.4, label="unit 1: '!' seen"
-    )
+    ax.step(range(len(text)), np.array(cells)[:, 1], where="mid", color=ORANGE, lw=2.4, label="unit 1: '!' seen")
     ax.set_xticks(range(len(text)), text, family="monospace", fontsize=12)
     ax.set(title="the cell of an LSTM whose weights were set by hand", ylabel="cell", ylim=(-0.15, 2.3),
            xlabel="what it reads, sign by sign")  # fmt: skip
@@ -213,9 +210,7 @@ check("gru_step")
 
 # %%
 noise = np.random.default_rng(4)
-signal = np.where((np.arange(150) > 25) & (np.arange(150) < 95), 0.7, -0.5) + noise.normal(
-    scale=0.25, size=150
-)
+signal = np.where((np.arange(150) > 25) & (np.arange(150) < 95), 0.7, -0.5) + noise.normal(scale=0.25, size=150)
 with attempt():
     zeros = np.zeros((3, 3))
     units = {
@@ -280,7 +275,7 @@ with attempt():
     plt.show()
 
 # %% [markdown]
-# An LSTM as it comes is no magic: its forget gates begin near one half, and one half to the power of 100 is
+# An LSTM with its default values is no magic: its forget gates begin near one half, and one half to the power of 100 is
 # nothing. One number, set before training begins, makes the difference between a memory of ten steps and one of
 # hundreds.
 #
@@ -387,9 +382,7 @@ with attempt():
     for batches in (sequences, by_length):
         share.append(
             [
-                np.mean(
-                    [1 - float(rn.pad_batch(batches[k : k + n])[1].float().mean()) for k in range(0, 1024, n)]
-                )
+                np.mean([1 - float(rn.pad_batch(batches[k : k + n])[1].float().mean()) for k in range(0, 1024, n)])
                 for n in sizes
             ]
         )
@@ -404,7 +397,7 @@ with attempt():
 # ## 6.7 A network that reads sentences
 #
 # Embedding, recurrent network, one score for each class. The one trap is the padding: a network that reads the
-# last *column* reads zeros for all sentences but the longest, and its accuracy only suffers a little, so that
+# last *column* reads zeros for all sentences but the longest, and its accuracy suffers only a little, so
 # nobody notices. Feed it more padding, and look whether anything moves.
 
 # %% task="sequence_classifier"
@@ -435,9 +428,7 @@ with attempt():
     for name in ("bag of words", "rnn", "gru", "lstm"):
         torch.manual_seed(0)
         size = len(vocab)
-        readers[name] = (
-            BagOfWords(size) if name == "bag of words" else rn.SequenceClassifier(size, 16, 32, name)
-        )
+        readers[name] = BagOfWords(size) if name == "bag of words" else rn.SequenceClassifier(size, 16, 32, name)
         curves[name] = rn.train_classifier(readers[name], sequences, labels, epochs=8, seed=0)
         right = rn.predict_classes(readers[name], unseen_sequences) == truth
         marks[name] = (right[~is_negated].mean(), right[is_negated].mean())
@@ -590,9 +581,7 @@ with attempt():
         lw=1.6,
         label=f"like last year: {report['naive_mae']:.1f} off on average",
     )
-    axes[1].plot(
-        years[-60:], report["forecast"], color=ORANGE, lw=2.2, label=f"LSTM: {report['mae']:.1f} off"
-    )
+    axes[1].plot(years[-60:], report["forecast"], color=ORANGE, lw=2.2, label=f"LSTM: {report['mae']:.1f} off")
     axes[1].set(title=f"one year ahead: skill {report['skill']:.2f}, MASE {scaled:.2f}", xlabel="year",
                 ylabel="mean number a year", xlim=(1948.5, 2008.5))  # fmt: skip
     axes[1].legend(loc="upper right")
@@ -637,7 +626,7 @@ with attempt():
 
 # %% [markdown]
 # On the level the network fails, worse than the naive forecast: the test part is higher than anything that
-# it ever saw, and a tanh can only bend flat out there. No number of epochs mends that. The change against
+# it ever saw, and a tanh can only bend flat out there. No number of epochs cures that. The change against
 # last year, though, stays in the range that training knew. *What* you forecast matters more than with what.
 #
 # **Cutting the past off.** A series of a million steps does not fit into one backward pass. So it is read in
@@ -689,8 +678,8 @@ with attempt():
 # report. Its method: scale the whole series to mean 0 and standard deviation 1; cut it into windows of 30
 # days; shuffle the windows and keep 20 % of them for the test; train until the test error no longer falls;
 # report the best test error. Name four faults, say for each of them in which direction it moves the reported
-# error and why, and say how you would do it. Why is "1.3 %" meaningless even if all four are mended, and
-# which number would you ask for?
+# error and why, and say how you would do it. Why is "1.3 %" meaningless even if all four are corrected,
+# and which number would you ask for?
 
 # %% [markdown]
 # ## What you have now

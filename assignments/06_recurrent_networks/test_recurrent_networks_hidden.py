@@ -1,7 +1,9 @@
 """Hidden tests: random numbers and sizes, PyTorch as an oracle, what must stay as it is, and what training reaches."""
 
+import itertools
 import math
 import re
+import time
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ import torch
 import torch.optim.optimizer as optimizers
 from torch import nn
 
-from autograder import expect, probe, spies
-from autograder.data import sentiment, waves
+from autograder import expect, probe
+from dlcourse import spies
+from dlcourse.data import sentiment, waves
 
 SIZES = [(2, 5, 3, 4), (1, 4, 3, 2), (4, 1, 2, 3), (3, 3, 3, 3), (5, 2, 1, 1)]  # N, T, D, H
 
@@ -55,19 +58,20 @@ def _oracle(kind, x, states, Wx, Wh, b):
 
 @pytest.mark.task("rnn_forward")
 def test_single_steps_of_random_numbers(student, rng):
-    """Every axis has a size of its own, and one size in common hides nothing either."""
+    """rnn_step_forward: follow the formula for all sizes of N, D and H, in float64."""
     for N, _, D, H in SIZES:
         x, h_prev, Wx, Wh, b = _inputs(rng, N, 1, D, H)
 
+        want = np.tanh(np.einsum("nd,hd->nh", x[:, 0], Wx) + np.einsum("nk,hk->nh", h_prev, Wh) + b)
+
         h, _ = student.rnn_step_forward(x[:, 0], h_prev, Wx, Wh, b)
 
-        want = np.tanh(np.einsum("nd,hd->nh", x[:, 0], Wx) + np.einsum("nk,hk->nh", h_prev, Wh) + b)
         expect.close(h, want, f"rnn_step_forward for N={N}, D={D}, H={H}", dtype=np.float64)
 
 
 @pytest.mark.task("rnn_forward", weight=3)
 def test_whole_sequences_agree_with_pytorch(student, rng):
-    """nn.RNN with the same weights must give the same states at every step."""
+    """rnn_forward: out[:, t] is the state after x[:, t]; a step starts from the state before it, the first from h0."""
     for N, T, D, H in SIZES:
         x, h0, Wx, Wh, b = _inputs(rng, N, T, D, H)
 
@@ -79,7 +83,7 @@ def test_whole_sequences_agree_with_pytorch(student, rng):
 
 @pytest.mark.task("rnn_forward")
 def test_the_past_does_not_see_the_future(student, rng):
-    """Change the fourth input of one sequence: its first three states, and the other sequence, stay."""
+    """rnn_forward: a state depends on its own sequence and on the inputs up to its step, on all of them."""
     x, h0, Wx, Wh, b = _inputs(rng, 2, 6, 3, 4)
     other = x.copy()
     other[0, 3] += 1.0
@@ -95,7 +99,7 @@ def test_the_past_does_not_see_the_future(student, rng):
 
 @pytest.mark.task("rnn_forward")
 def test_a_forward_pass_changes_nothing(student, rng):
-    """Inputs are there to be read, and a second call starts from h0 again."""
+    """rnn_step_forward and rnn_forward change no argument, and each call starts from the state it is given."""
     inputs = _inputs(rng, 3, 4, 2, 5)
     before = [array.copy() for array in inputs]
     step = (inputs[0][:, 0].copy(), *inputs[1:])
@@ -103,8 +107,11 @@ def test_a_forward_pass_changes_nothing(student, rng):
     first, _ = student.rnn_forward(*inputs)
     kept = first.copy()
     second, _ = student.rnn_forward(*inputs)
+    step_before = [array.copy() for array in step]
     h, _ = student.rnn_step_forward(*step)
 
+    for now, was, name in zip(step, step_before, ("x", "h_prev", "Wx", "Wh", "b"), strict=True):
+        expect.unchanged(now, was, f"rnn_step_forward ({name})")
     for now, was, name in zip(inputs, before, ("x", "h0", "Wx", "Wh", "b"), strict=True):
         expect.unchanged(now, was, f"rnn_forward ({name})")
     expect.close(second, kept, "rnn_forward, called again")
@@ -114,7 +121,7 @@ def test_a_forward_pass_changes_nothing(student, rng):
 
 @pytest.mark.task("rnn_forward")
 def test_the_layout_of_sequences_in_memory_is_free(student, rng):
-    """A slice of a larger array is an array like any other."""
+    """rnn_forward: read the arrays by their axes; how they are laid out in memory is free."""
     x, h0, Wx, Wh, b = _inputs(rng, 2, 4, 3, 5)
 
     out, _ = student.rnn_forward(_strided(x), _strided(h0), np.asfortranarray(Wx), Wh.T.copy().T, _strided(b))
@@ -124,7 +131,7 @@ def test_the_layout_of_sequences_in_memory_is_free(student, rng):
 
 @pytest.mark.task("rnn_forward")
 def test_large_sums_are_squashed(student):
-    """tanh keeps every state between -1 and 1, whatever comes in."""
+    """rnn_forward: tanh is the last thing that happens to a state, also to large sums."""
     out, _ = student.rnn_forward(
         np.array([[[1e4], [-1e4], [0.0]]]),
         np.zeros((1, 1)),
@@ -144,7 +151,7 @@ GRADIENTS = ("dx", "dh0", "dWx", "dWh", "db")
 @pytest.mark.task("rnn_backward", weight=3)
 @pytest.mark.parametrize("which", GRADIENTS)
 def test_gradients_of_random_sequences(student, reference, rng, which):
-    """Different sizes for every axis, a random gradient from above at every step."""
+    """rnn_backward: two gradients arrive at a state and add up; those of the weights add up over steps and batch."""
     place = GRADIENTS.index(which)
     for N, T, D, H in SIZES:
         inputs = _inputs(rng, N, T, D, H)
@@ -161,7 +168,7 @@ def test_gradients_of_random_sequences(student, reference, rng, which):
 
 @pytest.mark.task("rnn_backward", weight=2)
 def test_gradients_of_long_sequences_are_not_cut_short(student, reference, rng):
-    """Forty steps, the loss at the last one alone, and weights that keep the gradient alive all the way."""
+    """rnn_backward: the gradient goes back through all steps, however many there are."""
     N, T, D, H = 2, 40, 3, 4
     x, h0, Wx, _, _ = _inputs(rng, N, T, D, H)
     Wh = np.linalg.qr(rng.normal(size=(H, H)))[0]
@@ -179,7 +186,7 @@ def test_gradients_of_long_sequences_are_not_cut_short(student, reference, rng):
 
 @pytest.mark.task("rnn_backward")
 def test_the_same_sequences_twice_have_twice_the_gradient(student, rng):
-    """Sequences add up; the mean is the business of the loss."""
+    """rnn_backward: gradients of the weights are sums over the batch, no means; dx belongs to its own sequence."""
     x, h0, Wx, Wh, b = _inputs(rng, 2, 3, 4, 5)
     dout = rng.normal(size=(2, 3, 5))
 
@@ -195,7 +202,7 @@ def test_the_same_sequences_twice_have_twice_the_gradient(student, rng):
 
 @pytest.mark.task("rnn_backward")
 def test_a_loss_at_an_early_step_sees_no_later_input(student, reference, rng):
-    """What comes after the loss has no part in it: zero there, and right before it."""
+    """rnn_backward: dout[:, t] arrives at step t, and moves that input and earlier ones, none after it."""
     inputs = _inputs(rng, 3, 5, 2, 4)
     dout = np.zeros((3, 5, 4))
     dout[:, 1] = rng.normal(size=(3, 4))
@@ -210,7 +217,7 @@ def test_a_loss_at_an_early_step_sees_no_later_input(student, reference, rng):
 
 @pytest.mark.task("rnn_backward")
 def test_one_cache_serves_twice(student, reference, rng):
-    """Two caches, used in any order and twice, and dout left as it was."""
+    """rnn_backward: a cache may be used several times and beside other caches; dout stays as it is."""
     first, second = _inputs(rng, 2, 4, 3, 5), _inputs(rng, 2, 4, 3, 5)
     dout = rng.normal(size=(2, 4, 5))
     before = dout.copy()
@@ -227,7 +234,7 @@ def test_one_cache_serves_twice(student, reference, rng):
 
 @pytest.mark.task("rnn_backward")
 def test_a_gradient_from_above_may_be_a_slice(student, reference, rng):
-    """The layout of dout in memory is not yours to choose."""
+    """rnn_backward: read dout by its axes; how it is laid out in memory is free."""
     inputs, dout = _inputs(rng, 3, 4, 2, 5), rng.normal(size=(3, 4, 5))
 
     _, cache = student.rnn_forward(*inputs)
@@ -251,7 +258,7 @@ def _lstm_inputs(rng, N, T, D, H):
 
 @pytest.mark.task("lstm", weight=2)
 def test_lstm_steps_of_random_numbers(student, reference, rng):
-    """Four blocks in PyTorch's order, and both states come out."""
+    """lstm_step_forward: four blocks in the order i, f, g, o, and both states, for all sizes, in float64."""
     for N, _, D, H in SIZES:
         x, h_prev, c_prev, Wx, Wh, b = _lstm_inputs(rng, N, 1, D, H)
 
@@ -265,7 +272,7 @@ def test_lstm_steps_of_random_numbers(student, reference, rng):
 @pytest.mark.task("lstm")
 @pytest.mark.parametrize("block", ["i", "f", "g", "o"])
 def test_each_block_of_the_bias_moves_its_own_gate(student, block):
-    """Shut one gate at a time: which of the two states should not feel it?"""
+    """lstm_step_forward: which block of the sum opens which gate, and which of them is the candidate?"""
     place = "ifgo".index(block)
     b = np.repeat([0.2, 0.4, 0.6, 0.8], 2)
     b[2 * place : 2 * place + 2] = [-1000.0, 1000.0]
@@ -283,7 +290,7 @@ def test_each_block_of_the_bias_moves_its_own_gate(student, block):
 
 @pytest.mark.task("lstm", weight=3)
 def test_lstm_sequences_agree_with_pytorch(student, rng):
-    """nn.LSTM with the same weights: the gates stand in the same order, and both states are handed on."""
+    """lstm_forward: both states are handed from step to step, from h0 and c0 on; out holds the hidden one."""
     for N, T, D, H in SIZES:
         x, h0, c0, Wx, Wh, b = _lstm_inputs(rng, N, T, D, H)
 
@@ -296,7 +303,7 @@ def test_lstm_sequences_agree_with_pytorch(student, rng):
 @pytest.mark.task("lstm", weight=3)
 @pytest.mark.parametrize("which", LSTM_GRADIENTS)
 def test_lstm_gradients_of_random_numbers(student, reference, rng, which):
-    """Gradients arrive at h and at c, and c feels both."""
+    """lstm_step_backward: h depends on c, so c has two gradients; each block has the slope of its own function."""
     place = LSTM_GRADIENTS.index(which)
     for N, _, D, H in SIZES:
         x, *rest = _lstm_inputs(rng, N, 1, D, H)
@@ -312,7 +319,7 @@ def test_lstm_gradients_of_random_numbers(student, reference, rng, which):
 
 @pytest.mark.task("lstm", weight=2)
 def test_a_gradient_at_one_state_alone(student, rng):
-    """First only dh, then only dc: measured by moving the states themselves."""
+    """lstm_step_backward: dh reaches c_prev through c as well, and dc reaches h_prev through the gates."""
     x, h_prev, c_prev, Wx, Wh, b = _lstm_inputs(rng, 2, 1, 3, 2)
     x, zeros, cotangent = x[:, 0], np.zeros((2, 2)), rng.normal(size=(2, 2))
     *_, cache = student.lstm_step_forward(x, h_prev, c_prev, Wx, Wh, b)
@@ -334,7 +341,7 @@ def test_a_gradient_at_one_state_alone(student, rng):
 
 @pytest.mark.task("lstm", weight=2)
 def test_a_gradient_travels_far_along_open_cells(student, reference, rng):
-    """Thirty steps forward and thirty steps back: with forget gates near 1 something still arrives."""
+    """lstm_step_backward: handed from step to step, its gradients must stay right over many steps."""
     N, T, D, H = 2, 30, 3, 4
     x, h, c, Wx, Wh, b = _lstm_inputs(rng, N, T, D, H)
     b[H : 2 * H] += 5.0
@@ -356,7 +363,7 @@ def test_a_gradient_travels_far_along_open_cells(student, reference, rng):
 
 @pytest.mark.task("lstm")
 def test_huge_sums_do_not_overflow(student, rng):
-    """Sums of +-1000 saturate gates; they never make a nan, forward or backward."""
+    """lstm_step_forward and lstm_step_backward: no nan and no inf for any sum that the docstring allows."""
     b = np.array([1000.0, -1000.0] * 4)
     zeros = np.zeros((8, 2))
     c_prev = rng.normal(size=(1, 2))
@@ -374,7 +381,7 @@ def test_huge_sums_do_not_overflow(student, rng):
 
 @pytest.mark.task("lstm")
 def test_an_lstm_changes_nothing(student, reference, rng):
-    """Two caches, used twice; c_prev is still needed after c is computed, and nothing is changed in place."""
+    """The LSTM functions change no argument, c_prev included, and a cache may be used several times."""
     inputs = [_lstm_inputs(rng, 3, 1, 2, 4) for _ in range(2)]
     steps = [(x[:, 0].copy(), *rest) for x, *rest in inputs]
     before = [array.copy() for array in steps[0]]
@@ -399,12 +406,10 @@ def test_an_lstm_changes_nothing(student, reference, rng):
 
 @pytest.mark.task("lstm")
 def test_an_lstm_takes_slices(student, rng):
-    """The layout in memory is free."""
+    """lstm_forward: read the arrays by their axes; how they are laid out in memory is free."""
     x, h0, c0, Wx, Wh, b = _lstm_inputs(rng, 2, 4, 3, 2)
 
-    out, _ = student.lstm_forward(
-        _strided(x), _strided(h0), _strided(c0), np.asfortranarray(Wx), Wh, _strided(b)
-    )
+    out, _ = student.lstm_forward(_strided(x), _strided(h0), _strided(c0), np.asfortranarray(Wx), Wh, _strided(b))
 
     expect.close(out, _oracle(nn.LSTM, x, [h0, c0], Wx, Wh, b), "lstm_forward of slices")
 
@@ -431,7 +436,7 @@ def _gru_oracle(x, h, params):
 @pytest.mark.task("gru_step", weight=4)
 @pytest.mark.parametrize("sizes", [(4, 3, 2), (1, 2, 5), (3, 3, 3), (2, 1, 1)])
 def test_a_gru_step_agrees_with_pytorch(student, rng, sizes):
-    """nn.GRUCell with the same parameters, two biases included, takes the same step."""
+    """gru_step: follow the formula for all sizes: blocks in the order r, z, n, and two biases; float64."""
     N, D, H = sizes
     x, h, params = rng.normal(size=(N, D)), rng.normal(size=(N, H)), _gru_params(rng, D, H)
 
@@ -443,7 +448,7 @@ def test_a_gru_step_agrees_with_pytorch(student, rng, sizes):
 @pytest.mark.task("gru_step")
 @pytest.mark.parametrize("name", ["bias_ih", "bias_hh"])
 def test_each_bias_of_a_gru_counts(student, rng, name):
-    """The two biases are added before the gates; but only one of them is inside of r * (...)."""
+    """gru_step: both biases count, and of the candidate's two only bhn is inside of r * (...)."""
     x, h, params = rng.normal(size=(2, 3)), rng.normal(size=(2, 4)), _gru_params(rng, 3, 4)
     params["bias_ih" if name == "bias_hh" else "bias_hh"][:] = 0.0
 
@@ -452,7 +457,7 @@ def test_each_bias_of_a_gru_counts(student, rng, name):
 
 @pytest.mark.task("gru_step")
 def test_a_gru_with_its_gates_at_the_ends(student, rng):
-    """z = 1 keeps the state, z = 0 replaces it, r = 0 hides it from the candidate: at sums of +-1000."""
+    """gru_step: z shares between candidate and old state, r acts on the candidate alone; no nan for large sums."""
     x, h = rng.normal(size=(2, 3)), rng.normal(scale=2.0, size=(2, 2))
     for r in (-1000.0, 1000.0):
         for z in (-1000.0, 1000.0):
@@ -470,7 +475,7 @@ def test_a_gru_with_its_gates_at_the_ends(student, rng):
 
 @pytest.mark.task("gru_step")
 def test_a_gru_can_be_run_over_a_sequence(student, rng):
-    """Feed each new state back: twenty steps, as nn.GRU takes them."""
+    """gru_step: the new state is the next step's old one, and must stay right over many steps."""
     x, h, params = rng.normal(size=(2, 20, 3)), rng.normal(size=(2, 4)), _gru_params(rng, 3, 4, scale=0.5)
     mine = true = h
     for t in range(20):
@@ -481,7 +486,7 @@ def test_a_gru_can_be_run_over_a_sequence(student, rng):
 
 @pytest.mark.task("gru_step")
 def test_a_gru_step_changes_nothing(student, rng):
-    """State, input and parameters stay; the new state has memory of its own, also where nothing was updated."""
+    """gru_step: no argument is changed, and the result is a new array, also where it equals the old state."""
     x, h, params = rng.normal(size=(2, 3)), rng.normal(size=(2, 4)), _gru_params(rng, 3, 4)
     params["bias_ih"][4:8] = 1000.0
     before = x.copy(), h.copy(), {name: array.copy() for name, array in params.items()}
@@ -516,30 +521,34 @@ def clipped_parameters(student, values, grads, max_norm):
     )
 
 
-def _gradients(rng, dtype=np.float64):
-    shapes = ((4, 3), (5,), (2, 1, 3), (1,))
-    values = [_tensor(rng.normal(size=shape).astype(dtype)) for shape in shapes]
-    return values, [_tensor(rng.normal(scale=3.0, size=shape).astype(dtype)) for shape in shapes]
+def _gradients(rng, dtype="float64"):
+    shapes = ((4, 3), (5,), (2, 1, 3), ())
+    values, grads = (
+        [torch.tensor(rng.normal(scale=3.0, size=shape), dtype=getattr(torch, dtype)) for shape in shapes]
+        for _ in range(2)
+    )
+    return values, grads
 
 
 @pytest.mark.task("gradients_through_time", weight=2)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_long_gradients_are_shortened_together(student, rng, dtype):
-    """One length for all of them, one factor for all of them, negative entries too."""
+    """clip_grad_norm: one length and one factor for all gradients together, changed in place; parameters stay."""
     values, grads = _gradients(rng, dtype)
     length = math.sqrt(sum(float((grad.double() ** 2).sum()) for grad in grads))
     for share in (0.02, 0.7):
-        got, clipped, after, _ = clipped_parameters(student, values, grads, share * length)
+        got, clipped, after, same = clipped_parameters(student, values, grads, share * length)
 
         expect.close(got, length, "clip_grad_norm (the length before)", rtol=2e-5)
         for mine, grad, value, kept in zip(clipped, grads, values, after, strict=True):
             expect.close(mine, share * grad, "clip_grad_norm (a gradient)", rtol=2e-5, dtype=grad.dtype)
             expect.unchanged(kept, value, "clip_grad_norm (a parameter)")
+        expect.is_true(same, "clip_grad_norm: .grad is another tensor than before; change it in place.")
 
 
 @pytest.mark.task("gradients_through_time")
 def test_short_gradients_are_never_made_longer(student, rng):
-    """Just below the limit and far below it: not one bit of a gradient changes."""
+    """clip_grad_norm: if the length is not above max_norm, no gradient changes at all."""
     values, grads = _gradients(rng)
     length = math.sqrt(sum(float((grad**2).sum()) for grad in grads))
     for max_norm in (1.001 * length, 1000.0 * length):
@@ -552,7 +561,7 @@ def test_short_gradients_are_never_made_longer(student, rng):
 
 @pytest.mark.task("gradients_through_time")
 def test_just_above_the_limit_is_above_it(student, rng):
-    """One per cent too long is cut by one per cent."""
+    """clip_grad_norm: a length just above max_norm is shortened to max_norm, too."""
     values, grads = _gradients(rng)
     length = math.sqrt(sum(float((grad**2).sum()) for grad in grads))
 
@@ -564,7 +573,7 @@ def test_just_above_the_limit_is_above_it(student, rng):
 
 @pytest.mark.task("gradients_through_time")
 def test_parameters_without_a_gradient_are_left_alone(student, rng):
-    """Some layers took no part: their gradient is None and stays None."""
+    """clip_grad_norm: a grad of None stays None and counts nothing; other grads stay the tensors that they were."""
     values, grads = _gradients(rng)
     holes = [None, grads[1], None, grads[3]]
     length = math.sqrt(sum(float((grad**2).sum()) for grad in holes if grad is not None))
@@ -579,14 +588,12 @@ def test_parameters_without_a_gradient_are_left_alone(student, rng):
     expect.close(clipped[1], grads[1] / 2, "clip_grad_norm with some gradients None", rtol=2e-5)
     expect.is_true(same, "clip_grad_norm: .grad is another tensor than before; change it in place.")
     expect.close(nothing, 0.0, "clip_grad_norm without any gradient (the length)")
-    expect.is_true(
-        all(grad is None for grad in none), "clip_grad_norm: a gradient of None became something else."
-    )
+    expect.is_true(all(grad is None for grad in none), "clip_grad_norm: a gradient of None became something else.")
 
 
 @pytest.mark.task("gradients_through_time")
 def test_gradients_of_zero_stay_zero(student):
-    """0 / 0 is no number: nothing to shorten."""
+    """clip_grad_norm: where all gradients are zero there is nothing to divide by."""
     values = [torch.ones(3), torch.ones(2, 2)]
 
     length, grads, _, _ = clipped_parameters(student, values, [torch.zeros(3), torch.zeros(2, 2)], 1.0)
@@ -597,18 +604,19 @@ def test_gradients_of_zero_stay_zero(student):
 
 
 @probe
-def norms_of_linear_memories(student, keep, mix, offset, T):
-    """Norms for a linear network whose gradients do not hang on the input; what it was given; and its own grad."""
+def norms_of_linear_memories(student, keep, mix, offset, T, training):
+    """Norms for a linear network whose gradients do not depend on the input; what it was given; and its own grad."""
+    given = []  # beside the network, so that a copy of it notes what it is given, too
 
     class Linear(nn.Module):
         def __init__(self):
             super().__init__()
             self.input_size = mix.shape[1]
             self.keep, self.mix = nn.Parameter(keep), nn.Parameter(mix)
-            self.given = []
+            self.inner = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5))
 
         def forward(self, x):
-            self.given.append(x.detach().clone())
+            given.append(x.detach().clone())
             state, outputs = torch.zeros(len(x), len(keep), dtype=keep.dtype), []
             for t in range(x.shape[1]):
                 state = state @ self.keep.T + x[:, t] @ self.mix.T + offset
@@ -618,46 +626,47 @@ def norms_of_linear_memories(student, keep, mix, offset, T):
     model = Linear()
     model.keep.grad = torch.full_like(keep, 7.0)
     model.mix.requires_grad_(False)
-    model.train()
+    model.train(training)
+    modes = [part.training for part in model.modules()]
     norms = student.gradient_norms_through_time(model, T)
     is_kept = model.keep.grad is not None and bool((model.keep.grad == 7.0).all())
-    untouched = is_kept and model.mix.grad is None and model.training
+    untouched = is_kept and model.mix.grad is None and [part.training for part in model.modules()] == modes
     unmoved = torch.equal(model.keep.detach(), keep) and not model.mix.requires_grad
-    return norms, model.given, untouched and unmoved and model.keep.requires_grad
+    return norms, given, untouched and unmoved and model.keep.requires_grad
 
 
 @pytest.mark.task("gradients_through_time", weight=3)
 @pytest.mark.parametrize("T", [1, 2, 9])
 def test_norms_of_a_network_that_is_linear(student, rng, T):
-    """Each step back multiplies by the same matrix, so the lengths can be computed beside it."""
+    """gradient_norms_through_time: L is the sum of out[:, -1], entry t is for x[:, t]; the model stays as it was."""
     keep, mix = rng.normal(size=(4, 4)) / 2.0, rng.normal(size=(4, 3))
 
-    norms, _, is_as_before = norms_of_linear_memories(student, _tensor(keep), _tensor(mix), 0.3, T)
+    norms, _, is_as_before = norms_of_linear_memories(student, _tensor(keep), _tensor(mix), 0.3, T, T == 2)
 
     wanted, above = [], np.full(4, 3.0)  # each entry of the state is handed out twice: doubled, and as it is
     for _ in range(T):
         wanted.insert(0, float(np.linalg.norm(above @ mix)))
         above = above @ keep
     expect.close(norms, np.array(wanted), f"gradient_norms_through_time for T={T}", rtol=1e-6, lists=True)
-    expect.is_true(
-        is_as_before, "gradient_norms_through_time: the model is not as it was (parameters, .grad, mode)."
-    )
+    expect.is_true(is_as_before, "gradient_norms_through_time: the model is not as it was (parameters, .grad, mode).")
 
 
 @pytest.mark.task("gradients_through_time")
 def test_the_sequence_is_drawn_as_asked(student, rng):
-    """One sequence of standard normal numbers, in the dtype of the model."""
+    """gradient_norms_through_time: one sequence of standard normal numbers, in the dtype of the parameters."""
     keep, mix = _tensor(0.1 * rng.normal(size=(4, 4))), _tensor(rng.normal(size=(4, 50)))
 
-    _, given, _ = norms_of_linear_memories(student, keep, mix, 0.0, 40)
+    _, given, _ = norms_of_linear_memories(student, keep, mix, 0.0, 40, True)
 
     expect.is_true(len(given) > 0, "gradient_norms_through_time: the model was never called.")
     x = given[-1]
     expect.shape(x, (1, 40, 50), "gradient_norms_through_time (what the model was given)")
     expect.dtype(x, torch.float64, "gradient_norms_through_time (what the model was given)")
-    # 2000 standard normal numbers: mean within 6 / sqrt(2000), variance within 6 * sqrt(2 / 2000)
-    expect.between(float(x.mean()), -0.135, 0.135, "gradient_norms_through_time (mean of the sequence)")
-    expect.between(float(x.var()), 0.81, 1.19, "gradient_norms_through_time (variance of the sequence)")
+    # 2000 standard normal numbers: mean within 5.5 / sqrt(2000), variance within 5.5 * sqrt(2 / 2000); that none of
+    # them is beyond 2.4, or one beyond 7, has a probability of 1e-14 and 1e-8
+    expect.between(float(x.mean()), -0.123, 0.123, "gradient_norms_through_time (mean of the sequence)")
+    expect.between(float(x.var()), 0.826, 1.174, "gradient_norms_through_time (variance of the sequence)")
+    expect.between(float(x.abs().max()), 2.4, 7.0, "gradient_norms_through_time (largest number of the sequence)")
     expect.is_true(
         len(torch.unique(x)) > 1990,
         "gradient_norms_through_time: the numbers of the sequence repeat themselves.",
@@ -682,20 +691,19 @@ def norms_of_networks(student, T, seed):
 
 @pytest.mark.task("gradients_through_time", weight=2)
 def test_an_open_gate_keeps_a_gradient_alive(student, seed):
-    """A hundred steps back nothing is left in an RNN, and plenty in an LSTM with open forget gates."""
+    """gradient_norms_through_time: T lengths in float64, all finite; they fade in an RNN, not in an open LSTM."""
     rnn, lstm, gated, gru = norms_of_networks(student, 100, seed % 1000)
 
     for norms in (rnn, lstm, gated, gru):
         values = np.asarray(norms)
         expect.shape(values, (100,), "gradient_norms_through_time")
+        expect.dtype(values, np.float64, "gradient_norms_through_time of networks in float32")
         expect.finite(values, "gradient_norms_through_time")
         expect.is_true(values[-1] > 1e-3, "gradient_norms_through_time: the last step has no gradient.")
     # over 250 seeds: at most 1e-16 for the RNN; for the open gates 10 to the power of -1.2 (sd 0.65), 0.001 to 5
     ratio = [float(norms[0]) / float(norms[-1]) for norms in (rnn, gated)]
     expect.between(ratio[0], 0.0, 1e-6, "gradient_norms_through_time of an RNN (first / last)")
-    expect.between(
-        ratio[1], 1e-6, 1e3, "gradient_norms_through_time of an LSTM, forget bias 3 (first / last)"
-    )
+    expect.between(ratio[1], 1e-6, 1e3, "gradient_norms_through_time of an LSTM, forget bias 3 (first / last)")
 
 
 # --- 6.6 text
@@ -718,6 +726,9 @@ TEXTS = {
     "good good  good": ["good", "good", "good"],
     "<pad> <unk> (ok) \"ok\" [x] *y*": ["pad", "unk", "ok", "ok", "x", "y"],
     "a'!b": ["a", "!", "b"],
+    "Stra\u00dfe ma\u00dfvoll": ["stra\u00dfe", "ma\u00dfvoll"],
+    "o\u2018clock it`s \u2018fine\u2019": ["o", "clock", "it", "s", "fine"],
+    "\u0663\u0664 stars \u0434\u0432\u0430": ["\u0663\u0664", "stars", "\u0434\u0432\u0430"],
 }  # fmt: skip
 
 
@@ -729,7 +740,7 @@ def tokens_of(student, texts):
 @pytest.mark.task("text", weight=4)
 @pytest.mark.parametrize("half", ["first", "second"])
 def test_texts_of_many_kinds_are_cut(student, half):
-    """Apostrophes, hyphens, digits, accents, exclamation marks, nothing at all."""
+    """tokenize: go through the docstring's rules one by one: case, words, apostrophes, '!' and '?', all the rest."""
     texts = list(TEXTS)[::2] if half == "first" else list(TEXTS)[1::2]
 
     for text, tokens in zip(texts, tokens_of(student, texts), strict=True):
@@ -760,11 +771,10 @@ def _vocabulary(texts, min_freq):
 @pytest.mark.task("text", weight=4)
 @pytest.mark.parametrize("min_freq", [1, 2, 3, 50])
 def test_vocabularies_by_frequency_then_alphabet(student, rng, min_freq):
-    """At least min_freq times; the most frequent first; ties by the alphabet; nothing left of an earlier fit."""
-    words = np.array("the a film was good bad not never it dull end plot Zebra apple".split())
+    """Vocab: min_freq counts, the most frequent token comes first, then str order; fit forgets earlier fits."""
+    words = np.array("the a film was good bad not never it dull end plot Zebra applesauce".split())
     texts, again = (
-        [" ".join(rng.choice(words, size=5, p=np.arange(1, 15) / 105)) + "!" for _ in range(12)]
-        for _ in range(2)
+        [" ".join(rng.choice(words, size=5, p=np.arange(1, 15) / 105)) + "!" for _ in range(12)] for _ in range(2)
     )
 
     (new, fitted, refitted), is_itself, untouched = vocabularies(student, min_freq, texts, again)
@@ -783,7 +793,7 @@ def test_vocabularies_by_frequency_then_alphabet(student, rng, min_freq):
 
 @pytest.mark.task("text")
 def test_one_token_counts_once_in_a_thousand_places(student):
-    """Known from min_freq times on, and min_freq is 1 unless told otherwise."""
+    """Vocab: min_freq is 1 unless told otherwise, and then every token is known."""
     vocab = student.Vocab().fit(["b a", "c"])
 
     expect.equal(list(vocab.itos), ["<pad>", "<unk>", "a", "b", "c"], "Vocab().fit(...).itos")
@@ -792,28 +802,31 @@ def test_one_token_counts_once_in_a_thousand_places(student):
 @probe
 def encoded(student, known, min_freq, texts):
     vocab = student.Vocab(min_freq).fit(known)
+    before = list(vocab.itos), dict(vocab.stoi)
     ids = [student.encode(text, vocab) for text in texts]
-    return ids, [student.encode(text, vocab) for text in texts], len(vocab), list(vocab.itos)
+    again = [student.encode(text, vocab) for text in texts]
+    return ids, again, len(vocab), list(vocab.itos), before == (list(vocab.itos), dict(vocab.stoi))
 
 
 @pytest.mark.task("text", weight=2)
 def test_unseen_words_teach_the_vocabulary_nothing(student):
-    """A test text may hold words that training never saw: each is 1, every time, and the vocabulary stays."""
+    """encode: one id for each token, 1 for each that is not known, and the vocabulary does not change."""
     texts = ["", "Bad GOOD", "the dreadful dreadful film!", "<pad> <unk>", "rare good", "bad, " * 300]
 
-    ids, again, size, itos = encoded(student, ["good bad the", "bad bad the film", "rare film"], 2, texts)
+    ids, again, size, itos, is_unchanged = encoded(student, ["good bad the", "bad bad the film", "rare film"], 2, texts)
 
     # bad 3, film 2, the 2
     expect.equal(itos, ["<pad>", "<unk>", "bad", "film", "the"], "Vocab(2).fit(...).itos")
     expect.equal(ids, [[], [2, 1], [4, 1, 1, 3, 1], [1, 1], [1, 1], [2] * 300], "encode")
     expect.equal(again, ids, "encode, a second time")
     expect.equal(size, 5, "len(vocab) after encode")
+    expect.is_true(is_unchanged, "encode: it changed the vocabulary (itos or stoi).")
 
 
 @pytest.mark.task("text", weight=3)
 def test_batches_of_many_lengths(student, rng):
-    """Longest first, longest last, all equal, a single one, an empty one among others; zeros inside are tokens."""
-    for lengths in ([3, 1, 4, 2], [5, 5, 5], [2, 7], [4], [1], [0, 3, 0], [6, 0]):
+    """pad_batch: every sequence begins in column 0, zeros follow; ids, mask and lengths have the docstring's dtypes."""
+    for lengths in ([3, 1, 4, 2], [5, 5, 5], [2, 7], [4], [1], [0, 3, 0], [6, 0], [700, 2]):
         sequences = [rng.integers(1, 50, size=length).tolist() for length in lengths]
         before = [list(sequence) for sequence in sequences]
 
@@ -833,14 +846,12 @@ def test_batches_of_many_lengths(student, rng):
 
 @pytest.mark.task("text")
 def test_a_batch_of_nothing_is_refused(student):
-    """No sequences have no longest one; and a length is counted in the list, not by looking for zeros."""
+    """pad_batch: no sequences are a ValueError; lengths and mask come from the lists, not from looking for zeros."""
     with expect.refused(ValueError, "pad_batch of no sequences"):
         student.pad_batch([])
     ids, mask, lengths = student.pad_batch([[0, 3], [2]])
     expect.equal(lengths, torch.tensor([2, 1]), "pad_batch of a sequence with a 0 in it (lengths)")
-    expect.equal(
-        mask, torch.tensor([[True, True], [True, False]]), "pad_batch of a sequence with a 0 in it (mask)"
-    )
+    expect.equal(mask, torch.tensor([[True, True], [True, False]]), "pad_batch of a sequence with a 0 in it (mask)")
     expect.equal(ids, torch.tensor([[0, 3], [2, 0]]), "pad_batch of a sequence with a 0 in it (ids)")
 
 
@@ -850,6 +861,8 @@ def test_a_batch_of_nothing_is_refused(student):
 # 0.9999 of the negated ones (standard deviations 0.0003 and 0.0004): the floors are those of the docstring, far
 # below the mean less four of these. Counting words gets 0.51 right.
 FLOOR, NEGATED_FLOOR = 0.97, 0.95
+# The docstrings promise CPU seconds; a machine may be half as fast as the one they were measured on.
+SLOW_MACHINE = 2
 
 CONFIGURATIONS = [
     ("rnn", 1, False), ("lstm", 1, False), ("gru", 1, False), ("lstm", 2, True), ("gru", 2, False), ("rnn", 1, True),
@@ -864,12 +877,13 @@ def anatomy(student, configurations):
         model = student.SequenceClassifier(11, 3, 5, cell, 4, num_layers=layers, bidirectional=both)
         tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
         readers = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
+        kinds = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
         scores = model(torch.tensor([[2, 3, 4], [5, 6, 0], [7, 8, 9]]), torch.tensor([3, 2, 3]))
         found.append(
             (
                 [tuple(table.weight.shape) for table in tables],
                 [
-                    (type(r).__name__, r.input_size, r.hidden_size, r.num_layers, r.bidirectional)
+                    (isinstance(r, kinds[cell]), r.input_size, r.hidden_size, r.num_layers, r.bidirectional)
                     for r in readers
                 ],
                 tuple(scores.shape),
@@ -878,30 +892,31 @@ def anatomy(student, configurations):
             )
         )
     default = student.SequenceClassifier(7, 3, 4)
-    kinds = [type(module).__name__ for module in default.modules() if isinstance(module, nn.RNNBase)]
+    are_lstms = [isinstance(module, nn.LSTM) for module in default.modules() if isinstance(module, nn.RNNBase)]
     shape = tuple(default(torch.tensor([[2, 3]]), torch.tensor([2])).shape)
-    return found, (kinds, shape)
+    return found, (are_lstms, shape)
 
 
-@pytest.mark.task("sequence_classifier", weight=2)
+@pytest.mark.task("sequence_classifier", weight=16.5)
 def test_the_network_is_built_as_asked(student):
-    """Rows of the embedding, kind of cell, units, layers, directions and classes: every argument counts."""
+    """SequenceClassifier: every argument counts: rows, sizes, cell, layers, directions, classes; row 0 is zero."""
     found, default = anatomy(student, CONFIGURATIONS)
 
-    for (cell, layers, both), (tables, readers, shape, dtype, is_zero) in zip(
-        CONFIGURATIONS, found, strict=True
-    ):
+    for (cell, layers, both), (tables, readers, shape, dtype, is_zero) in zip(CONFIGURATIONS, found, strict=True):
         what = f"SequenceClassifier(11, 3, 5, {cell!r}, 4, num_layers={layers}, bidirectional={both})"
         expect.equal(tables, [(11, 3)], f"{what}: its embeddings")
-        want = [(cell.upper(), 3, 5, layers, both)]
         expect.equal(
-            readers, want, f"{what}: its recurrent networks (kind, input, hidden, layers, bidirectional)"
+            readers,
+            [(True, 3, 5, layers, both)],
+            f"{what}: its recurrent networks (is it an nn.{cell.upper()}, input, hidden, layers, bidirectional)",
         )
         expect.equal(shape, (3, 4), f"{what}: shape of the scores")
         expect.equal(dtype, "torch.float32", f"{what}: dtype of the scores")
         expect.is_true(is_zero, f"{what}: row 0 of the embedding, the padding, is not zero.")
     expect.equal(
-        default, (["LSTM"], (1, 2)), "SequenceClassifier(7, 3, 4): its network, and shape of the scores"
+        default,
+        ([True], (1, 2)),
+        "SequenceClassifier(7, 3, 4): is its network an LSTM, and shape of the scores",
     )
 
 
@@ -926,9 +941,7 @@ def readings(student, configurations, sequences, extra):
             single = torch.cat(
                 [model(torch.tensor([sequence]), torch.tensor([len(sequence)])) for sequence in sequences]
             )
-            found.append(
-                [scores.numpy() for scores in (together, padded, turned, single, model(ids, lengths))]
-            )
+            found.append([scores.numpy() for scores in (together, padded, turned, single, model(ids, lengths))])
     return found, torch.equal(wide, given[0]) and torch.equal(lengths, given[1])
 
 
@@ -939,12 +952,10 @@ def _sentences(rng, lengths):
 @pytest.mark.task("sequence_classifier", weight=3)
 @pytest.mark.parametrize("lengths", [[2, 7, 4, 1, 5], [6, 3, 3]])
 def test_a_sentence_is_read_for_itself(student, rng, lengths):
-    """Alone, in company, in another order, with more padding behind it: the same scores."""
+    """SequenceClassifier.forward: padding, order and company of a sentence change nothing; its own tokens do."""
     found, is_unchanged = readings(student, CONFIGURATIONS, _sentences(rng, lengths), 4)
 
-    for (cell, layers, both), (together, padded, turned, single, again) in zip(
-        CONFIGURATIONS, found, strict=True
-    ):
+    for (cell, layers, both), (together, padded, turned, single, again) in zip(CONFIGURATIONS, found, strict=True):
         what = f"SequenceClassifier({cell!r}, num_layers={layers}, bidirectional={both})"
         for scores, how in (
             (padded, "with more padding"),
@@ -967,9 +978,7 @@ def influences(student, configurations, ids, changed_first, changed_last, swappe
         row = []
         for silent in ("", "forward", "backward") if both else ("",):
             torch.manual_seed(6)
-            model = student.SequenceClassifier(
-                20, 6, 7, cell, 3, num_layers=layers, bidirectional=both
-            ).eval()
+            model = student.SequenceClassifier(20, 6, 7, cell, 3, num_layers=layers, bidirectional=both).eval()
             with torch.no_grad():
                 for module in model.modules():
                     if isinstance(module, nn.RNNBase):
@@ -990,9 +999,9 @@ def influences(student, configurations, ids, changed_first, changed_last, swappe
     return found
 
 
-@pytest.mark.task("sequence_classifier", weight=2)
+@pytest.mark.task("sequence_classifier", weight=8.25)
 def test_every_token_has_a_say_and_so_has_the_order(student, rng):
-    """The first word, the last word, two words changed over: in each direction that the network reads."""
+    """SequenceClassifier.forward: all tokens and their order count, in each direction that the network reads."""
     # twelve sentences: in one alone a maximum over the tokens may not hear of a change
     ids = torch.from_numpy(np.stack([rng.permutation(np.arange(1, 20))[:5] for _ in range(12)]))
     first, last, swapped = ids.clone(), ids.clone(), ids[:, [0, 2, 1, 3, 4]]
@@ -1023,9 +1032,9 @@ def learning_parameters(student, configurations, ids, lengths):
     return found
 
 
-@pytest.mark.task("sequence_classifier", weight=2)
+@pytest.mark.task("sequence_classifier", weight=8.25)
 def test_everything_learns_but_the_padding(student, rng):
-    """A loss must reach each layer, each direction and the embedding; row 0 of it has nothing to learn."""
+    """SequenceClassifier: a loss reaches all parameters: layers, directions, embedding; row 0 of it never learns."""
     ids, lengths = torch.from_numpy(rng.integers(1, 20, size=(3, 6))), torch.tensor([4, 6, 2])
     ids[0, 4:], ids[2, 2:] = 0, 0
 
@@ -1033,15 +1042,13 @@ def test_everything_learns_but_the_padding(student, rng):
 
     for (cell, layers, both), (idle, padding, tables) in zip(CONFIGURATIONS, found, strict=True):
         what = f"SequenceClassifier({cell!r}, num_layers={layers}, bidirectional={both})"
-        expect.is_true(
-            tables > 0 and not idle, f"{what}: no gradient reaches {', '.join(idle) or 'an nn.Embedding'}."
-        )
+        expect.is_true(tables > 0 and not idle, f"{what}: no gradient reaches {', '.join(idle) or 'an nn.Embedding'}.")
         expect.is_true(not padding, f"{what}: the embedding of the padding has a gradient.")
 
 
 @pytest.mark.task("sequence_classifier")
 def test_scores_are_raw_and_cells_are_known(student, rng):
-    """No softmax at the end: that is the loss's business. And a cell that does not exist is refused."""
+    """SequenceClassifier: the scores are raw, without softmax, and another cell is a ValueError."""
     torch.manual_seed(3)
     model = student.SequenceClassifier(20, 6, 7, "lstm", 4)
     ids = torch.from_numpy(rng.integers(1, 20, size=(5, 6)))
@@ -1050,9 +1057,7 @@ def test_scores_are_raw_and_cells_are_known(student, rng):
 
     sums = (scores.sum(dim=1), scores.exp().sum(dim=1))
     are_raw = not any(torch.allclose(total, torch.ones(5), atol=1e-4) for total in sums)
-    expect.is_true(
-        are_raw, "SequenceClassifier: its scores are probabilities. Leave the softmax to the loss."
-    )
+    expect.is_true(are_raw, "SequenceClassifier: its scores are probabilities. Leave the softmax to the loss.")
     for cell in ("transformer", "LSTMs", ""):
         with expect.refused(ValueError, f"SequenceClassifier(cell={cell!r})"):
             student.SequenceClassifier(20, 6, 7, cell)
@@ -1064,14 +1069,16 @@ def a_trained_reader(student, sequences, labels, unseen, size, seed):
     torch.manual_seed(seed)
     model = student.SequenceClassifier(size, 16, 32, "lstm")
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    start = time.process_time()
     losses = student.train_classifier(model, sequences, labels, seed=seed)
-    training = model.training
+    seconds = time.process_time() - start
+    modes = [part.training for part in model.modules()]
     predicted = student.predict_classes(model, unseen)
     idle = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
     tables = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
     padding = bool(tables[0][0].any())
     going_on = student.train_classifier(model, sequences, labels, epochs=1, seed=seed + 1)
-    return list(losses), predicted, training, idle, padding, list(going_on)
+    return list(losses), predicted, modes, idle, padding, list(going_on), seconds
 
 
 @pytest.fixture(scope="module")
@@ -1081,19 +1088,16 @@ def reading(student, seed):
     unseen, truth, negated = sentiment(1000, seed=(seed, 2))
     ids = {}
     rows = [
-        [ids.setdefault(word, len(ids) + 2) for word in re.findall(r"[a-z']+", text.lower())]
-        for text in texts + unseen
+        [ids.setdefault(word, len(ids) + 2) for word in re.findall(r"[a-z']+", text.lower())] for text in texts + unseen
     ]
     order = np.argsort(labels, kind="stable")
-    found = a_trained_reader(
-        student, [rows[k] for k in order], labels[order], rows[2000:], len(ids) + 2, seed % 1000
-    )
+    found = a_trained_reader(student, [rows[k] for k in order], labels[order], rows[2000:], len(ids) + 2, seed % 1000)
     return found, truth, negated
 
 
 @pytest.mark.task("sequence_classifier", weight=3)
 def test_unseen_opinions_are_understood(reading):
-    """Word counts say nothing here: the order decides. Training sentences come sorted by label."""
+    """train_classifier: the docstring says what share of unseen and of negated opinions must be right."""
     (_, predicted, *_), truth, negated = reading
 
     expect.dtype(predicted, np.int64, "predict_classes")
@@ -1105,27 +1109,30 @@ def test_unseen_opinions_are_understood(reading):
 
 @pytest.mark.task("sequence_classifier")
 def test_training_moves_everything_and_reports_its_losses(reading):
-    """One mean loss an epoch, from knowing nothing (about log 2) downward; eval mode at the end."""
-    (losses, _, training, idle, padding, going_on), _, _ = reading
+    """train_classifier: all parameters learn from where they are, the losses fall, and the model ends in eval mode."""
+    (losses, _, modes, idle, padding, going_on, _), _, _ = reading
 
-    expect.is_true(
-        all(isinstance(loss, float) for loss in losses), "train_classifier: the losses are no floats."
-    )
+    expect.is_true(all(isinstance(loss, float) for loss in losses), "train_classifier: the losses are no floats.")
     # over 20 seeds the first epoch of the reference costs 0.67 to 0.70 on the mean, the last at most 0.007
     expect.is_true(
-        len(losses) >= 1
-        and losses[0] < 0.85
-        and losses[-1] < 0.3
-        and losses[-1] == min(losses[0], losses[-1]),
+        len(losses) >= 1 and losses[0] < 0.85 and losses[-1] < 0.3 and losses[-1] == min(losses[0], losses[-1]),
         f"train_classifier: wrong losses. Got {[round(loss, 4) for loss in losses[:8]]}, expected to fall from 0.7.",
     )
-    expect.equal(training, False, "train_classifier: model.training afterwards")
+    expect.equal(modes, [False] * len(modes), "train_classifier: training of the model and its layers afterwards")
     expect.is_true(not idle, f"train_classifier: {', '.join(idle)} never changed.")
     expect.is_true(not padding, "train_classifier: the embedding of the padding is no longer zero.")
     expect.is_true(
         len(going_on) == 1 and going_on[0] < losses[0] / 2,
         "train_classifier: a model that was trained before begins from new parameters.",
     )
+
+
+@pytest.mark.task("sequence_classifier")
+def test_a_lesson_takes_seconds(reading):
+    """train_classifier: the docstring says how long it may take; read the sentences of a batch together."""
+    (*_, seconds), _, _ = reading
+
+    expect.at_most(seconds, 20 * SLOW_MACHINE, "train_classifier: CPU seconds of a training", asked=20)
 
 
 @probe
@@ -1136,13 +1143,14 @@ def watched_lessons(student, sequences, labels, scores, epochs, seeds):
         def __init__(self):
             super().__init__()
             self.weight = nn.Parameter(torch.zeros(3))
+            self.inner = nn.Sequential(nn.Dropout(0.5))
             self.seen = []
 
         def forward(self, ids, lengths):
             rows = [row[:length].tolist() for row, length in zip(ids, lengths.tolist(), strict=True)]
             is_padded = bool((ids.sum(1) == torch.tensor([sum(row) for row in rows])).all())
             if torch.is_grad_enabled():
-                self.seen.append((rows, self.training, is_padded))
+                self.seen.append((rows, all(part.training for part in self.modules()), is_padded))
             return scores[ids[:, 0]] + 0.0 * self.weight.sum()
 
     found = []
@@ -1151,13 +1159,18 @@ def watched_lessons(student, sequences, labels, scores, epochs, seeds):
         np.random.seed(50 + number)
         model = Watcher().eval()
         losses = student.train_classifier(model, sequences, labels, epochs=epochs, seed=seed)
-        found.append((list(losses), model.seen, model.training))
+        found.append((list(losses), model.seen, [part.training for part in model.modules()]))
     return found
 
 
-@pytest.mark.task("sequence_classifier", weight=2)
+def _followers(order, other):
+    """How often two entries follow each other in one order as in the other; of two random ones about once."""
+    return len(set(itertools.pairwise(order)) & set(itertools.pairwise(other)))
+
+
+@pytest.mark.task("sequence_classifier", weight=6)
 def test_each_epoch_visits_every_sentence_once(student, rng):
-    """In a new order each time, with its own label, in train mode; and the mean loss is one over sentences."""
+    """train_classifier: all sentences in a new random order in each epoch, in train mode; the mean loss of all."""
     sequences = [[k, *rng.integers(1, 30, size=rng.integers(0, 6)).tolist()] for k in range(1, 302)]
     labels = rng.integers(0, 3, size=301)
     scores = torch.from_numpy(rng.normal(scale=2.0, size=(302, 3)).astype(np.float32))
@@ -1170,22 +1183,35 @@ def test_each_epoch_visits_every_sentence_once(student, rng):
     for loss in first[0]:
         expect.close(loss, want, "train_classifier (mean loss of an epoch)", rtol=1e-5)
     orders = []
-    for _, seen, training in (first, again, other):
+    for _, seen, modes in (first, again, other):
         visits = [row for rows, _, _ in seen for row in rows]
         expect.equal(len(visits), 903, "train_classifier(epochs=3) with 301 sentences: sentences visited")
         for epoch in range(3):
             part = visits[301 * epoch : 301 * (epoch + 1)]
             expect.equal(sorted(part), kept[0], f"train_classifier: sentences of epoch {epoch + 1}")
-        expect.is_true(all(mode for _, mode, _ in seen), "train_classifier: the model is not in train mode.")
+        expect.is_true(
+            all(mode for _, mode, _ in seen),
+            "train_classifier: the model, or a layer of it, is not in train mode.",
+        )
         expect.is_true(all(padded for *_, padded in seen), "train_classifier: padding is not 0.")
-        expect.equal(training, False, "train_classifier: model.training afterwards")
+        expect.equal(modes, [False] * len(modes), "train_classifier: training of the model and its layers afterwards")
         orders.append([row[0] for row in visits])
-    expect.is_true(
-        orders[0][:301] != orders[0][301:602] and orders[0][:301] != list(range(1, 302)),
-        "train_classifier: the sentences come in the same order in each epoch.",
-    )
+    epochs = [orders[0][301 * epoch : 301 * (epoch + 1)] for epoch in range(3)]
+    for one, other_one in ((0, 1), (0, 2), (1, 2)):
+        expect.is_true(
+            _followers(epochs[one], epochs[other_one]) < 15,
+            "train_classifier: the sentences come in the same order in each epoch.",
+        )
+    for epoch in epochs:
+        expect.is_true(
+            _followers(epoch, list(range(1, 302))) < 15,
+            "train_classifier: the sentences come in the order in which they were given, or in pieces of it.",
+        )
     expect.is_true(orders[0] == orders[1], "train_classifier: the same seed gives another order.")
-    expect.is_true(orders[0] != orders[2], "train_classifier: another seed gives the same order.")
+    expect.is_true(
+        _followers(orders[0][:301], orders[2][:301]) < 15,
+        "train_classifier: another seed gives the same order.",
+    )
     expect.equal(sequences, kept[0], "train_classifier (sequences)")
     expect.unchanged(labels, kept[1], "train_classifier (labels)")
 
@@ -1230,18 +1256,16 @@ def watched_steps(student, sequences, labels, slope):
     return before, after, at_step, turned, notes.squashed
 
 
-@pytest.mark.task("sequence_classifier", weight=2)
+@pytest.mark.task("sequence_classifier", weight=6)
 def test_gradients_are_cleared_and_clipped_in_time(student, rng):
-    """Clear, go back, clip, step: gradients a million times too long must not reach the step."""
+    """train_classifier: clear, backward, clip all gradients by one factor as in 6.5, step; raw scores for the loss."""
     sequences = [rng.integers(1, 12, size=rng.integers(1, 7)).tolist() for _ in range(400)]
 
     labels = rng.integers(0, 2, size=400)
 
     before, after, at_step, turned, squashed = watched_steps(student, sequences, labels, 1e6)
 
-    expect.is_true(
-        not any(before), "train_classifier: a backward pass began with the gradient of the last one."
-    )
+    expect.is_true(not any(before), "train_classifier: a backward pass began with the gradient of the last one.")
     expect.is_true(
         not all(squashed) or not squashed,
         "train_classifier: cross-entropy does the softmax itself; give it raw scores.",
@@ -1276,7 +1300,7 @@ def parameters_of_seeds(student, sequences, labels, seeds):
 
 @pytest.mark.task("sequence_classifier")
 def test_the_same_model_and_seed_end_in_the_same_place(student, rng):
-    """Whatever was drawn before: all that is drawn here hangs on the seed."""
+    """train_classifier: the seed alone decides what is drawn, whatever was drawn before; another ends elsewhere."""
     sequences = [rng.integers(1, 12, size=rng.integers(1, 7)).tolist() for _ in range(80)]
 
     first, again, other = parameters_of_seeds(student, sequences, rng.integers(0, 2, size=80), [5, 5, 6])
@@ -1308,15 +1332,15 @@ def classes_in_both_modes(student, sequences, scores):
         model.train(training)
         together = student.predict_classes(model, sequences)
         single = [student.predict_classes(model, [sequence]) for sequence in sequences[:3]]
-        found.append((together, single, model.training))
+        found.append((together, single, [part.training for part in model.modules()]))
     records = torch.is_grad_enabled()
     torch.set_grad_enabled(True)
     return found, any(model.recorded), records
 
 
-@pytest.mark.task("sequence_classifier")
+@pytest.mark.task("sequence_classifier", weight=4.5)
 def test_classes_do_not_depend_on_mode_or_company(student, rng):
-    """Predict in eval mode and without gradients, and put the model back into the mode in which it came."""
+    """predict_classes: eval mode and no gradients; then model, layers and recording are as they were before."""
     sequences = [[*rng.integers(1, 30, size=rng.integers(0, 6)).tolist(), k] for k in rng.permutation(29) + 1]
     scores = torch.from_numpy(rng.normal(size=(30, 4)).astype(np.float32))
     truth = scores.numpy()[[sequence[-1] for sequence in sequences]].argmax(axis=1)
@@ -1324,12 +1348,12 @@ def test_classes_do_not_depend_on_mode_or_company(student, rng):
 
     found, with_gradients, records = classes_in_both_modes(student, sequences, scores)
 
-    for (together, single, mode), training in zip(found, (True, False), strict=True):
+    for (together, single, modes), training in zip(found, (True, False), strict=True):
         expect.dtype(together, np.int64, "predict_classes")
         expect.equal(together, truth, "predict_classes")
         for label, want in zip(single, truth, strict=False):
             expect.equal(label, np.array([want]), "predict_classes of a single sentence")
-        expect.equal(mode, training, "predict_classes: model.training afterwards")
+        expect.equal(modes, [training] * len(modes), "predict_classes: training of the model and its layers afterwards")
     expect.is_true(not with_gradients, "predict_classes: it keeps a graph for gradients.")
     expect.is_true(records, "predict_classes: afterwards nothing keeps a graph for gradients any more.")
     expect.equal(sequences, kept, "predict_classes (sequences)")
@@ -1340,7 +1364,7 @@ def test_classes_do_not_depend_on_mode_or_company(student, rng):
 
 @pytest.mark.task("forecasting", weight=2)
 def test_windows_of_random_series(student, rng):
-    """Window and horizon of all sizes, up to a single pair; the series may be a slice and stays as it is."""
+    """make_windows: a pair for every i for which X[i] and y[i] are inside the series, which stays as it is."""
     series = rng.normal(size=(13, 2))[:, 0]
     before = series.copy()
     for window, horizon in ((1, 1), (3, 1), (4, 3), (1, 5), (12, 1), (6, 7)):
@@ -1356,17 +1380,15 @@ def test_windows_of_random_series(student, rng):
 
 @pytest.mark.task("forecasting")
 def test_a_series_too_short_for_a_pair_is_refused(student):
-    """The window and what is to be forecast must both fit."""
+    """make_windows: a ValueError where window and target do not both fit."""
     for length, window, horizon in ((5, 5, 1), (5, 3, 3), (2, 4, 1)):
-        with expect.refused(
-            ValueError, f"make_windows of {length} values, window={window}, horizon={horizon}"
-        ):
+        with expect.refused(ValueError, f"make_windows of {length} values, window={window}, horizon={horizon}"):
             student.make_windows(np.arange(float(length)), window, horizon)
 
 
 @pytest.mark.task("forecasting", weight=2)
 def test_time_is_cut_once(student, rng):
-    """All of the series, in order, nothing twice (but the context), nothing lost."""
+    """time_split: train is the first L - n_test values whatever context is; what is out of range is a ValueError."""
     series = rng.normal(size=11)
     before = series.copy()
     for n_test, context in ((3, 0), (3, 4), (1, 0), (1, 10), (10, 1), (10, 0), (4, 7)):
@@ -1383,7 +1405,7 @@ def test_time_is_cut_once(student, rng):
 
 @pytest.mark.task("forecasting")
 def test_naive_forecasts_look_back_one_season(student, rng):
-    """The value of one season before the next one: that is inside of the window, or the season is refused."""
+    """naive_forecast: the value `season` steps before the one to forecast; a season out of range is a ValueError."""
     X = rng.normal(size=(5, 4))
     before = X.copy()
     for season in (1, 2, 3, 4):
@@ -1399,9 +1421,10 @@ def test_naive_forecasts_look_back_one_season(student, rng):
 
 @pytest.mark.task("forecasting", weight=2)
 def test_errors_of_random_forecasts(student, rng):
-    """Means of absolute values; the scale of mase comes from the training series alone."""
+    """mae and mase: means of absolute values; the scale of mase is the naive error in the training series."""
     y, forecast = rng.normal(size=7), rng.normal(size=7)
     train = np.cumsum(rng.normal(size=12))
+    before = y.copy(), forecast.copy(), train.copy()
     error = float(np.abs(y - forecast).mean())
 
     expect.close(student.mae(y, forecast), error, "mae")
@@ -1411,13 +1434,15 @@ def test_errors_of_random_forecasts(student, rng):
         scale = np.mean([abs(train[t] - train[t - season]) for t in range(season, 12)])
         got = student.mase(y, forecast, train, season)
         expect.close(got, error / scale, f"mase(season={season})")
-    scale = np.abs(np.diff(train)).mean()
+    scale = np.abs(np.diff(before[2])).mean()
     expect.close(student.mase(y, forecast, train), error / scale, "mase (season left out)")
+    for now, was, name in zip((y, forecast, train), before, ("y", "forecast", "train"), strict=True):
+        expect.unchanged(now, was, f"mae and mase ({name})")
 
 
 @pytest.mark.task("forecasting")
 def test_shapes_that_would_broadcast_have_no_error_to_report(student, rng):
-    """(7,) beside (7, 1) makes 49 differences of which 42 mean nothing."""
+    """mae and mase: a ValueError where shapes differ, and in mase where the naive error is 0."""
     y, train = rng.normal(size=7), rng.normal(size=9)
     for forecast in (rng.normal(size=(7, 1)), rng.normal(size=1), rng.normal(size=(1, 7))):
         with expect.refused(ValueError, f"mae of shapes (7,) and {forecast.shape}"):
@@ -1439,7 +1464,11 @@ def forecasts_of_a_new_model(student, X, means, stds):
     first = float(model.mean), float(model.std)
     found = []
     for mean, std in zip(means, stds, strict=True):
-        model.mean, model.std = mean, std
+        for name, value in (("mean", mean), ("std", std)):
+            if isinstance(getattr(model, name), torch.Tensor):
+                getattr(model, name).fill_(value)  # a buffer
+            else:
+                setattr(model, name, value)
         scaled = torch.from_numpy((X - mean) / std).float().requires_grad_()
         out = model(scaled)
         (slope,) = torch.autograd.grad(out.sum(), scaled)
@@ -1451,7 +1480,7 @@ def forecasts_of_a_new_model(student, X, means, stds):
 
 @pytest.mark.task("forecasting", weight=2)
 def test_forecasts_come_in_the_units_of_the_series(student, rng):
-    """Scale on the way in, scale back on the way out; every value of the window has a say."""
+    """LSTMForecaster: sizes as asked, mean 0 and std 1 at first; predict scales in and out, and knows its window."""
     X = rng.normal(loc=7.0, scale=2.0, size=(5, 8))
     before = X.copy()
     means, stds = [0.0, 7.0, -3.0], [1.0, 2.0, 10.0]
@@ -1465,9 +1494,7 @@ def test_forecasts_come_in_the_units_of_the_series(student, rng):
         what = f"LSTMForecaster with mean {mean} and std {std}"
         expect.shape(out, (5,), f"{what} (forward)")
         expect.is_true(bool((slopes > 0).all()), f"{what}: a value of the window makes no difference.")
-        expect.close(
-            forecast, out.astype(float) * std + mean, f"{what} (predict)", rtol=1e-5, dtype=np.float64
-        )
+        expect.close(forecast, out.astype(float) * std + mean, f"{what} (predict)", rtol=1e-5, dtype=np.float64)
         expect.close(single, forecast[:1], f"{what} (predict of one window)", rtol=1e-5)
     expect.unchanged(X, before, "LSTMForecaster.predict (X)")
     for length in (7, 9):
@@ -1477,23 +1504,39 @@ def test_forecasts_come_in_the_units_of_the_series(student, rng):
 
 # Over 10 seeds the error of the reference is 0.51 of the naive one (standard deviation 0.035): the mean and four
 # of these make 0.65, and the docstring asks for 0.75.
-FORECAST_FLOOR = 0.75
+FORECAST_CEILING = 0.75
 
 
 @probe
 def forecasts_after_training(student, train, X, seed):
+    start = time.process_time()
     model = student.train_forecaster(train, X.shape[1], seed=seed)
-    return model.predict(X), float(model.mean), float(model.std)
+    seconds = time.process_time() - start
+    return model.predict(X), float(model.mean), float(model.std), seconds
+
+
+@pytest.fixture(scope="module")
+def forecaster(student, seed):
+    """One default training on 800 values of another level and scale, and its forecasts of the 200 after them."""
+    series = -300.0 + 20.0 * waves(1000, seed=(seed, 3))
+    train = series[:800].copy()
+    X = np.lib.stride_tricks.sliding_window_view(series, 24)[776:-1].copy()
+    return forecasts_after_training(student, train, X, seed % 1000), train, series
+
+
+@pytest.mark.task("forecasting")
+def test_a_forecaster_takes_seconds(forecaster):
+    """train_forecaster: the docstring says how long it may take; read the windows of a batch together."""
+    (*_, seconds), _, _ = forecaster
+
+    expect.at_most(seconds, 20 * SLOW_MACHINE, "train_forecaster: CPU seconds of a training", asked=20)
 
 
 @pytest.mark.task("forecasting", weight=3)
-def test_a_forecaster_of_your_default_training(student, seed):
-    """Learn from 800 values of any level and scale, and be right about the 200 after them."""
-    series = -300.0 + 20.0 * waves(1000, seed=(seed, 3))
-    before = series[:800].copy()
-    X = np.lib.stride_tricks.sliding_window_view(series, 24)[776:-1].copy()
-
-    forecast, mean, std = forecasts_after_training(student, series[:800], X, seed % 1000)
+def test_a_forecaster_of_your_default_training(forecaster):
+    """train_forecaster: mean and std of train, and forecasts as good as the docstring asks, in the series' units."""
+    (forecast, mean, std, _), train, series = forecaster
+    before = series[:800]
 
     expect.close(mean, float(before.mean()), "train_forecaster (mean)")
     expect.close(std, float(before.std()), "train_forecaster (std)")
@@ -1501,8 +1544,8 @@ def test_a_forecaster_of_your_default_training(student, seed):
     expect.finite(forecast, "train_forecaster(...).predict(X)")
     error = float(np.abs(series[800:] - forecast).mean())
     naive = float(np.abs(series[800:] - series[799:-1]).mean())
-    expect.between(error / naive, 0.0, FORECAST_FLOOR, "train_forecaster (its error over the naive one)")
-    expect.unchanged(series[:800], before, "train_forecaster (train)")
+    expect.at_most(error / naive, FORECAST_CEILING, "train_forecaster (its error over the naive one)")
+    expect.unchanged(train, before, "train_forecaster (train)")
 
 
 @probe
@@ -1521,7 +1564,7 @@ def brief_forecasters(student, train, X, seeds):
 
 @pytest.mark.task("forecasting", weight=2)
 def test_the_seed_decides_and_units_do_not(student, seed):
-    """The same seed, the same model; another one, another model; other units, the same forecasts in them."""
+    """train_forecaster: the seed alone decides; units change nothing; a series that never changes has an std of 1."""
     series = waves(200, seed=(seed, 4))
     X = np.lib.stride_tricks.sliding_window_view(series, 9)[-20:].copy()
 
@@ -1542,16 +1585,14 @@ def forecasts_of_rare_events(student, series, X):
 
 @pytest.mark.task("forecasting")
 def test_the_squared_error_aims_at_the_mean(student, rng):
-    """Where nothing can be forecast, squared errors are least at the mean, absolute ones at the median: here at 0."""
+    """train_forecaster: minimise the squared error, which aims at the mean of what may come."""
     series = rng.permutation(np.repeat([0.0, 10.0], [255, 45]))
     X = np.lib.stride_tricks.sliding_window_view(series, 3)[:-1].copy()
 
     forecast = forecasts_of_rare_events(student, series, X)
 
     # the mean is 1.5; a network that has learned nothing yet begins within 0.8 of it
-    expect.between(
-        float(np.mean(forecast)), 0.7, 2.7, "train_forecaster on values of 0 and 10 (mean forecast)"
-    )
+    expect.between(float(np.mean(forecast)), 0.7, 2.7, "train_forecaster on values of 0 and 10 (mean forecast)")
 
 
 @probe
@@ -1574,24 +1615,30 @@ def windows_of_a_training(student, train, window, epochs, scaled):
     return visited, notes.left_over
 
 
-@pytest.mark.task("forecasting", weight=2)
+@pytest.mark.task("forecasting", weight=4)
 def test_each_epoch_sees_every_window_once(student, rng):
-    """All windows, in a new order in each epoch, each step from a clean gradient."""
+    """train_forecaster: all windows in each epoch, in a new random order, and each step from a clean gradient."""
     series = rng.normal(size=105)
     scaled = np.lib.stride_tricks.sliding_window_view((series - series.mean()) / series.std(), 5)[:-1].copy()
 
     visited, left_over = windows_of_a_training(student, series, 5, 3, scaled)
 
-    expect.is_true(
-        not any(left_over), "train_forecaster: a backward pass began with the gradient of the last one."
-    )
+    expect.is_true(not any(left_over), "train_forecaster: a backward pass began with the gradient of the last one.")
     if visited:
         expect.equal(len(visited), 300, "train_forecaster(epochs=3) of 100 windows: windows visited")
         epochs = [visited[100 * epoch : 100 * (epoch + 1)] for epoch in range(3)]
         for number, epoch in enumerate(epochs, start=1):
             expect.equal(sorted(epoch), list(range(100)), f"train_forecaster: windows of epoch {number}")
-        is_shuffled = epochs[0] != epochs[1] and epochs[0] != list(range(100))
-        expect.is_true(is_shuffled, "train_forecaster: the windows come in the same order in each epoch.")
+        for one, other in ((0, 1), (0, 2), (1, 2)):
+            expect.is_true(
+                _followers(epochs[one], epochs[other]) < 15,
+                "train_forecaster: the windows come in the same order in each epoch.",
+            )
+        for epoch in epochs:
+            expect.is_true(
+                _followers(epoch, list(range(100))) < 15,
+                "train_forecaster: the windows come in the order of time, or in pieces of it.",
+            )
 
 
 @probe
@@ -1610,7 +1657,7 @@ def reports(student, series, tampered, n_test, window):
 @pytest.mark.task("forecasting", weight=3)
 @pytest.mark.parametrize("sizes", [(30, 8, 1), (20, 25, 20)])
 def test_no_forecast_sees_its_own_future(student, seed, sizes):
-    """Tamper with the last values: every forecast up to the first of them must stay as it is."""
+    """backtest: all that is learned comes from the first L - n_test values; errors and skill in the series' units."""
     n_test, window, k = sizes
     series = 50.0 + 4.0 * waves(160, seed=(seed, 5))
     tampered = series.copy()
@@ -1650,7 +1697,7 @@ def detached(student):
 
 @pytest.mark.task("forecasting", weight=2)
 def test_states_of_every_kind_are_cut_off(student):
-    """One tensor, a pair, pairs of pairs, no state at all; and what was given keeps its graph."""
+    """detach_state: the same structure and numbers for all kinds of state, no graph; the given state keeps its own."""
     kinds, attached, old, numbers = detached(student)
 
     expect.equal(kinds, ["Tensor", "tuple", "tuple", "tuple", "NoneType"], "detach_state (types)")
@@ -1674,7 +1721,7 @@ def gradients_of_chunks(student, chunks):
 
 @pytest.mark.task("forecasting")
 def test_a_long_sequence_can_be_read_in_chunks(student, rng):
-    """The numbers run on through all chunks, the gradients stop at the edge of each."""
+    """detach_state: the numbers go on into the next chunk, the gradients do not."""
     chunks = [_tensor(rng.normal(size=(1, 4, 2))) for _ in range(3)]
 
     grad, last = gradients_of_chunks(student, chunks)

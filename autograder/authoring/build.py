@@ -1,6 +1,6 @@
-"""Build source/ from assignments/: the files that students may see, each made by a line of `render`.
+"""Build source/ from assignments/: the files that students may see. A line of `render` makes each file.
 
-Nothing is made by deletion. What `render` does not name cannot reach source/, so a leak needs a written line.
+No file is made by deleting parts of a folder. A file that `render` does not name cannot reach source/.
 """
 
 from __future__ import annotations
@@ -8,46 +8,53 @@ from __future__ import annotations
 import json
 import string
 import symtable
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
 from autograder.authoring import syllabus
 from autograder.authoring.notebook import FULL_POINTS, to_notebook
-from autograder.authoring.stub import refuse_markers, solution_lines, to_stub
 from autograder.course import Course
 from autograder.errors import AuthorError
 from autograder.files import write_atomically
+from autograder.replacements import refuse_what_is_not_python
+from autograder.sandbox.both.bundle import parted_text
+from autograder.stub import refuse_markers, solution_lines, stub_of
 from autograder.suite import SuiteTest, public_share, read_suite
-from autograder.topic import Topic
+from autograder.topic import Topic, read_text
 
 _T = TypeVar("_T")
 
 
 def render(topic: Topic) -> dict[str, bytes]:
-    """Return all that students get of a topic, name to content. Pure: reads the six files, writes nothing.
+    """Return all that students get of a topic: name -> content. Pure: reads the six files, writes nothing.
 
     Raises:
-        AuthorError: one of the six files breaks a rule; says file:line and the cure
+        AuthorError: one of the six files breaks a rule; says file:line and what to do
     """
     _refuse_strays(topic)
     tests = read_suite(topic)
-    stub = to_stub(_read(topic.solution_path), str(topic.solution_path))
-    _check_names(topic, stub)
-    public_tests = _read(topic.public_tests_path)
+    stub = stub_of(topic)
+    stubs = parted_text(stub, topic.modules)
+    _check_names(topic, stubs[topic.module])
+    _check_tells(topic, tests, stub)
+    public_tests = read_text(topic.public_tests_path)
     refuse_markers(public_tests, str(topic.public_tests_path))
-    lesson = _read(topic.lesson_path)
+    lesson = read_text(topic.lesson_path)
+    given = {file: (topic.folder / file).read_bytes() for file in topic.files}
+    helpers = [(topic.folder / file, content) for file, content in given.items() if file.endswith(".py")]
     hints = "\n".join(hint for task in topic.tasks for hint in task.hints)
     for path, text in (
         (topic.public_tests_path, public_tests),
         (topic.lesson_path, lesson),
         (topic.folder / "topic.toml", hints),
+        *((path, content.decode("utf-8", "replace")) for path, content in helpers),
     ):
         _refuse_answers(topic, path, text)
     files = {
         f"{topic.id}.ipynb": to_notebook(topic, lesson),
-        f"{topic.module}.py": stub,
+        **{f"{name}.py": text for name, text in stubs.items()},
         f"test_{topic.module}.py": public_tests,
         "topic.toml": _public_manifest(topic, tests),
         "README.md": _first_page(topic),
@@ -58,27 +65,40 @@ def render(topic: Topic) -> dict[str, bytes]:
                 f"{topic.folder / 'topic.toml'}: {name!r} is for students and named like a hidden test; "
                 "choose another id or module name"
             )
-    return {name: text.replace("\r\n", "\n").encode() for name, text in files.items()}
+    return {name: text.replace("\r\n", "\n").encode() for name, text in files.items()} | given
 
 
 def build(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
-    """Write source/<id>/ of those assignments, or of all with docs/course.md; return the paths that changed.
+    """Write source/<id>/ of these assignments, or of all and docs/course.md; return the paths that changed.
 
-    All are rendered before the first is written, so that a fault in one leaves everything as it was.
+    All are rendered before the first is written, so a fault in one of them changes nothing.
 
     Raises:
         AuthorError: an assignment's files break a rule
         CourseError: there is no such assignment
     """
-    rendered = {topic.id: render(topic) for topic in course.topics(ids)}
+    topics = course.topics(ids)
+    rendered = {topic.id: render(topic) for topic in topics}
+    for topic in topics:
+        refuse_broken_replacements(topic)
     changed: list[Path] = []
     for topic_id, files in rendered.items():
         changed += write_folder(course.source / topic_id, files)
     return changed if ids else changed + syllabus.write(course)
 
 
+def refuse_broken_replacements(topic: Topic) -> None:
+    """Refuse a mistakes.toml if a replacement makes the solution invalid Python.
+
+    Raises:
+        AuthorError: says file:line and what to do
+    """
+    tasks = tuple(task.id for task in topic.tasks)
+    refuse_what_is_not_python(topic.mistakes_path, topic.solution, tasks)
+
+
 def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
-    """Return what `make build` would write or remove, and folders of source/ that no assignment explains."""
+    """Return what `make build` would write or remove, and folders of source/ that belong to no assignment."""
     paths: list[Path] = []
     for topic in course.topics(ids):
         paths += differences(course.source / topic.id, render(topic))
@@ -88,54 +108,45 @@ def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
 
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> list[Path]:
-    """Make a folder hold exactly those files, each replaced in one step; return the paths that changed."""
+    """Make a folder hold exactly these files, each replaced in one step; return the paths that changed."""
     changed = differences(folder, files)
     folder.mkdir(parents=True, exist_ok=True)
     for path in changed:
-        if path.name in files and path.parent == folder:
-            write_atomically(path, files[path.name])
+        name = path.relative_to(folder).as_posix()
+        if name in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, files[name])
         else:
             path.unlink()
     for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-        path.rmdir()
+        if not any(path.iterdir()):
+            path.rmdir()
     return changed
 
 
 def differences(folder: Path, files: dict[str, bytes]) -> list[Path]:
-    """Return what must be written (missing or other) and what must go (in no list), sorted."""
+    """Return the files that must be written (missing or different) or removed (not in the list), sorted."""
     present = {path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
     wanted = {folder / name: content for name, content in files.items()}
     outdated = {path for path in wanted if path not in present or path.read_bytes() != wanted[path]}
     return sorted(outdated | (present - set(wanted)))
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise AuthorError(f"{path}: not UTF-8 text; save it as UTF-8") from None
-
-
 def _refuse_strays(topic: Topic) -> None:
-    known = {
-        topic.folder / "topic.toml",
-        topic.solution_path,
-        topic.lesson_path,
-        topic.public_tests_path,
-        topic.hidden_tests_path,
-        topic.mistakes_path,
-        topic.folder / "signatures.json",  # computed by `make verify`: which tests each mistake fails
-        topic.folder / "faults.json",  # computed with it: what those tests say of it, in short
-    }
+    known = set(topic.all_files.values())
+    folders = {topic.folder / file.split("/")[0] for file in topic.files}
     for path in sorted(topic.folder.iterdir()):
-        if path not in known and not path.name.startswith((".", "__pycache__")):
-            raise AuthorError(f"{path}: an assignment is six files and this is none of them; move it away")
+        if path not in known | folders and not path.name.startswith((".", "__pycache__")):
+            raise AuthorError(
+                f"{path}: not one of the assignment's files; name it in topic.toml (files = [...] for what is handed "
+                "out as it is, also = [...] for a module that students write), or move it away"
+            )
 
 
 def _check_names(topic: Topic, stub: str) -> None:
-    """Refuse a task whose names a student would not find in the stub."""
+    """Refuse a task with a name that is not in the stub."""
     symbols = symtable.symtable(stub, str(topic.solution_path), "exec").get_symbols()
-    defined = {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
+    defined = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
     for task in topic.tasks:
         for name in task.names:
             if name.split(".")[0] not in defined:
@@ -145,10 +156,21 @@ def _check_names(topic: Topic, stub: str) -> None:
                 )
 
 
+def _check_tells(topic: Topic, tests: Iterable[SuiteTest], stub: str) -> None:
+    """Refuse a hidden test whose `tells` is not in the stub."""
+    known = " ".join(stub.split())
+    for test in tests:
+        if test.tells and test.tells not in known:
+            raise AuthorError(
+                f"{topic.hidden_tests_path}:{test.line}: {test.name} tells {test.tells!r}, which the stub does not "
+                "say; repeat a sentence of a docstring, word for word"
+            )
+
+
 def _refuse_answers(topic: Topic, path: Path, text: str) -> None:
-    """Refuse a public file that repeats three lines of the solution in a row, and so gives it away."""
+    """Refuse a public file that repeats three lines of the solution in a row, and so gives the answer away."""
     where = str(topic.solution_path)
-    answer = [line.strip() for _, line in solution_lines(_read(topic.solution_path), where)]
+    answer = [line.strip() for _, line in solution_lines(topic.solution, where, topic.also)]
     rows = {row for row in _in_threes(answer) if len("".join(row)) >= 40}
     lines = [(number, line.lstrip("# ").rstrip()) for number, line in enumerate(text.split("\n"), start=1)]
     filled = [(number, line) for number, line in lines if line]
@@ -171,6 +193,8 @@ def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
         f"title = {_toml(topic.title)}",
         f"module = {_toml(topic.module)}",
         f"imports = {_toml(topic.imports)}",
+        *([f"also = {_toml(topic.also)}"] if topic.also else []),
+        *([f"files = {_toml(topic.files)}"] if topic.files else []),
     ]
     for task in topic.tasks:
         lines += [
@@ -183,6 +207,8 @@ def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
             f"seconds = {_toml(task.seconds)}",
             f"public_points = {_toml(round(task.points * public_share(tests, task.id), 4))}",
         ]
+        if task.forbid:
+            lines.append(f"forbid = {_toml(task.forbid)}")
         if task.extra:
             lines.append(f"extra = {_toml(task.extra)}")
         if task.hints:
@@ -200,9 +226,7 @@ def _toml(value: str | float | tuple[str, ...]) -> str:
 
 def _first_page(topic: Topic) -> str:
     template = resources.files("autograder").joinpath("templates/student.md").read_text(encoding="utf-8")
-    rows = [
-        f"| {task.number} | {task.title} | {_code(task.names)} | {task.points:g} |" for task in topic.tasks
-    ]
+    rows = [f"| {task.number} | {task.title} | {_code(task.names)} | {task.points:g} |" for task in topic.tasks]
     return string.Template(template).substitute(
         id=topic.id,
         title=topic.title,
@@ -218,13 +242,13 @@ def _first_page(topic: Topic) -> str:
 
 
 def _forbidden(topic: Topic) -> str:
-    """Say which calls cost a task's points, in one paragraph; nothing where none does."""
+    """Say in one paragraph what the tasks forbid; '' if they forbid nothing."""
     tasks: dict[tuple[str, ...], list[str]] = {}
     for task in topic.tasks:
         if task.forbid:
             tasks.setdefault(task.forbid, []).append(task.number)
     rules = [f"{', '.join(numbers)} without {_code(calls)}" for calls, numbers in tasks.items()]
-    said = "To be written by yourself: {}. A call of it, also by way of a helper, costs the task's points.\n"
+    said = "To be written by yourself: {}. It is not there when the tests of these tasks run, here and when graded.\n"
     return f"\n{said.format('; '.join(rules))}" if rules else ""
 
 

@@ -1,14 +1,13 @@
-"""Cheats: modules without any right code, which earn nothing in any assignment.
+"""Cheats: modules without any right code, which get no points in any assignment.
 
-`autograder verify` runs them against each suite. A test that one of them passes is cheap: "the inputs stay as they
-are" holds for a function that returns None. Such a test counts only for who passes a test of the same task that no
-cheat passes; signatures.json lists them.
+`autograder verify` runs each suite on them. A test that one of them passes is cheap: for example, a function that
+returns None leaves its inputs as they are. A cheap test counts only for a student who also passes a test of the same
+task that no cheat passes. known.json lists the cheap tests.
 """
 
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterator
 
 from autograder.topic import Topic
@@ -180,7 +179,7 @@ CHEATS = {
     "raises StopIteration": "raise StopIteration",
     "raises MemoryError": "raise MemoryError",
 }
-#: the same, in modules whose classes have attributes and methods of their own (and weights, where there is torch)
+#: the same, in modules whose classes have attributes and methods (and weights, if there is torch)
 PLAIN_CHEATS = {
     "has methods that do nothing": "return None",
     "has methods that raise NotImplementedError": "raise NotImplementedError('later')",
@@ -217,18 +216,9 @@ PLAIN_CHEATS = {
 }
 
 
-def cheap_tests(topic: Topic) -> frozenset[str]:
-    """Return the tests that some cheat passes, as `autograder verify` found them."""
-    try:
-        kept = json.loads((topic.folder / "signatures.json").read_text(encoding="utf-8"))
-        return frozenset(kept["cheap"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return frozenset()
-
-
 def cheats(topic: Topic) -> Iterator[tuple[str, str]]:
-    """Give each cheat's name and its module, with the names that the topic's solution defines."""
-    tree = ast.parse(topic.solution_path.read_text(encoding="utf-8"))
+    """Give the name and the module of each cheat; the module defines the names of the topic's solution."""
+    tree = ast.parse(topic.solution)
     functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     for name, body in CHEATS.items():
@@ -251,11 +241,8 @@ def _agreeing(node: ast.ClassDef) -> str:
 
 
 def _plain(node: ast.ClassDef) -> str:
-    methods = [
-        item.name for item in node.body if isinstance(item, ast.FunctionDef) and item.name != "__init__"
-    ]
+    methods = [item.name for item in node.body if isinstance(item, ast.FunctionDef) and item.name != "__init__"]
     defined = "".join(
-        f"    def {name}(self, *args, **options):\n        return _cheat(*args, **options)\n\n"
-        for name in methods
+        f"    def {name}(self, *args, **options):\n        return _cheat(*args, **options)\n\n" for name in methods
     )
     return f"\n\nclass {node.name}(_Plain):\n    pass\n\n{defined}"

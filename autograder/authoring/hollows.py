@@ -1,18 +1,19 @@
-"""Hollows: modules whose functions answer with the right types and shapes, and nothing else that is right.
+"""Hollows: modules whose functions return the right types and shapes, but no right numbers.
 
-Each runs the solution on copies of the arguments, and puts zeros, ones, nan or chance in the place of every number
-that a function returns. A test that one of them passes looks at shapes only, or at what was left alone; `autograder
+Each runs the solution on copies of the arguments, and replaces every number that a function returns by zero, one, nan
+or a random number. A test that one of them passes looks only at shapes, or at values that must not change. `autograder
 verify` calls it cheap (see cheats.py).
 
-A function that is given functions or objects does nothing: what it would tell them, such as the batches of a training,
-is something right. So is what a class's `__init__` decides, such as the number of a network's weights: of a class a
-hollow has only that, and a test that it alone passes is not cheap.
+A function that gets functions or objects does nothing, because what it would pass to them, such as the batches of a
+training, would be right. What a class's `__init__` decides, such as the number of a network's weights, is right too. So
+a hollow keeps only `__init__` of a class, and a test that `__init__` alone passes is not cheap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from autograder.sandbox.both.bundle import bundled_texts, parted_text
 from autograder.topic import Topic
 
 _START = """
@@ -29,6 +30,7 @@ except ImportError:
     _torch = None
 
 _ONLY_INIT = {only_init}
+_MODULES = {modules}
 _PLAIN = ("builtins", "numpy", "numpy.random._generator", "torch")
 _solution = _types.ModuleType("solution_of_a_hollow")
 _sys.modules["solution_of_a_hollow"] = _solution
@@ -95,9 +97,9 @@ def _missing(self, *args, **options):
 
 
 for _name, _value in list(vars(_solution).items()):
-    if isinstance(_value, _types.FunctionType) and _value.__code__.co_filename == "solution_of_a_hollow.py":
+    if isinstance(_value, _types.FunctionType) and _value.__module__ in _MODULES:
         globals()[_name] = _hollowed(_value)
-    elif isinstance(_value, type) and _value.__module__ == "solution_of_a_hollow":
+    elif isinstance(_value, type) and _value.__module__ in _MODULES:
         _methods = {{
             _key: _missing
             for _key, _method in vars(_value).items()
@@ -130,14 +132,26 @@ HOLLOWS = {
 
 
 def hollows(topic: Topic) -> Iterator[tuple[str, str]]:
-    """Give each hollow's name and its module."""
-    source = topic.solution_path.read_text(encoding="utf-8")
-    for name, (array, tensor, number) in HOLLOWS.items():
-        yield name, _START.format(source=source, array=array, tensor=tensor, number=number, only_init=False)
+    """Give each hollow's name and its module, with the solution's further modules."""
+    for name, words in HOLLOWS.items():
+        yield name, _module(topic, words, only_init=False)
 
 
 def only_init(topic: Topic) -> str:
-    """Return the module of which only the classes' `__init__` are right."""
-    array, tensor, number = _ZEROS
-    source = topic.solution_path.read_text(encoding="utf-8")
-    return _START.format(source=source, array=array, tensor=tensor, number=number, only_init=True)
+    """Return the module in which only the `__init__` of the classes are right."""
+    return _module(topic, _ZEROS, only_init=True)
+
+
+def _module(topic: Topic, words: tuple[str, str, str], *, only_init: bool) -> str:
+    array, tensor, number = words
+    texts = parted_text(topic.solution, topic.modules)
+    modules = ("solution_of_a_hollow", *topic.also)
+    texts[topic.module] = _START.format(
+        source=texts[topic.module],
+        array=array,
+        tensor=tensor,
+        number=number,
+        only_init=only_init,
+        modules=modules,
+    )
+    return bundled_texts(texts)

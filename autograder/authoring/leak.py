@@ -1,7 +1,7 @@
-"""Search what students can get for what they must not: answers, hidden tests, known mistakes, stray markers.
+"""Search the files that students can get for secrets: answers, hidden tests, known mistakes, forgotten markers.
 
-`build` cannot leak by forgetting; this search looks at the result all the same, in text files, notebooks,
-feedback pages and archives, as a second pair of eyes that knows nothing of how they were made.
+`build` copies nothing that it does not name. This search checks the result a second time, in text files, notebooks,
+feedback pages and archives. It does not depend on how they were made.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.authoring.stub import parse, solution_lines, to_stub
+from autograder.stub import solution_lines, stub_of
+from autograder.syntax import parse
 from autograder.topic import Topic
 
 SHORTEST = 12  #: a shorter line, such as `return x`, tells nothing
-SHORTEST_IN_WHEEL = (
-    32  #: the engine's own Python shares short lines, such as `raise ValueError(`, with any solution
-)
+#: a shorter text may be in both by chance: a line of Python, such as `raise ValueError(`, in the engine and in a
+#: solution; the end of a sentence, such as "that use it.", in a test's docstring and in any text
+SHORTEST_SHARED = 32
 
 _MARKER = re.compile(r"(?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS|MARK SCHEME)")
 _JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
@@ -31,7 +32,7 @@ _TAG = re.compile(r"<[^<>]*>")
 
 @dataclass(frozen=True)
 class Leak:
-    """Something secret, found where students can read it."""
+    """A secret in a file that students can read."""
 
     path: Path  #: the file; within an archive, the archive's path and the member's
     line: int
@@ -52,10 +53,10 @@ class Secret:
 
 
 def leaks(topic: Topic, paths: Iterable[Path]) -> list[Leak]:
-    """Search files, and folders to the bottom, for the secrets of a topic.
+    """Search files, and folders with all that is in them, for the secrets of a topic.
 
     Args:
-        topic: whose secrets
+        topic: the assignment with the secrets
         paths: what to search: source/, release/, a notebook, feedback, a zip, tar or wheel
     """
     wanted = secrets(topic)
@@ -63,16 +64,16 @@ def leaks(topic: Topic, paths: Iterable[Path]) -> list[Leak]:
     for path in paths:
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         for file in files:
-            for place, text in _open(file, file.read_bytes()):
-                found += _search(topic, place, text, wanted, is_wheel=file.suffix == ".whl")
+            for inner, text in _open(file, file.read_bytes()):
+                found += _search(topic, inner, text, wanted, is_wheel=file.suffix == ".whl")
     return found
 
 
 def secrets(topic: Topic) -> tuple[Secret, ...]:
-    """Return each secret line of a topic that does not also stand in its stub, public tests or lesson."""
-    solution = topic.solution_path.read_text(encoding="utf-8")
+    """Return each secret line of a topic that is not also in its stub, public tests or lesson."""
+    solution = topic.solution
     public = [
-        to_stub(solution, str(topic.solution_path)),
+        stub_of(topic),
         topic.public_tests_path.read_text(encoding="utf-8"),
         topic.lesson_path.read_text(encoding="utf-8"),
     ]
@@ -85,7 +86,7 @@ def secrets(topic: Topic) -> tuple[Secret, ...]:
 
 
 def _answers(topic: Topic, solution: str) -> Iterator[Secret]:
-    for _, line in solution_lines(solution, str(topic.solution_path)):
+    for _, line in solution_lines(solution, str(topic.solution_path), topic.also):
         yield Secret(line.strip(), f"a line of the solution, {line.strip()!r}", is_code=True)
     for alternative in topic.alternatives:
         for line in alternative.replace.split("\n"):
@@ -98,8 +99,9 @@ def _hidden_tests(topic: Topic) -> Iterator[Secret]:
     for node in parse(text, str(path)).body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
             yield Secret(node.name, f"the name of the hidden test {node.name}", is_name=True)
-            for line in (ast.get_docstring(node) or "").split("\n"):
-                yield Secret(line.strip(), f"the docstring of the hidden test {node.name}")
+            for number, line in enumerate((ast.get_docstring(node) or "").split("\n")):
+                if number == 0 or len(line.strip()) >= SHORTEST_SHARED:
+                    yield Secret(line.strip(), f"the docstring of the hidden test {node.name}")
     for line in text.split("\n"):
         if not line.startswith(("import ", "from ", "@pytest")):
             yield Secret(line.strip(), f"a line of the hidden tests, {line.strip()!r}", is_code=True)
@@ -112,56 +114,53 @@ def _mistakes(topic: Topic) -> Iterator[Secret]:
             yield Secret(line.strip(), f"a line of the solution, {line.strip()!r}", is_code=True)
 
 
-def _search(
-    topic: Topic, place: Path, text: str, wanted: tuple[Secret, ...], *, is_wheel: bool
-) -> Iterator[Leak]:
-    if place.name in (
+def _search(topic: Topic, path: Path, text: str, wanted: tuple[Secret, ...], *, is_wheel: bool) -> Iterator[Leak]:
+    if path.name in (
         topic.hidden_tests_path.name,
         topic.mistakes_path.name,
-        "signatures.json",
-        "faults.json",
+        topic.known_path.name,
     ):
-        yield Leak(place, 1, f"a file named {place.name}, which never leaves assignments/")
+        yield Leak(path, 1, f"a file named {path.name}, which never leaves assignments/")
     for secret in wanted:
-        if is_wheel and secret.is_code and len(secret.text) < SHORTEST_IN_WHEEL:
+        if is_wheel and secret.is_code and len(secret.text) < SHORTEST_SHARED:
             continue
         at = _find(secret, text)
         if at:
-            yield Leak(place, text.count("\n", 0, at.start()) + 1, secret.what)
-    if not is_wheel:  # a wheel holds stub.py, which is about markers
+            yield Leak(path, text.count("\n", 0, at.start()) + 1, secret.what)
+    if not is_wheel:  # a wheel holds stub.py, which names the markers
         for at in _MARKER.finditer(text):
-            yield Leak(place, text.count("\n", 0, at.start()) + 1, f"a marker, {at[0]!r}")
+            yield Leak(path, text.count("\n", 0, at.start()) + 1, f"a marker, {at[0]!r}")
 
 
 def _find(secret: Secret, text: str) -> re.Match[str] | None:
-    if secret.text not in text:  # by far the most common case, and much faster than a pattern
+    if secret.text not in text:  # the most common case, and much faster than a pattern
         return None
     pattern = re.escape(secret.text)
     return re.search(rf"\b{pattern}\b" if secret.is_name else pattern, text)
 
 
-def _open(place: Path, content: bytes) -> Iterator[tuple[Path, str]]:
+def _open(path: Path, content: bytes) -> Iterator[tuple[Path, str]]:
     """Yield what a reader of the file can read: an archive's members, a notebook's cells as they show."""
     if zipfile.is_zipfile(io.BytesIO(content)):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for name in archive.namelist():
-                yield from _open(place / name, archive.read(name))
+                yield from _open(path / name, archive.read(name))
         return
-    if place.name.endswith((".tar", ".tar.gz", ".tgz")):
+    if path.name.endswith((".tar", ".tar.gz", ".tgz")):
         with tarfile.open(fileobj=io.BytesIO(content)) as archive_:
             for member in archive_.getmembers():
                 file = archive_.extractfile(member)
                 if file:
-                    yield from _open(place / member.name, file.read())
+                    yield from _open(path / member.name, file.read())
         return
     text = content.decode("utf-8", errors="replace").replace("\r\n", "\n")
-    if place.suffix == ".ipynb":
+    if path.suffix == ".ipynb":
         text = _JSON_ESCAPE.sub(_unescape, text)
-    elif place.suffix in (".html", ".htm"):
+    elif path.suffix in (".html", ".htm"):
         # Once with the tags, which may hold text, and once without: code is coloured word by word.
-        yield place, html.unescape(text)
+        yield path, html.unescape(text)
         text = html.unescape(_TAG.sub(lambda tag: "\n" * tag[0].count("\n"), text))
-    yield place, text
+    yield path, text
 
 
 def _unescape(escape: re.Match[str]) -> str:

@@ -1,8 +1,8 @@
-"""Mutants: the small slips that could stand in a worked solution, made by rule. Pure: a topic in, mutants out.
+"""Mutants: the solution with one small mistake, made by rules. Pure: a topic in, mutants out.
 
-A mutant is the solution with one edit inside a marked block: another operator, a constant one off, an axis left out,
-a statement dropped. A suite that lets one pass does not look there, unless the mutant computes the same thing.
-Messages of errors and docstrings are left alone, and so is what a right input never reaches (`zip(strict=True)`).
+A mutant has one edit inside a marked block: another operator, a constant that is one larger or smaller, a missing axis,
+a missing statement. If a mutant passes the suite, no test checks this place, unless the mutant computes the same.
+Messages of errors and docstrings are not edited, nor is code that only wrong inputs reach (`zip(strict=True)`).
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ import ast
 from dataclasses import dataclass
 
 from autograder.authoring.mutations import edits_of
-from autograder.authoring.stub import parse, solution_lines
+from autograder.names import bound, parts_of, users, variables
+from autograder.stub import solution_lines
+from autograder.syntax import parse
 from autograder.topic import Topic
-
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A worked solution with one slip in it."""
+    """A worked solution with one small mistake."""
 
-    tasks: tuple[str, ...]  #: whose tests must catch it: the task that names it, or all that use a helper
-    line: int  #: where the slip is
-    kind: str  #: which rule made it, such as "comparison"
-    description: str  #: what becomes what
-    find: str  #: whole lines of the solution that stand there once
+    tasks: tuple[str, ...]  #: whose tests must fail it: the task that names the code, or all that use it
+    line: int  #: the line of the edit
+    kind: str  #: the rule that made it, such as "comparison"
+    description: str  #: the old code and the new code
+    find: str  #: whole lines of the solution, which are in it exactly once
     replace: str  #: the same lines of the mutant
     text: str  #: the source of the mutant
 
 
 def mutants(topic: Topic) -> list[Mutant]:
-    """Return the mutants of a topic's solution, from its first line to its last, no two with the same code.
+    """Return the mutants of a topic's solution, from its first line to its last; no two have the same code.
 
     Raises:
         AuthorError: the solution is not Python, or its markers break a rule
     """
-    text = topic.solution_path.read_text(encoding="utf-8")
+    text = topic.solution
     where = str(topic.solution_path)
     tree = parse(text, where)
-    marked = {number for number, _ in solution_lines(text, where)}
-    users = _users(topic, tree)
+    marked = {number for number, _ in solution_lines(text, where, topic.also)}
+    concerned = _users(topic, tree)
     found: list[Mutant] = []
     for statement in tree.body:
         seen = {ast.dump(statement)}
@@ -55,19 +55,19 @@ def mutants(topic: Topic) -> list[Mutant]:
             seen.add(code)
             find, replace = _lines(text, mutated, first, last)
             description = f"{' '.join(text[edit.start : edit.end].split())!r} becomes {edit.text!r}"
-            tasks = tuple(dict.fromkeys(task for name in _names(statement) for task in users[name]))
+            tasks = tuple(dict.fromkeys(task for name in bound(statement) for task in concerned[name]))
             everywhere = tuple(task.id for task in topic.tasks)
             found.append(Mutant(tasks or everywhere, first, edit.kind, description, find, replace, mutated))
     return found
 
 
 def code_of(text: str) -> str:
-    """Return a text that two sources share if and only if they are the same code."""
+    """Return a text that is equal for two sources if and only if they are the same code."""
     return ast.dump(ast.parse(text))
 
 
 def _code_instead(text: str, mutated: str, statement: ast.stmt) -> str | None:
-    """Return the code that stands in the place of a top-level statement; None if it is no Python."""
+    """Return the code that replaces a top-level statement; None if it is not Python."""
     old, new = text.split("\n"), mutated.split("\n")
     decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     first = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
@@ -80,43 +80,19 @@ def _code_instead(text: str, mutated: str, statement: ast.stmt) -> str | None:
         return None
 
 
-def _names(statement: ast.stmt) -> list[str]:
-    """Return what a top-level statement defines."""
-    if isinstance(statement, _Definition):
-        return [statement.name]
-    return [
-        node.id
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ]
-
-
 def _users(topic: Topic, tree: ast.Module) -> dict[str, tuple[str, ...]]:
-    """Return for each top-level name the task that names it or, of a helper, the tasks that use it."""
-    uses: dict[str, set[str]] = {}
-    for statement in tree.body:
-        loaded = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
-        for name in _names(statement):
-            uses.setdefault(name, set()).update(loaded - {name})
+    """Return for each top-level name the task that names it or, for a helper, the tasks that use it."""
+    uses = {name: variables(nodes) for name, nodes in parts_of(tree).items()}
     owners = {name: task.id for task in topic.tasks for name in task.names}
-    users = {}
+    found = {}
     for name in uses:
-        reach: dict[str, None] = {name: None}
-        todo = [name] if name not in owners else []
-        while todo:
-            helper = todo.pop()
-            for user in uses:
-                if helper in uses[user] and user not in reach:
-                    reach[user] = None
-                    if user not in owners:
-                        todo.append(user)
-        tasks = {owners[user] for user in reach if user in owners}
-        users[name] = tuple(task.id for task in topic.tasks if task.id in tasks)
-    return users
+        tasks = {owners[user] for user in users([name], uses, stop=owners) if user in owners}
+        found[name] = tuple(task.id for task in topic.tasks if task.id in tasks)
+    return found
 
 
 def _lines(text: str, mutated: str, first: int, last: int) -> tuple[str, str]:
-    """Return the edited lines and what they became, with as many lines above as make them stand there once."""
+    """Return the edited lines, old and new, with enough lines above that the old ones are in the text only once."""
     old, new = text.split("\n"), mutated.split("\n")
     after = len(old) - last
     for start in range(first - 1, -1, -1):

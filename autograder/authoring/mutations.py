@@ -1,6 +1,6 @@
-"""The rules by which a mutant is made: each takes a node of the syntax tree and gives edits of the text.
+"""The rules that make mutants: each takes a node of the syntax tree and gives edits of the text.
 
-Long, for it is a list: one method a rule, and one table a family of names.
+This file is long because it is a list: one method for each rule, and one table for each family of names.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ _OTHER_BUILTIN = {"max", "min", "any", "all"}
 _WRAPPERS = {"abs", "absolute", "sqrt", "square", "exp", "log", "tanh", "sorted", "reversed"}
 _COPIES = {"copy", "clone", "detach"}
 _TRANSPOSES = {"T", "mT"}
-#: functions that do not care which of two arguments comes first
+#: functions whose first two arguments can be swapped
 _COMMUTATIVE = {"max", "min", "maximum", "minimum", "add", "multiply", "equal", "logical_and", "logical_or"}
-#: methods that take -1 for "whatever is left": -2 says the same, or nothing, as the library pleases
+#: methods that take -1 for "the rest": what they do with -2 depends on the library
 _RESHAPES = {"reshape", "view", "unflatten"}
-#: keywords that check what a right input never trips
+#: keywords for checks that a right input always passes
 _CHECKS = {"strict"}
 
 
 class Edit(NamedTuple):
-    """A piece of text that takes the place of another; edits sort by where they stand."""
+    """A piece of text that replaces another one; edits are sorted by their places."""
 
     start: int
     end: int
@@ -77,7 +77,7 @@ def edits_of(statement: ast.stmt, text: str) -> Iterator[Edit]:
 
 
 def _judged(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk over a tree, leaving out what no test looks at: annotations, texts, and what is said in an error."""
+    """Walk over a tree, without the parts that no test looks at: annotations, texts, and messages of errors."""
     yield node
     if isinstance(node, ast.JoinedStr | ast.Raise | ast.Assert):
         return
@@ -192,7 +192,7 @@ class _Maker:
                 yield self._without(keyword)
 
     def _without(self, keyword: ast.keyword) -> Edit:
-        """Drop a keyword argument, with the comma before it or, where there is none, after it."""
+        """Drop a keyword argument, with the comma before it or, if there is none, after it."""
         start, end = self._spans.of(keyword)
         before = self._text[:start].rstrip()
         if before.endswith(","):
@@ -235,7 +235,7 @@ class _Maker:
 
 
 def _name_of(node: ast.Call) -> str:
-    """Return the name that is called, without what it belongs to."""
+    """Return the name that is called, without the object before the dot."""
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 

@@ -1,4 +1,4 @@
-"""Start a new assignment: six files that already work, to be replaced piece by piece."""
+"""Start a new assignment: six files that already work. The author replaces them piece by piece."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autograder.course import Course
 from autograder.errors import CourseError
 
 _ID = re.compile(r"(?:[0-9]+_)?[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
-_MODULE = "new_topic"  # the template's own module, which is a working assignment as it stands
+_MODULE = "new_topic"  # the module of the template, which is itself a working assignment
 _TITLE = "New topic"
 
 
@@ -23,11 +23,11 @@ def new(course: Course, topic_id: str) -> list[Path]:
     """Write assignments/<id>/ from the template; return the paths of its files.
 
     Args:
-        course: where
-        topic_id: the folder's name, such as "12_dropout"; without its number it is the module's name
+        course: the course that gets the assignment
+        topic_id: the name of the folder, such as "12_dropout"; without the number it is the name of the module
 
     Raises:
-        CourseError: there is such an assignment already, or the id is no good name
+        CourseError: there is already such an assignment, or the id is not a good name
     """
     module = _module_name(course, topic_id)
     folder = course.assignments / topic_id
@@ -47,7 +47,7 @@ def new(course: Course, topic_id: str) -> list[Path]:
 
 
 def _module_name(course: Course, topic_id: str) -> str:
-    """Return the module's name of a new assignment, refusing an id that would make trouble later."""
+    """Return the name of a new assignment's module; refuse an id that would cause errors later."""
     example = "use a number and small words, such as 12_dropout"
     if not topic_id:
         raise CourseError(f"{course.assignments}: no name was given; write make new topic=12_dropout")
@@ -56,11 +56,7 @@ def _module_name(course: Course, topic_id: str) -> str:
     module = re.sub(r"^[0-9]+_", "", topic_id)
     if keyword.iskeyword(module) or module in sys.stdlib_module_names:
         raise CourseError(f"{course.assignments}: {module!r} is a name of Python's own; {example}")
-    if (
-        module in ("autograder", "numpy", "torch", "pytest")
-        or module.startswith("test_")
-        or "hidden" in module
-    ):
+    if module in ("autograder", "numpy", "torch", "pytest") or module.startswith("test_") or "hidden" in module:
         raise CourseError(f"{course.assignments}: a module named {module!r} would be mistaken; {example}")
     if (course.assignments / topic_id).exists():
         raise CourseError(f"{course.assignments / topic_id}: it exists already; choose another name")

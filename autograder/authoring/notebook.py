@@ -15,11 +15,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from autograder.authoring.stub import parse, refuse_markers
 from autograder.errors import AuthorError
+from autograder.stub import refuse_markers
+from autograder.syntax import parse
 from autograder.topic import Topic
 
-FULL_POINTS = 100  #: what the tests and the written questions of one assignment add up to
+FULL_POINTS = 100  #: the sum of the points of all tasks and written questions of one assignment
 
 _WORD = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 _ANSWER = "YOUR ANSWER HERE"  # what nbgrader itself writes into an empty answer
@@ -31,7 +32,7 @@ _METADATA = {
 
 @dataclass(frozen=True)
 class LessonCell:
-    """One cell of a lesson, and the line of lesson.py that begins it."""
+    """One cell of a lesson, and the line of lesson.py where it begins."""
 
     line: int
     kind: Literal["code", "markdown"]
@@ -45,7 +46,7 @@ def to_notebook(topic: Topic, lesson_text: str) -> str:
     """Return the notebook of a topic as ipynb JSON.
 
     Raises:
-        AuthorError: the lesson breaks a rule; says file:line and the cure
+        AuthorError: the lesson breaks a rule; says file:line and what to do
     """
     import nbformat
 
@@ -54,7 +55,7 @@ def to_notebook(topic: Topic, lesson_text: str) -> str:
         cells.extend(_compile(topic, cell))
     texts: Counter[str] = Counter()
     for compiled in cells:
-        # The same text gives the same id wherever it stands, so that a new cell changes no other cell's id.
+        # The same text has the same id in every place, so that a new cell changes no other cell's id.
         identity = f"{compiled['cell_type']}:{compiled['source']}"
         texts[identity] += 1
         compiled["id"] = hashlib.sha256(f"{texts[identity]}:{identity}".encode()).hexdigest()[:12]
@@ -67,7 +68,7 @@ def read_lesson(topic: Topic, lesson_text: str) -> tuple[LessonCell, ...]:
     """Read the cells of a lesson, and check them against the topic's tasks and points.
 
     Raises:
-        AuthorError: the lesson breaks a rule; says file:line and the cure
+        AuthorError: the lesson breaks a rule; says file:line and what to do
     """
     import jupytext
 
@@ -78,9 +79,7 @@ def read_lesson(topic: Topic, lesson_text: str) -> tuple[LessonCell, ...]:
     lines = _cell_lines(text)
     raw = jupytext.reads(text, fmt="py:percent").cells
     if not lines or len(raw) != len(lines):
-        raise AuthorError(
-            f"{path}:1: there is text before the first cell; begin the lesson with '# %% [markdown]'"
-        )
+        raise AuthorError(f"{path}:1: there is text before the first cell; begin the lesson with '# %% [markdown]'")
     cells = tuple(_read_cell(topic, cell, line) for cell, line in zip(raw, lines, strict=True))
     _check_title(cells[0], path)
     _check_grade_cells(topic, cells, path)
@@ -97,7 +96,7 @@ def _cell_lines(text: str) -> list[int]:
 def _read_cell(topic: Topic, raw: Any, line: int) -> LessonCell:
     where = f"{topic.lesson_path}:{line}"
     options = dict(raw.metadata)
-    # a note of the author after `# %%`, and what jupytext keeps of blank lines
+    # a note of the author after `# %%`, and what jupytext notes about blank lines
     for ignored in ("title", "lines_to_next_cell", "lines_to_end_of_cell_marker"):
         options.pop(ignored, None)
     known = {"task"} if raw.cell_type == "code" else {"question", "points"}
@@ -106,15 +105,12 @@ def _read_cell(topic: Topic, raw: Any, line: int) -> LessonCell:
     for key in sorted(set(options) - known):
         shown = options[key] if key == "incorrectly_encoded_metadata" else key
         raise AuthorError(
-            f'{where}: cannot use {shown!r} here; a cell takes task="...", a markdown cell '
-            'question="..." points=5'
+            f'{where}: cannot use {shown!r} here; a cell takes task="...", a markdown cell question="..." points=5'
         )
     task, question, points = options.get("task", ""), options.get("question", ""), options.get("points", 0)
     for key in set(options) & {"task", "question"}:
         if not isinstance(options[key], str) or not _WORD.fullmatch(options[key]):
-            raise AuthorError(
-                f"{where}: {key} is {options[key]!r}; use small letters, digits and _, in quotes"
-            )
+            raise AuthorError(f"{where}: {key} is {options[key]!r}; use small letters, digits and _, in quotes")
     if ("question" in options) != ("points" in options):
         raise AuthorError(f'{where}: a written question needs both, question="..." and points=5')
     if isinstance(points, bool) or not isinstance(points, int | float) or not 0 <= points <= FULL_POINTS:
@@ -126,9 +122,7 @@ def _read_cell(topic: Topic, raw: Any, line: int) -> LessonCell:
 
 def _check_title(first: LessonCell, path: str) -> None:
     if first.kind != "markdown" or not first.text.startswith("# "):
-        raise AuthorError(
-            f"{path}:{first.line}: the first cell is no title; begin with a markdown cell '# # Title'"
-        )
+        raise AuthorError(f"{path}:{first.line}: the first cell is no title; begin with a markdown cell '# # Title'")
 
 
 def _check_grade_cells(topic: Topic, cells: tuple[LessonCell, ...], path: str) -> None:
@@ -141,9 +135,7 @@ def _check_grade_cells(topic: Topic, cells: tuple[LessonCell, ...], path: str) -
         if cell.task not in known:
             raise AuthorError(f"{where}: no task {cell.task!r} in topic.toml; use one of {', '.join(known)}")
         if cell.task in seen:
-            raise AuthorError(
-                f"{where}: a second grade cell for {cell.task!r}, after line {seen[cell.task]}; keep one"
-            )
+            raise AuthorError(f"{where}: a second grade cell for {cell.task!r}, after line {seen[cell.task]}; keep one")
         if cell.text != f'check("{cell.task}")':
             raise AuthorError(
                 f'{where}: a grade cell holds exactly check("{cell.task}"); move all else to another cell'
@@ -151,9 +143,7 @@ def _check_grade_cells(topic: Topic, cells: tuple[LessonCell, ...], path: str) -
         seen[cell.task] = cell.line
     for task_id in known:
         if task_id not in seen:
-            raise AuthorError(
-                f"{path}:1: task {task_id!r} has no grade cell; add a cell '# %% task=\"{task_id}\"'"
-            )
+            raise AuthorError(f"{path}:1: task {task_id!r} has no grade cell; add a cell '# %% task=\"{task_id}\"'")
 
 
 def _check_questions(topic: Topic, cells: tuple[LessonCell, ...], path: str) -> None:
@@ -161,9 +151,7 @@ def _check_questions(topic: Topic, cells: tuple[LessonCell, ...], path: str) -> 
     questions = [cell for cell in cells if cell.question]
     for cell in questions:
         if {cell.question, f"{cell.question}_question"} & taken:
-            raise AuthorError(
-                f"{path}:{cell.line}: the name {cell.question!r} is taken; name the question otherwise"
-            )
+            raise AuthorError(f"{path}:{cell.line}: the name {cell.question!r} is taken; name the question otherwise")
         taken |= {cell.question, f"{cell.question}_question"}
     written = sum(cell.points for cell in questions)
     if not math.isclose(topic.points + written, FULL_POINTS, abs_tol=1e-9):

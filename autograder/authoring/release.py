@@ -1,6 +1,6 @@
-"""Make release/, all that a student ever gets: build, let nbgrader generate the assignment, search for leaks.
+"""Make release/, which is all that students get: build, let nbgrader generate the assignment, search for leaks.
 
-nbgrader writes into a folder of its own, and only what the search has passed is then moved to release/.
+nbgrader writes into a separate folder. Its files are moved to release/ only after the search has found no leak.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from autograder.topic import Topic
 
 
 def release(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
-    """Make release/<id>/ of those assignments, or of all; return what changed in source/ and release/.
+    """Make release/<id>/ of these assignments, or of all; return what changed in source/ and release/.
 
     Raises:
         AuthorError: an assignment breaks a rule, or would show a secret; then nothing is released
@@ -39,7 +39,7 @@ def release(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
 
 
 def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
-    """Return what `make release` would change in release/, with source/ as it is; no gradebook is touched."""
+    """Return what `make release` would change in release/, for the present source/; no gradebook is changed."""
     topics = course.topics(ids)
     paths: list[Path] = []
     if topics:
@@ -60,15 +60,22 @@ def _staging(course: Course) -> Iterator[Path]:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def _generate(course: Course, topics: tuple[Topic, ...], staging: Path, *, gradebook: str = "") -> None:
-    """Run `nbgrader generate_assignment` for each topic, which also enters it into the gradebook."""
+    """Run `nbgrader generate_assignment` for each topic, which also adds it to the gradebook.
+
+    An assignment that has a due date already keeps it.
+    """
     from nbgrader.converters import GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
     from nbgrader.utils import capture_log, temp_attrs
 
+    from autograder.recording import guard
+
+    guard.install()  # the guard first repairs an assignment's entry in the gradebook
     config = _nbgrader_config(course, staging)
     if gradebook:
         config.CourseDirectory.db_url = gradebook
@@ -80,23 +87,33 @@ def _generate(course: Course, topics: tuple[Topic, ...], staging: Path, *, grade
                 converter.force = True
                 result: dict[str, Any] = capture_log(converter)
             if not result["success"]:
-                words = (result.get("error") or result.get("log") or "it says nothing").strip()
                 raise CourseError(
-                    f"{course.source / topic.id}: nbgrader cannot generate the assignment "
-                    f"({words.splitlines()[-1]}); run 'nbgrader generate_assignment {topic.id}' to see more"
+                    f"{course.source / topic.id}: nbgrader cannot generate the assignment {_why(topic.id, result)}"
                 )
 
 
+def _why(topic_id: str, result: dict[str, Any]) -> str:
+    """Return the reason from nbgrader's log, and what to do."""
+    from autograder.recording.reason import reason
+
+    why = reason(result)
+    cure = f"run 'nbgrader generate_assignment {topic_id}' to see more"
+    if "submissions associated with it" in why:
+        cure = (
+            "marks are recorded for the cells as they were: put these back, or release the change as a new "
+            f"assignment; `nbgrader db assignment remove {topic_id} --force` forgets all marks of this one"
+        )
+    return f"({why}); {cure}"
+
+
 def _nbgrader_config(course: Course, staging: Path) -> Any:
-    """Read the course's own nbgrader_config.py, and no other: a release does not depend on who makes it."""
+    """Read the course's own nbgrader_config.py, and no other file: a release is the same for every teacher."""
     from traitlets.config import ConfigFileNotFound, PyFileConfigLoader
 
     try:
         config = PyFileConfigLoader("nbgrader_config.py", path=str(course.root)).load_config()
     except (ConfigFileNotFound, SystemExit) as error:
-        raise CourseError(
-            f"{course.root / 'nbgrader_config.py'}: cannot be used ({error}); mend it"
-        ) from error
+        raise CourseError(f"{course.root / 'nbgrader_config.py'}: cannot be used ({error}); correct it") from error
     config.CourseDirectory.root = str(course.root)
     config.CourseDirectory.release_directory = str(staging)
     return config
@@ -104,7 +121,7 @@ def _nbgrader_config(course: Course, staging: Path) -> Any:
 
 @contextmanager
 def _scripts_on_path() -> Iterator[None]:
-    """Put this Python's scripts on PATH: nbgrader calls `alembic` to make its gradebook."""
+    """Put the scripts of this Python on PATH, because nbgrader calls `alembic` to make its gradebook."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])
     try:

@@ -1,20 +1,20 @@
-"""Survivors: which mutants of a solution does its suite let pass?
+"""Survivors: the mutants of a solution that pass its suite.
 
-A mutant is killed when a test of its own tasks fails. One that computes the same as the solution cannot be; its author
-lists it as [[equivalent]] in mistakes.toml and says why.
+A mutant is killed if a test of its tasks fails. A mutant that computes the same as the solution cannot be killed; the
+author lists it as [[change.equivalent]] in mistakes.toml and gives the reason.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from autograder.authoring.mutants import Mutant, code_of, mutants
 from autograder.replacements import Equivalent
+from autograder.table import as_toml
 from autograder.topic import Topic
 
-#: whether one of these tests fails on this source
+#: says whether one of these tests fails on this source
 Fails = Callable[[str, list[str]], bool]
 
 
@@ -29,30 +29,28 @@ class Timed:
 
 @dataclass(frozen=True)
 class Hunt:
-    """What became of the mutants of a topic."""
+    """The result for all mutants of a topic."""
 
     killed: int
-    survivors: tuple[Mutant, ...]  #: neither killed nor listed
-    equivalent: int  #: listed, and rightly so
-    outdated: tuple[Equivalent, ...]  #: listed, but no mutant any more, or killed by now
+    survivors: tuple[Mutant, ...]  #: mutants that are neither killed nor listed
+    equivalent: int  #: the number of listed mutants that pass, as they should
+    outdated: tuple[Equivalent, ...]  #: listed, but no longer a mutant, or killed
 
 
-def hunt(
-    topic: Topic, tests: list[Timed], fails: Fails, on_step: Callable[[str], None] = lambda _: None
-) -> Hunt:
-    """Run the tests of its tasks on each mutant, the slow ones only where the others let it pass.
+def hunt(topic: Topic, tests: list[Timed], fails: Fails, on_step: Callable[[str], None] = lambda _: None) -> Hunt:
+    """Run the tests of its tasks on each mutant, the slow tests only if the mutant passes the others.
 
     Raises:
         AuthorError: the solution or mistakes.toml breaks a rule
     """
-    solution = topic.solution_path.read_text(encoding="utf-8")
+    solution = topic.solution
     listed = {code_of(solution.replace(entry.find, entry.replace)): entry for entry in topic.equivalents}
     killed, survivors, confirmed = 0, [], set()
     gradable = {task.id for task in topic.tasks if task.is_gradable}
     found = []
     for mutant in mutants(topic):
         if gradable.isdisjoint(mutant.tasks):
-            confirmed.add(code_of(mutant.text))  # as far as can be told here
+            confirmed.add(code_of(mutant.text))  # as far as this machine can tell
         else:
             found.append(mutant)
     for number, mutant in enumerate(found, start=1):
@@ -71,20 +69,14 @@ def hunt(
 
 
 def as_table(mutant: Mutant) -> str:
-    """Return the table of mistakes.toml that lists a mutant as equivalent, its reason still to be written."""
+    """Return the table for mistakes.toml that lists a mutant as equivalent; the author adds the reason."""
     return "\n".join(
         [
-            "[[equivalent]]",
-            f"find = {_toml(mutant.find)}",
-            f"replace = {_toml(mutant.replace)}",
+            "[[change]]",
+            f"find = {as_toml(mutant.find)}",
+            "",
+            "[[change.equivalent]]",
+            f"replace = {as_toml(mutant.replace)}",
             'reason = ""',
         ]
     )
-
-
-def _toml(text: str) -> str:
-    """Write a text for TOML: as it is where it can be, with escapes where not."""
-    if not any(sign in text for sign in '"\\\n'):
-        return f'"{text}"'
-    is_plain = "'''" not in text and not text.endswith("'") and not text.startswith("\n")
-    return f"'''{text}'''" if is_plain else json.dumps(text, ensure_ascii=False)

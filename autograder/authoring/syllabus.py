@@ -1,4 +1,4 @@
-"""Syllabus: write docs/course.md, what the course asks for, task by task, from the assignments themselves."""
+"""Syllabus: write docs/course.md from the assignments: what the course asks for, task by task."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from autograder.topic import Task, Topic
 _HEAD = """\
 # The course
 
-Made by `make build` from `assignments/`; a change belongs there. Each assignment gives {full:g} points: those of its
-tasks by tests, public and hidden, and the rest by two written questions. What the public tests ask for stands below,
-in the words that students read; hidden tests ask for nothing that the docstrings do not say. How many tests, known
-mistakes and mutants there are, and what was tried on them, stands in [verification.md](verification.md).
+`make build` writes this page from `assignments/`; make changes there. Each assignment gives {full:g} points: public
+and hidden tests give those of the tasks, and two written questions give the rest. This page says what the public tests
+ask for, in the words that students read. Hidden tests ask for nothing that the docstrings do not say. The numbers of
+tests, known mistakes and mutants, and what was tried on them, are in [verification.md](verification.md).
 """
 
 
 def write(course: Course) -> list[Path]:
-    """Refresh docs/course.md; return its path if it changed. A course without a folder docs/ gets none."""
+    """Write docs/course.md; return its path if it changed. A course without a folder docs/ gets no page."""
     changed = stale(course)
     for path in changed:
         write_atomically(path, render(course.topics()).encode())
@@ -30,7 +30,7 @@ def write(course: Course) -> list[Path]:
 
 
 def stale(course: Course) -> list[Path]:
-    """Return docs/course.md if it is not what the assignments give."""
+    """Return docs/course.md if it differs from what the assignments give."""
     path = course.root / "docs" / "course.md"
     if not path.parent.is_dir():
         return []
@@ -39,23 +39,34 @@ def stale(course: Course) -> list[Path]:
 
 
 def render(topics: tuple[Topic, ...]) -> str:
-    """Return the page: a table of the assignments, then each with its tasks. Says nothing of a hidden test.
+    """Return the page: a table of the assignments, then each one with its tasks. It says nothing about hidden tests.
 
     Raises:
         AuthorError: the tests of an assignment break a rule
     """
-    lines = [_HEAD.format(full=FULL_POINTS), *_overview(topics)]
+    lines = [_HEAD.format(full=FULL_POINTS), *overview(topics)]
     for topic in topics:
         lines += _chapter(topic)
     return "\n".join(lines) + "\n"
 
 
-def _overview(topics: tuple[Topic, ...]) -> Iterator[str]:
+def overview(topics: tuple[Topic, ...], *, page: str = "") -> Iterator[str]:
+    """Give the lines of a table of the assignments.
+
+    Args:
+        page: the link to docs/course.md from another page
+    """
     yield "| assignment | what it is about | tasks | points by tests | computes with |"
     yield "|---|---|---|---|---|"
     for topic in topics:
         packages = ", ".join(f"`{name}`" for name in (*topic.imports, *topic.extras))
-        cells = (f"[{topic.id}](#{topic.id})", topic.title, len(topic.tasks), f"{topic.points:g}", packages)
+        cells = (
+            f"[{topic.id}]({page}#{topic.id})",
+            topic.title,
+            len(topic.tasks),
+            f"{topic.points:g}",
+            packages,
+        )
         yield f"| {' | '.join(map(str, cells))} |"
 
 

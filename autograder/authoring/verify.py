@@ -1,35 +1,58 @@
 """Verify: the gates that every assignment passes before a student sees it.
 
-The stub scores nothing, the solution everything, under many seeds, behind the wall and without it, test by test the
-same; every known mistake fails its own task, every different right answer passes; in full, every mutant of the solution
-is killed or known to be equivalent. The tests that a mistake fails are its signature, written to signatures.json, and
-what they say of it, in short, to faults.json.
+The stub gets no points and the solution gets all, under many seeds, behind the wall and without it, with the same
+result for each test. Every known mistake fails its task, and every different right answer passes. In a full run, every
+mutant of the solution is killed or known to be equivalent. The lesson runs. The tests that a mistake fails under
+several seeds are its signature. known.json keeps the signatures (see known.py) and the state that was verified (see
+verified.py).
 """
 
 from __future__ import annotations
 
-import json
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
-from autograder.authoring import build
-from autograder.authoring.cheats import cheap_tests, cheats
+from autograder.authoring import build, verified
+from autograder.authoring.cheats import cheats
+from autograder.authoring.costs import CENTRAL, costs
 from autograder.authoring.hollows import hollows, only_init
-from autograder.authoring.stub import to_stub
+from autograder.authoring.rehearse import figures_of
 from autograder.authoring.survivors import Hunt, Timed, as_table, hunt
-from autograder.errors import AutograderError
+from autograder.errors import AuthorError, AutograderError
 from autograder.files import write_atomically
-from autograder.grading.diagnose import digest, read_signatures, write_said
-from autograder.grading.examiner_process import ExaminerProcess, allowed_changes
+from autograder.grading.run.examiner_process import ExaminerProcess, allowed_changes
+from autograder.known import Signature, read_known, sign, write_known
 from autograder.replacements import Alternative, Mistake
+from autograder.sandbox.both.traps import resolve
 from autograder.sandbox.ladder import choose
+from autograder.stub import stub_of
 from autograder.topic import Topic
 
 SEEDS = 20
-#: a test that takes longer than this (s) on the solution trains something or something large: it gets fewer seeds
+DRAWN_SEEDS = 1  #: of these, in addition to the first, if only a sample is tried
+DRAWN_MISTAKES, DRAWN_ALTERNATIVES = 12, 3
+SIGNATURE_SEEDS = 3  #: seeds of a mistake's signature; a test that trains has one
+#: seeds under which the solution's quick tests run in-process; a test that takes longer than _QUICK (s) gets fewer
+DRAWS, DRAWS_IN_FULL, _QUICK = 100, 2000, 0.02
+ALTERNATIVE_DRAWS, ALTERNATIVE_DRAWS_IN_FULL = 3, 20  #: the same for the tests of each different right answer's task
+_FIRST_DRAW = 1000  #: seeds below this belong to the other gates
+#: a test that takes longer than this (s) on the solution trains something or is large, and gets fewer seeds
 _TRAINS, TRAINING_SEEDS = 0.3, 3
+#: of so many mistakes of a task the tests that train also run in-process, to compare the modes; of the others only
+#: the quick tests do: training everything twice is half of a verification
+_TRAINED_TWICE = 3
 _MISTAKES, _MISTAKES_OF_SEVERAL = 5, 8
+#: the parts of a result that must depend on the submission and the seed alone
+_DECIDED = ("outcome", "kind", "sentence", "changes")
+#: drawn mistakes and alternatives in a small class
+_CLASS = 6
 
 Results = dict[str, dict[str, Any]]
 _Edit = TypeVar("_Edit", Mistake, Alternative)
@@ -48,11 +71,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a verification found, and how much it tried."""
+    """The findings of a verification, and how much it tried."""
 
     findings: tuple[Finding, ...]
     tests: int
-    hunt: Hunt | None  #: None where the mutants were not tried
+    hunt: Hunt | None  #: None if the mutants were not tried
+    remarks: tuple[str, ...] = ()  #: what an author should look at, even if every gate holds
 
 
 def verify(
@@ -60,42 +84,59 @@ def verify(
     *,
     is_full: bool = False,
     is_quick: bool = False,
+    sample: random.Random | None = None,
+    has_lesson: bool = True,
     allow_unisolated: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
-    """Try every gate on a topic, refresh its signatures, and return what did not hold.
+    """Try every gate on a topic, write its known.json, and return the gates that did not hold.
+
+    If a gate does not hold, known.json keeps its old content about mistakes, and no longer calls the topic verified.
 
     Args:
-        is_full: run the tests that train under all seeds too, all tests on an alternative, and the mutants
-        is_quick: try a mistake in-process only, with the cheapest test of its signature first, until one fails; let
-            one alternative of each task train, and the solution train once in-process, where it otherwise passes
-            under as many seeds as when it trains; try no cheat, and look at signatures.json without writing it
-        on_step: hears what is being tried
+        is_full: also run the tests that train under all seeds, all tests on every alternative, and the mutants
+        is_quick: try a mistake only in-process, with the cheapest test of its signature first, until one fails. Run the
+            tests that train on one alternative of each task, and once in-process on the solution. Run the other tests
+            of the solution in-process under only as many seeds as tests that train get. Try no cheat and no lesson, and
+            do not write known.json
+        sample: draws the mistakes and alternatives that a quick run tries, and the seeds under which the solution runs;
+            tests that train then run only behind the wall. None for all
+        has_lesson: False skips the lesson; known.json then does not call the topic verified
+        on_step: called with a text that says what is being tried
 
     Raises:
         AuthorError: the topic's files break a rule
-        SandboxError: no isolation can be had here
+        SandboxError: no isolation works here
     """
     build.render(topic)
+    build.refuse_broken_replacements(topic)
     wall = ExaminerProcess.behind_the_wall(topic, choose(allow_unisolated=allow_unisolated))
     bare = ExaminerProcess.in_process(topic)
     try:
-        gates = _Gates(topic, wall, bare, on_step)
-        findings = [*gates.enough_mistakes(), *gates.stub()]
-        findings += gates.solution(is_full=is_full, is_quick=is_quick)
+        gates = _Gates(topic, wall, bare, on_step, sample if is_quick else None)
+        findings = [*gates.enough_mistakes(), *gates.forbidden_names(), *gates.stub()]
+        findings += gates.solution(is_full=is_full)
         if not findings:
             findings = [*gates.alternatives(is_full=is_full, is_quick=is_quick)]
             if is_quick:
                 findings += [*gates.each_mistake_fails(), *gates.signatures_are_there()]
             else:
-                findings += [*gates.mistakes(), *gates.cheats()]
+                findings += [
+                    *gates.draws(is_full=is_full),
+                    *gates.mistakes(),
+                    *gates.alone(),
+                    *gates.costs(),
+                    *gates.cheats(),
+                ]
+                if has_lesson:
+                    findings += gates.lesson()
                 if not findings:
-                    said = _said(topic, gates)
-                    write_atomically(topic.folder / "signatures.json", _signatures(topic, gates))
-                    write_atomically(topic.folder / "faults.json", said)
+                    write_atomically(topic.known_path, _known(topic, gates))
             if is_full:
                 findings += gates.mutants()
-        return Verdict(tuple(findings), len(gates.tests), gates.hunt)
+        if not is_quick:
+            _keep(topic, gates, is_verified=has_lesson and not findings)
+        return Verdict(tuple(findings), len(gates.tests), gates.hunt, tuple(gates.remarks))
     finally:
         wall.close()
         bare.close()
@@ -103,85 +144,140 @@ def verify(
 
 class _Gates:
     def __init__(
-        self, topic: Topic, wall: ExaminerProcess, bare: ExaminerProcess, on_step: Callable[[str], None]
+        self,
+        topic: Topic,
+        wall: ExaminerProcess,
+        bare: ExaminerProcess,
+        on_step: Callable[[str], None],
+        sample: random.Random | None = None,
     ) -> None:
         self.topic = topic
         self.wall = wall
         self.bare = bare
         self.on_step = on_step
-        self.text = topic.solution_path.read_text(encoding="utf-8")
+        self.sample = sample
+        self.begun = verified.state(topic)
+        self.figures = 0  #: figures that the lesson draws
+        self.text = topic.solution
         self.tests = wall.collected()
-        self.signatures: list[tuple[Mistake, dict[str, str]]] = []  #: each failing test, and what it says
+        self.signatures: list[Signature] = []
+        self.allowed: dict[int, dict[str, list[str]]] = {}  #: seed -> what the solution changes, as in a class
+        self.remarks: list[str] = []
         self.cheap: set[str] = set()  #: the tests that a cheat passes
-        self.slow: set[str] = set()  #: the tests that train, as the solution shows
-        self.seconds: dict[str, float] = {}  #: what each test took on the solution
+        self.slow: set[str] = set()  #: the tests that train, by their time on the solution
+        self.seconds: dict[str, float] = {}  #: the time of each test on the solution
         self.hunt: Hunt | None = None
+        self.changes: dict[str, set[str]] = {}  #: for each test, the arguments that the solution changes
+
+    def forbidden_names(self) -> Iterator[Finding]:
+        """Find names in `forbid` that do not exist, and so forbid nothing."""
+        for task in self.topic.tasks:
+            for name in task.forbid:
+                if task.is_gradable and resolve(name) is None:
+                    sentence = f"{task.id} forbids {name!r}, and there is no such thing; correct it in topic.toml"
+                    yield Finding("what a task forbids exists", sentence)
 
     def enough_mistakes(self) -> Iterator[Finding]:
         for task in self.topic.tasks:
             found = sum(mistake.task == task.id for mistake in self.topic.mistakes)
             needed = _MISTAKES_OF_SEVERAL if len(task.names) > 1 else _MISTAKES
             if found < needed:
-                sentence = f"{found} mistakes of {needed}; add [[mistake]] tables to mistakes.toml"
+                sentence = f"{found} mistakes of {needed}; add [[change.mistake]] tables to mistakes.toml"
                 yield Finding(f"{task.id} has enough known mistakes", sentence)
 
     def stub(self) -> Iterator[Finding]:
         self.on_step("the stub scores nothing")
-        stub = to_stub(self.text, str(self.topic.solution_path))
+        stub = stub_of(self.topic)
         for name, result in self._ask(self.wall, stub, 0).items():
             if result["outcome"] == "passed":
                 yield Finding("the stub scores nothing", f"{name} passes on it; what does that test ask for?")
 
-    def solution(self, *, is_full: bool, is_quick: bool) -> Iterator[Finding]:
-        for seed in range(SEEDS):
+    def solution(self, *, is_full: bool) -> Iterator[Finding]:
+        for seed in self._seeds():
             self.on_step(f"the solution passes, seed {seed + 1} of {SEEDS}")
             is_short = not is_full and seed >= TRAINING_SEEDS
             names = [test["test"] for test in self.tests if not (is_short and test["test"] in self.slow)]
             behind = self._ask(self.wall, self.text, seed, names)
+            for name, result in behind.items():
+                self.changes.setdefault(name, set()).update(result["changes"])
             yield from self._all_pass(behind, f"the solution passes behind the wall (seed {seed})")
+            if seed < SIGNATURE_SEEDS:
+                self.allowed[seed] = allowed_changes({name: of["changes"] for name, of in behind.items()})
             if seed < TRAINING_SEEDS:
-                over = {name for name, result in behind.items() if result["seconds"] > _TRAINS}
+                over = {name for name, result in behind.items() if result["seconds_alone"] > _TRAINS}
                 self.slow = self.slow & over if seed else over
-                self.seconds |= {name: result["seconds"] for name, result in behind.items()}
+                self.seconds |= {name: result["seconds_alone"] for name, result in behind.items()}
             if not seed:
-                yield from self._steady([name for name in names if name not in self.slow])
-            if is_quick:
-                names = [name for name in names if seed < TRAINING_SEEDS and not (seed and name in self.slow)]
-            if names:
+                yield from self._decided_by_seed(behind)
+            trains = is_full or (not seed and not self.sample)  # in-process a test trains once, and in a sample never
+            names = [name for name in names if trains or name not in self.slow]
+            if names and (is_full or seed < TRAINING_SEEDS):  # under many more seeds in `draws`
                 bare = self._ask(self.bare, self.text, seed, names)
                 yield from self._same(behind, bare, f"solution, seed {seed}")
 
-    def _steady(self, names: list[str]) -> Iterator[Finding]:
-        """Run tests of the first seed once more: what they say must follow from the seed and from what they hear."""
-        for name in self._answer(self.wall, self.text, 0, names)["unsteady"]:
-            sentence = (
-                f"{name} hangs on something else: a clock, a file, a counter at the top of the test file?"
-            )
-            yield Finding("a test is decided by its seed and the answers", sentence)
+    def _seeds(self) -> list[int]:
+        """Return the seeds under which the solution runs: all, or the first and some drawn ones."""
+        if self.sample is None:
+            return list(range(SEEDS))
+        return [0, *sorted(self.sample.sample(range(TRAINING_SEEDS, SEEDS), DRAWN_SEEDS))]
+
+    def _decided_by_seed(self, first: Results) -> Iterator[Finding]:
+        """Run the quick tests of the first seed again, in the same examiner: the results must be the same."""
+        names = [name for name in first if name not in self.slow]
+        second = self._ask(self.wall, self.text, 0, names)
+        for name in _different({name: first[name] for name in names}, second):
+            sentence = f"{name} came out differently the second time; does it use a clock, a file, "
+            sentence += "or a counter at the top of the test file?"
+            yield Finding("a test is decided by its seed", sentence)
 
     def alternatives(self, *, is_full: bool, is_quick: bool) -> Iterator[Finding]:
         trained: set[str] = set()
-        for number, alternative in enumerate(self._tried(self.topic.alternatives)):
+        for number, alternative in self._drawn_of(self._tried(self.topic.alternatives), DRAWN_ALTERNATIVES):
             self.on_step(f"a different right answer passes: {alternative.task}, {alternative.name}")
             names = None if is_full else self._names(alternative.task)
             if is_quick and alternative.task in trained:
                 names = [name for name in self._names(alternative.task) if name not in self.slow]
             trained.add(alternative.task)
-            results = self._ask(self.wall, self._edited(alternative), number, names)
-            yield from self._all_pass(
-                results, f"a different right answer passes ({alternative.task}: {alternative.name})"
-            )
+            results = self._ask_as_judge(self._edited(alternative), number, names)
+            gate = f"a different right answer passes ({alternative.task}: {alternative.name})"
+            refused = list(self._all_pass(results, gate))
+            yield from refused
+            if not refused and not is_quick:
+                draws = ALTERNATIVE_DRAWS_IN_FULL if is_full else ALTERNATIVE_DRAWS
+                yield from self._drawn(self._edited(alternative), self._names(alternative.task), draws, gate)
+
+    def draws(self, *, is_full: bool) -> Iterator[Finding]:
+        """Run the solution's quick tests under many seeds: a test that fails under one in 500 can break a class."""
+        draws = DRAWS_IN_FULL if is_full else DRAWS
+        self.on_step(f"the solution passes under {draws} more seeds")
+        started = time.monotonic()
+        names = [test["test"] for test in self.tests]
+        yield from self._drawn(self.text, names, draws, "the solution passes under any seed")
+        self.remarks.append(f"{draws} more seeds of the quick tests took {time.monotonic() - started:.0f} s")
+
+    def _drawn(self, text: str, names: list[str], draws: int, gate: str) -> Iterator[Finding]:
+        """Run quick tests in-process under many seeds; a test that fails gives one finding."""
+        part = {name: min(1.0, _QUICK / max(self.seconds[name], 1e-4)) for name in names if name not in self.slow}
+        failed: set[str] = set()
+        for draw in range(draws):
+            due = [name for name, of in part.items() if draw < max(of * draws, 1) and name not in failed]
+            if not due:
+                return
+            results = self._ask(self.bare, text, _FIRST_DRAW + draw, due)
+            yield from self._all_pass(results, f"{gate} (seed {_FIRST_DRAW + draw})")
+            failed |= {name for name, result in results.items() if result["outcome"] != "passed"}
 
     def each_mistake_fails(self) -> Iterator[Finding]:
-        kept = {(mistake.task, mistake.name): fails for mistake, fails in read_signatures(self.topic).entries}
-        for number, mistake in enumerate(self._tried(self.topic.mistakes)):
+        kept = {(mistake.task, mistake.name): fails for mistake, fails in read_known(self.topic).failing}
+        for number, mistake in self._drawn_of(self._tried(self.topic.mistakes), DRAWN_MISTAKES):
             self.on_step(f"a mistake is caught: {mistake.task}, {mistake.name}")
             names = self._names(mistake.task)
             known = kept.get((mistake.task, mistake.name), frozenset()).intersection(names)
             first = sorted(known, key=lambda name: (self.seconds[name], name))[:1]
             others = [name for name in names if name not in first]
             parts = (first, [n for n in others if n not in self.slow], [n for n in others if n in self.slow])
-            if not any(self._fails(self._edited(mistake), number, part) for part in parts):
+            seed = number % SIGNATURE_SEEDS  # a seed under which the signature was computed
+            if not any(self._fails(self._edited(mistake), seed, part) for part in parts):
                 yield self._not_caught(mistake)
 
     def _fails(self, text: str, seed: int, names: list[str]) -> bool:
@@ -190,29 +286,85 @@ class _Gates:
 
     def signatures_are_there(self) -> Iterator[Finding]:
         known = {test["test"] for test in self.tests}
-        kept = {(mistake.task, mistake.name): fails for mistake, fails in read_signatures(self.topic).entries}
+        kept = {
+            (entry.mistake.task, entry.mistake.name): entry.signs.keys() for entry in read_known(self.topic).entries
+        }
         for mistake in self._tried(self.topic.mistakes):
             fails = kept.get((mistake.task, mistake.name))
             if not fails or not fails <= known:
                 sentence = f"not for {mistake.name!r}; refresh it: autograder verify {self.topic.id}"
-                yield Finding("signatures.json is fresh", sentence)
+                yield Finding("known.json is fresh", sentence)
 
     def mistakes(self) -> Iterator[Finding]:
-        for number, mistake in enumerate(self._tried(self.topic.mistakes)):
+        """Compute each mistake's signature in the same way as marks: behind the wall, with changes held back."""
+        stuck: dict[str, list[str]] = {}
+        compared: Counter[str] = Counter()
+        for mistake in self._tried(self.topic.mistakes):
             self.on_step(f"a mistake is caught: {mistake.task}, {mistake.name}")
-            names = self._names(mistake.task)
-            behind = self._ask(self.wall, self._edited(mistake), number, names)
-            yield from self._same(
-                behind, self._ask(self.bare, self._edited(mistake), number, names), mistake.name
-            )
-            failed = {
-                name: str(result["sentence"])
-                for name, result in behind.items()
-                if result["outcome"] != "passed"
-            }
-            if not failed:
+            text, names = self._edited(mistake), self._names(mistake.task)
+            heard: dict[str, list[str]] = {}
+            for seed in range(SIGNATURE_SEEDS):
+                due = names if not seed else [name for name in names if name not in self.slow]
+                behind = self._ask(self.wall, text, seed, due, changes=self.allowed[seed]) if due else {}
+                if not seed:
+                    compared[mistake.task] += 1
+                    trains = compared[mistake.task] <= _TRAINED_TWICE
+                    compare = {name: of for name, of in behind.items() if trains or name not in self.slow}
+                    yield from self._agree(text, compare, mistake.name) if compare else ()
+                for name, result in behind.items():
+                    if result["outcome"] != "passed":
+                        heard.setdefault(name, []).append(str(result["sentence"]))
+                    if result["kind"] == "unusable":
+                        stuck.setdefault(name, []).append(mistake.name)
+            signs = {name: sign(said, 1 if name in self.slow else SIGNATURE_SEEDS) for name, said in heard.items()}
+            if not any(of.share == 1 for of in signs.values()):
                 yield self._not_caught(mistake)
-            self.signatures.append((mistake, failed))
+            self.signatures.append(Signature(mistake, signs))
+        for name, mistakes in stuck.items():
+            made = list(dict.fromkeys(mistakes))
+            self.remarks.append(
+                f"{name} ends by an error of its own line, not by expect, for {len(made)} known mistakes "
+                f"({'; '.join(made[:3])}); let it say what it misses"
+            )
+
+    def _agree(self, text: str, behind: Results, what: str) -> Iterator[Finding]:
+        """Compare with the same in-process; if changes were held back, run again with them."""
+        bare = self._ask(self.bare, text, 0, list(behind))
+        differ = [name for name in bare if behind[name]["outcome"] != bare[name]["outcome"]]
+        if differ:
+            behind = behind | self._ask(self.wall, text, 0, differ)
+        yield from self._same(behind, bare, what)
+
+    def alone(self) -> Iterator[Finding]:
+        """Examine a small class in two orders, and some of it alone: each submission must get the same every time."""
+        draw = random.Random(self.topic.id)
+        edits: list[Mistake | Alternative] = list(self._tried(self.topic.mistakes))
+        edits += self._tried(self.topic.alternatives)
+        texts = [self._edited(edit) for edit in draw.sample(edits, min(_CLASS, len(edits)))]
+        names = [test["test"] for test in self.tests if test["test"] not in self.slow]
+        self.on_step(f"a class of {len(texts)} gets what each gets alone")
+        alone = self.wall.another()
+        try:
+            changes = allowed_changes(self.changes)
+            first = [self._ask(self.wall, text, 0, names, changes=changes) for text in texts]
+            runs = [[self._ask(self.wall, text, 0, names, changes=changes) for text in texts[::-1]][::-1]]
+            runs.append([self._ask(alone, text, 0, names, changes=changes) for text in texts[-1:]])
+        finally:
+            alone.close()
+        pairs = [pair for run in runs for pair in zip(first[-len(run) :], run, strict=True)]
+        for name in sorted({name for known, other in pairs for name in _different(known, other)}):
+            sentence = f"{name} comes out differently after other submissions; does its file keep something of theirs?"
+            yield Finding("a mark follows from the submission alone", sentence)
+
+    def costs(self) -> Iterator[Finding]:
+        """Find central mistakes that cost less than a fifth of their function's part."""
+        for cost in costs(self.topic, [(entry.mistake, entry.always) for entry in self.signatures]):
+            if cost.is_too_low:
+                functions = " and ".join(cost.functions)
+                sentence = f"it costs {cost.share:.0%} of the tests of {functions}, not {CENTRAL:.0%}; give the tests "
+                sentence += "that it fails more weight"
+                gate = f"a central mistake costs enough ({cost.mistake.task}: {cost.mistake.name})"
+                yield Finding(gate, sentence)
 
     def cheats(self) -> Iterator[Finding]:
         """Find the tests that code without any right answer passes (see cheats.py)."""
@@ -241,11 +393,20 @@ class _Gates:
             passed |= _passed(self.wall.ask(module.encode(), 0, names, changes=changes))
         return passed - _passed(self.wall.ask(only_init(self.topic).encode(), 0, names, changes=changes))
 
+    def lesson(self) -> Iterator[Finding]:
+        self.on_step("the lesson runs")
+        folder = Path(tempfile.mkdtemp(prefix=f"{self.topic.id}-"))
+        try:
+            self.figures = figures_of(self.topic, folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        except AuthorError as error:  # the folder is kept, because the sentence names the notebook in it
+            yield Finding("the lesson runs", str(error))
+
     def mutants(self) -> Iterator[Finding]:
         tests = [Timed(test["test"], test["task"], test["test"] in self.slow) for test in self.tests]
 
         def fails(text: str, names: list[str]) -> bool:
-            results = self._ask(self.wall, text, 0, names, stops=True) if names else {}
+            results = self._ask_as_judge(text, 0, names, stops=True) if names else {}
             return any(result["outcome"] == "failed" for result in results.values())
 
         self.hunt = hunt(self.topic, tests, fails, self.on_step)
@@ -254,14 +415,19 @@ class _Gates:
             cure = f"add a test of {' or '.join(mutant.tasks)} that fails, or this to mistakes.toml:"
             yield Finding(gate, f"{mutant.description} and every test passes; {cure}\n\n{as_table(mutant)}\n")
         for entry in self.hunt.outdated:
-            sentence = (
-                f"{entry.replace!r} is killed, or no mutant any more; remove its table from mistakes.toml"
-            )
+            sentence = f"{entry.replace!r} is killed, or no mutant any more; remove its table from mistakes.toml"
             yield Finding("an equivalent mutant is one", sentence)
 
     def _tried(self, edits: tuple[_Edit, ...]) -> list[_Edit]:
-        """Return those of tasks that can be graded here."""
+        """Return the edits of tasks that can be graded here."""
         return [edit for edit in edits if self.topic.task(edit.task).is_gradable]
+
+    def _drawn_of(self, edits: list[_Edit], count: int) -> list[tuple[int, _Edit]]:
+        """Return edits with their numbers: all, or as many as the sample has."""
+        numbered = list(enumerate(edits))
+        if self.sample is None or len(numbered) <= count:
+            return numbered
+        return sorted(self.sample.sample(numbered, count), key=lambda pair: pair[0])
 
     def _names(self, task: str) -> list[str]:
         return [test["test"] for test in self.tests if test["task"] == task]
@@ -279,25 +445,16 @@ class _Gates:
         tests: list[str] | None = None,
         *,
         stops: bool = False,
+        changes: dict[str, list[str]] | None = None,
     ) -> Results:
-        answer = self._answer(examiner, text, seed, tests, stops=stops)
+        answer = examiner.ask(text.encode(), seed, tests, stops=stops, changes=changes)
+        if answer is None:
+            raise AutograderError(f"{self.topic.id}: the examiner crashed; run the suite with pytest to see why")
         return {result["test"]: result for result in answer["results"]}
 
-    def _answer(
-        self,
-        examiner: ExaminerProcess,
-        text: str,
-        seed: int,
-        tests: list[str] | None,
-        *,
-        stops: bool = False,
-    ) -> dict[str, Any]:
-        answer = examiner.ask(text.encode(), seed, tests, stops=stops)
-        if answer is None:
-            raise AutograderError(
-                f"{self.topic.id}: the examiner crashed; run the suite with pytest to see why"
-            )
-        return answer
+    def _ask_as_judge(self, text: str, seed: int, tests: list[str] | None, *, stops: bool = False) -> Results:
+        """Examine a module as the judge does: every argument is protected that the solution does not change."""
+        return self._ask(self.wall, text, seed, tests, stops=stops, changes=allowed_changes(self.changes))
 
     def _edited(self, edit: Mistake | Alternative) -> str:
         return self.text.replace(edit.find, edit.replace)
@@ -315,42 +472,48 @@ class _Gates:
                 yield Finding(f"both modes agree ({what})", sentence)
 
 
+def _different(one: Results, other: Results) -> list[str]:
+    """Return the tests with different results, but not those that went over a budget, because a clock decides that."""
+    return [
+        name
+        for name in one
+        if "limit" not in (one[name]["kind"], other[name]["kind"])
+        and any(one[name][part] != other[name][part] for part in _DECIDED)
+    ]
+
+
 def _passed(answer: dict[str, Any] | None) -> set[str]:
     results = answer["results"] if answer else []
     return {result["test"] for result in results if result["outcome"] == "passed"}
 
 
-def _signatures(topic: Topic, gates: _Gates) -> bytes:
-    """Return signatures.json; what it said of tasks that cannot be graded here, it says again."""
-    fails = {(mistake.task, mistake.name): list(failed) for mistake, failed in gates.signatures}
-    untried = {task.id for task in topic.tasks if not task.is_gradable}
-    for mistake, failed in read_signatures(topic).entries:
-        if mistake.task in untried:
-            fails[mistake.task, mistake.name] = sorted(failed)
-    entries = [
-        {"task": mistake.task, "name": mistake.name, "fails": fails[mistake.task, mistake.name]}
-        for mistake in topic.mistakes
-        if (mistake.task, mistake.name) in fails
-    ]
-    collected = {test["test"] for test in gates.tests}
-    cheap = gates.cheap | ((cheap_tests(topic) - collected) if untried else set())
-    kept = {"signatures": entries, "cheap": sorted(cheap)}
-    return (json.dumps(kept, indent=1, ensure_ascii=False) + "\n").encode()
+def _keep(topic: Topic, gates: _Gates, *, is_verified: bool) -> None:
+    """Let known.json say that this state was verified in full, or that no state was."""
+    if is_verified and (confirmed := verified.confirm(topic, gates.begun, gates.figures)):
+        write_atomically(topic.known_path, confirmed)
+        return
+    if is_verified:
+        gates.remarks.append("a file was changed while its gates were tried; verify it again")
+    if verified.last_verified(topic):
+        write_atomically(topic.known_path, verified.withdraw(topic))
 
 
-def _said(topic: Topic, gates: _Gates) -> bytes:
-    """Return faults.json; what it said of tasks that cannot be graded here, it says again."""
-    kept = read_signatures(topic).said
+def _known(topic: Topic, gates: _Gates) -> bytes:
+    """Return known.json; its content about tasks that cannot be graded here is kept."""
+    before = read_known(topic)
     untried = {task.id for task in topic.tasks if not task.is_gradable}
-    heard = {
-        (mistake.task, mistake.name): {test: digest(sentence) for test, sentence in failed.items()}
-        for mistake, failed in gates.signatures
+    found = {(entry.mistake.task, entry.mistake.name): entry for entry in gates.signatures}
+    found |= {
+        (entry.mistake.task, entry.mistake.name): entry for entry in before.entries if entry.mistake.task in untried
     }
     keys = [(mistake.task, mistake.name) for mistake in topic.mistakes]
-    return write_said(
-        {
-            key: heard.get(key) or kept[key]
-            for key in keys
-            if key in heard or (key[0] in untried and key in kept)
-        }
+    collected = [test["test"] for test in gates.tests]
+    kept = {test for test in before.tests if test not in collected} if untried else set()
+    order = [*(before.tests if untried else ()), *collected]  # the tests that are left out keep their numbers
+    return write_known(
+        [found[key] for key in keys if key in found],
+        tests=order,
+        cheap=gates.cheap | (before.cheap & kept),
+        slow=gates.slow | (before.slow & kept),
+        seeds=SIGNATURE_SEEDS,
     )

@@ -1,6 +1,6 @@
-"""Export: marks into a platform's own roster, or an assignment to where a platform examines it.
+"""Export: fill marks into a platform's roster, or make an assignment that a platform examines.
 
-Nobody is lost, and what is open is said.
+Every mark that finds no line is named, and so is everything that a person has not graded yet.
 """
 
 from __future__ import annotations
@@ -11,30 +11,31 @@ from pathlib import Path
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.files import TEACHERS, write_atomically
-from autograder.grading import store
+from autograder.grading.keep import store
 from autograder.platforms.github import write_template
 from autograder.platforms.gradescope_zip import write_zip
-from autograder.platforms.roster import PLATFORMS, Mark, fill
+from autograder.platforms.roster import PLATFORMS, fill
 from autograder.report import Report
-from autograder.report.tables import as_csv
+from autograder.report.csv_text import as_csv
+from autograder.report.mark import Mark
 
 _SECRET = (
     "This zip holds the solution, the hidden tests and the class's seed: upload it to Gradescope, never publish it. "
-    "Which isolation works there, the build log and every result say (likely rung B)."
+    "The build log and every result say which isolation works there (probably rung B)."
 )
 _PUBLIC = (
     "A template repository: release files and public tests only, examined without isolation in the student's own "
-    "repository. For marks, clone what they push and run `autograder grade` here."
+    "repository. For marks, clone what students push and run `autograder grade` here."
 )
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and what a person should know of it."""
+    """What was written, and what a person should know about it."""
 
     paths: tuple[Path, ...]
     sentences: tuple[str, ...]
-    is_whole: bool  #: whether everybody's mark has found its line
+    is_whole: bool  #: whether every mark has found its line
 
 
 def export(
@@ -47,7 +48,7 @@ def export(
     out: Path | None = None,
     allow_unisolated: bool = False,
 ) -> tuple[list[str], int]:
-    """Export to a platform; returns what to print, and the exit code: 1 where a mark found no line.
+    """Export to a platform; returns what to print, and the exit code: 1 if a mark has no line.
 
     Raises:
         CourseError: as `export_marks`, `write_zip` and `write_template`, or a roster is missing
@@ -59,9 +60,7 @@ def export(
         paths = write_template(course, topic_id, out)
         return [str(paths[0].parents[2]), _PUBLIC], 0
     if roster is None:
-        raise CourseError(
-            f"--format {form}: needs the CSV that the platform exports; name it with --roster FILE"
-        )
+        raise CourseError(f"--format {form}: needs the CSV that the platform exports; name it with --roster FILE")
     done = export_marks(course, topic_id, form, roster, out=out, column=column)
     return [*map(str, done.paths), *done.sentences], 0 if done.is_whole else 1
 
@@ -78,7 +77,7 @@ def export_marks(
         column: the column to fill, if it is not the one with the assignment's title or id
 
     Raises:
-        CourseError: there is no mark, or the roster cannot be read or is none
+        CourseError: there is no mark, or the roster cannot be read or is not a roster
     """
     topic = course.topic(topic_id)
     marks, source = _marks(course, topic.id)
@@ -97,27 +96,25 @@ def export_marks(
     most = max(mark.max_score for mark in marks)
     if filled.out_of is not None and filled.out_of != most:
         sentences.append(
-            f"the roster gives {filled.out_of:g} points, these marks are of {most:g}: they are not scaled"
+            f"the roster gives {filled.out_of:g} points and the assignment {most:g}: the marks are not scaled"
         )
     left = (*filled.unmatched, *filled.locked)
     if left:
         table = as_csv(
             ("student", "score", "max_score", "why"),
             [(mark.student, mark.score, mark.max_score,
-              "may not be changed there" if mark in filled.locked else "nobody on the roster, or several")
+              "the platform does not allow a change" if mark in filled.locked else "nobody on the roster, or several")
              for mark in left],
         )  # fmt: skip
         write_atomically(beside, table.encode("utf-8", "replace"), mode=TEACHERS)
         paths.append(beside)
-        sentences.append(
-            f"{len(left)} marks without a line, all in {beside.name}: {_names([m.student for m in left])}"
-        )
+        sentences.append(f"{len(left)} marks without a line, all in {beside.name}: {_names([m.student for m in left])}")
     if filled.blank:
-        sentences.append(f"{len(filled.blank)} on the roster without a mark: {_names(filled.blank)}")
+        sentences.append(f"students on the roster without a mark ({len(filled.blank)}): {_names(filled.blank)}")
     waiting = [mark for mark in marks if mark.open]
     if waiting:
         sentences.append(
-            f"{len(waiting)} marks are not complete, a person has not graded {', '.join(_open(waiting))} yet: "
+            f"{len(waiting)} marks are not complete, because a person has not graded {', '.join(_open(waiting))} yet: "
             f"{_names([mark.student for mark in waiting])}"
         )
     sentences += [f"{mark.student}: {mark.note}" for mark in marks if mark.note]
@@ -125,7 +122,7 @@ def export_marks(
 
 
 def _marks(course: Course, assignment: str) -> tuple[tuple[Mark, ...], str]:
-    """The gradebook's marks, else those of the kept reports; and in words which."""
+    """Return the marks of the gradebook, or else of the kept reports, and words that say which."""
     from autograder.recording import gradebook  # it imports nbgrader, which takes a second
 
     found = gradebook.marks(course, assignment)

@@ -1,8 +1,8 @@
 """GitHub Classroom: a template repository for students whose workflow runs the public tests. Nothing hidden is in it.
 
-A workflow runs in a student's own repository, on whatever the student pushes: hidden tests, solution or seed would be
-read there in a minute. So it runs what students may see, as their own pytest does; the mark comes from the teacher's
-machine, where `autograder grade` examines the cloned repositories behind the wall.
+A workflow runs in a student's own repository, on everything that the student pushes. A student could read hidden
+tests, solution or seed there. So the workflow runs only what students may see, as their own pytest does. The mark
+comes from the teacher's machine, where `autograder grade` examines the cloned repositories behind the wall.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from autograder.authoring import build
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.files import write_atomically
-from autograder.grading.engine import engine_files, requirements
+from autograder.grading.keep.engine import engine_files, requirements
 from autograder.topic import Topic
 
 WORKFLOW = ".github/workflows/classroom.yml"
 _ENGINE = ".github/autograder"
 _HEAD = """\
 # Made by `autograder export {id} --format github`. It runs the public tests; no hidden test is here.
-# Anybody who can push can change this file: it tells a student how far the work is, and it is not the mark.
+# Anybody who can push can change this file. It shows a student the progress of the work; it is not the mark.
 name: Public tests
 on: [push, workflow_dispatch, repository_dispatch]
 permissions:
@@ -77,9 +77,7 @@ def write_template(course: Course, topic_id: str, folder: Path | None = None) ->
     topic = course.topic(topic_id)
     released = course.release / topic.id
     if not released.is_dir() or build.stale(course, (topic.id,)):
-        raise CourseError(
-            f"{released}: not released, or not fresh; run `autograder release {topic.id}` first"
-        )
+        raise CourseError(f"{released}: not released, or not fresh; run `autograder release {topic.id}` first")
     given = {
         path.relative_to(released).as_posix(): path.read_bytes()
         for path in sorted(released.rglob("*"))
@@ -89,7 +87,7 @@ def write_template(course: Course, topic_id: str, folder: Path | None = None) ->
     files = {
         WORKFLOW: workflow(topic, tomllib.loads(given["topic.toml"].decode())).encode(),
         f"{_ENGINE}/requirements.txt": requirements(topic, for_judge=False).encode(),
-        **{f"{_ENGINE}/{name}": content for name, content in engine_files().items()},
+        **{f"{_ENGINE}/{name}": content for name, content in engine_files(topic).items()},
         **given,
     }
     folder = folder or course.root / "exports" / topic.id / "github"
@@ -117,8 +115,4 @@ def workflow(topic: Topic, released: dict[str, dict[str, dict[str, float]]]) -> 
         f'          {task.id.upper()}_RESULTS: "${{{{ steps.{task.id}.outputs.result }}}}"' for task in tasks
     )
     runners = ",".join(task.id for task in tasks)
-    return (
-        _HEAD.format(id=topic.id, engine=_ENGINE)
-        + "".join(steps)
-        + _TAIL.format(results=results, runners=runners)
-    )
+    return _HEAD.format(id=topic.id, engine=_ENGINE) + "".join(steps) + _TAIL.format(results=results, runners=runners)

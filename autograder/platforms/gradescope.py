@@ -1,8 +1,8 @@
 """Gradescope: examine the one submission of a Gradescope container, and write its results.json.
 
 `run_autograder` starts this. The folder is Gradescope's: source/ (what the teacher uploaded), submission/,
-submission_metadata.json, results/. A task that is broken has no score there, and a container without isolation writes
-no result at all: a fault of ours never costs a mark.
+submission_metadata.json, results/. A broken task has no score there. A container without isolation writes no result at
+all. So a fault of ours never costs a mark.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any
 from autograder.course import Course
 from autograder.errors import AutograderError
 from autograder.files import write_atomically
-from autograder.grading.collect import collect
-from autograder.grading.judge import Judge
+from autograder.grading.intake.collect import collect
+from autograder.grading.mark.judge import Judge
+from autograder.plain import one_line
 from autograder.report import Report, TaskReport
-from autograder.report.words import BROKEN, one_line, said
+from autograder.report.words import BROKEN, said
 from autograder.topic import Topic
 
 SETTINGS = "settings.json"  #: in source/: the assignment, the class's seed, whether a wall may be missing
@@ -28,7 +29,7 @@ def main(root: Path, *, prepares: bool = False) -> int:
     """Examine `root`/submission under the settings of `root`/source; returns the exit code.
 
     Args:
-        prepares: examine the solution only, while the image is built, so that it need not be for each submission
+        prepares: examine only the solution, while the image is built, and not again for each submission
     """
     try:
         settings = json.loads((root / "source" / SETTINGS).read_text(encoding="utf-8"))
@@ -59,7 +60,7 @@ def as_results(report: Report, topic: Topic) -> dict[str, Any]:
         {
             "name": result.test,
             "status": "passed" if result.outcome == "passed" else "failed",
-            "output": one_line(f"{result.outcome}: {result.sentence or result.lesson}"),
+            "output": one_line(f"{result.outcome}: {result.told or result.lesson}"),
             "output_format": "text",
             "visibility": "hidden",
             "tags": [result.task],
@@ -69,11 +70,11 @@ def as_results(report: Report, topic: Topic) -> dict[str, Any]:
         if result.is_hidden
     ]
     return {
-        "output": "\n".join([*notes, "Points by tests; written questions are graded by hand."]),
+        "output": "\n".join([*notes, "These are the points by tests. Written questions are graded by hand."]),
         "output_format": "text",
         "stdout_visibility": "hidden",
         "visibility": "visible",
-        "execution_time": round(report.seconds, 3),
+        "execution_time": round(report.seconds),  # whole seconds: a finer time could tell what a test gave
         "extra_data": {"isolation": report.isolation, "status": report.status},
         "tests": [*(_task(task, topic) for task in report.tasks), *for_staff],
     }

@@ -1,4 +1,4 @@
-"""Gradescope zip: everything that a Gradescope container needs to examine one assignment. Never to be published."""
+"""Gradescope zip: everything that a Gradescope container needs to examine one assignment. Never publish it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from autograder.authoring import build
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.files import TEACHERS, write_atomically
-from autograder.grading import store
-from autograder.grading.engine import engine_files, requirements
+from autograder.grading.keep import store
+from autograder.grading.keep.engine import engine_files, requirements
 from autograder.platforms.gradescope import SETTINGS
 
 _SCRIPTS = Path(__file__).parents[1] / "templates" / "gradescope"
 _THEN = (1980, 1, 1, 0, 0, 0)  #: the same course gives the same bytes
 
 
-def write_zip(
-    course: Course, topic_id: str, path: Path | None = None, *, allow_unisolated: bool = False
-) -> Path:
+def write_zip(course: Course, topic_id: str, path: Path | None = None, *, allow_unisolated: bool = False) -> Path:
     """Write the zip that is uploaded as a Gradescope autograder; returns its path.
 
     Args:
@@ -46,10 +44,9 @@ def write_zip(
         SETTINGS: json.dumps(settings).encode(),
         "course/nbgrader_config.py": b"# nbgrader is not used here; this file marks a course's folder\n",
     }
-    for file in sorted(topic.folder.iterdir()):
-        if file.is_file() and not file.name.startswith("."):
-            files[f"course/assignments/{topic.id}/{file.name}"] = file.read_bytes()
-    files |= {f"engine/{name}": content for name, content in engine_files().items()}
+    for name, file in topic.all_files.items():
+        files[f"course/assignments/{topic.id}/{name}"] = file.read_bytes()
+    files |= {f"engine/{name}": content for name, content in engine_files(topic).items()}
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():

@@ -1,8 +1,8 @@
 """Roster: fill marks into the CSV that a learning platform exports, in the form that it imports. Pure.
 
-The platform's own cells go back as they came. A student is found by the columns that name people, one after the other,
-whole and without regard to case; an e-mail address also by what stands before its @. Who fits two people, or none, is
-said and not guessed.
+The platform's own cells stay unchanged. The columns that name people are tried one after the other. A name must match
+the whole cell, in upper or lower case; of an e-mail address the part before the @ is enough. A student who matches two
+people or nobody is named, and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,7 @@ from dataclasses import dataclass
 from itertools import compress
 
 from autograder.errors import CourseError
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What one student has in one assignment."""
-
-    student: str
-    score: float
-    max_score: float
-    open: tuple[str, ...] = ()  #: what a person has not graded yet
-    note: str = ""  #: such as "12 points late penalty"
+from autograder.report.mark import Mark
 
 
 @dataclass(frozen=True)
@@ -33,9 +23,9 @@ class Platform:
     """How a platform writes its roster."""
 
     name: str
-    people: tuple[str, ...]  #: columns that name a student, the surest first
-    kept: tuple[str, ...]  #: columns that its import needs; all are kept where this is empty
-    above: tuple[str, ...] = ()  #: how a line begins that stands above the people, such as "Points Possible"
+    people: tuple[str, ...]  #: columns that name a student, the most reliable first
+    kept: tuple[str, ...]  #: columns that its import needs; if this is empty, all are kept
+    above: tuple[str, ...] = ()  #: how a line above the people begins, such as "Points Possible"
 
 
 CANVAS = Platform(
@@ -55,15 +45,15 @@ PLATFORMS = {"canvas": CANVAS, "moodle": MOODLE, "gradescope": GRADESCOPE}
 
 @dataclass(frozen=True)
 class Filled:
-    """A roster with marks in it, and who is missing where."""
+    """A roster with marks in it, and the people and marks that found no partner."""
 
     text: str
-    column: str  #: where the marks stand
+    column: str  #: the column with the marks
     filled: int
     unmatched: tuple[Mark, ...]  #: graded, but nobody of that name is on the roster, or several are
     blank: tuple[str, ...]  #: on the roster, without a mark
     locked: tuple[Mark, ...]  #: matched, but the platform says that this grade may not be changed
-    out_of: float | None  #: how many points the platform has for it, where the roster says so
+    out_of: float | None  #: the points that the platform gives, if the roster says so
 
 
 def fill(text: str, platform: Platform, marks: Iterable[Mark], title: str, column: str = "") -> Filled:
@@ -108,9 +98,7 @@ def fill(text: str, platform: Platform, marks: Iterable[Mark], title: str, colum
         filled=len(found) - len(locked),
         unmatched=tuple(unmatched),
         out_of=out_of,
-        blank=tuple(
-            _name(line, header, platform) for number, line in enumerate(people) if number not in found
-        ),
+        blank=tuple(_name(line, header, platform) for number, line in enumerate(people) if number not in found),
         locked=tuple(locked),
     )
 
@@ -118,7 +106,7 @@ def fill(text: str, platform: Platform, marks: Iterable[Mark], title: str, colum
 def _points(
     lines: list[list[str]], header: Sequence[str], platform: Platform, at: int, marks: Iterable[Mark]
 ) -> float | None:
-    """Return how many points a roster gives; write it above a new column of Canvas, where it says nothing."""
+    """Return how many points a roster gives; a new column of Canvas gets its points in the line above the people."""
     said = [_of(line, header, "Maximum Grade") for line in lines]
     for line in lines:
         if _is_above(line, platform) and line[0].strip().lower() == "points possible":
@@ -146,12 +134,9 @@ def _read(text: str, platform: Platform) -> tuple[str, list[str], list[list[str]
 
 
 def _place(header: Sequence[str], title: str, *, must_exist: bool) -> int | None:
-    """Find the column of an assignment; platforms put their own number or kind behind its title."""
+    """Find the column of an assignment; platforms add their own number or kind to its title."""
     wanted = title.strip().lower()
-    plain = [
-        re.sub(r"\s*\((?:\d+|real|points)\)$", "", name.strip(), flags=re.IGNORECASE).lower()
-        for name in header
-    ]
+    plain = [re.sub(r"\s*\((?:\d+|real|points)\)$", "", name.strip(), flags=re.IGNORECASE).lower() for name in header]
     plain = [name.removeprefix("assignment: ").removeprefix("assignment:") for name in plain]
     found = [number for number, name in enumerate(header) if name.strip().lower() == wanted]
     found = found or [number for number, name in enumerate(plain) if name == wanted]

@@ -1,1 +1,1 @@
-"""Recording: Report -> nbgrader, which keeps marks, answers and feedback. All that knows nbgrader is here."""
+"""Recording: Report -> nbgrader, which keeps marks, answers and feedback. Only it and release.py import nbgrader."""

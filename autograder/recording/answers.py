@@ -1,4 +1,4 @@
-"""Answers: lay the pristine notebook, and carry into it what the student wrote. Pure data, no nbgrader.
+"""Answers: take the pristine notebook, and copy the student's written answers into it. Pure data, no nbgrader.
 
 A student's notebook is read for its written answers only. Nothing else of it (points, grade ids, cell types,
 a kernelspec, duplicated or deleted cells) can matter: the notebook that is graded is the released one.
@@ -7,18 +7,23 @@ a kernelspec, duplicated or deleted cells) can matter: the notebook that is grad
 from __future__ import annotations
 
 import copy
-import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-NOTEBOOK_BYTES = 50_000_000  #: the most that is read of a student's notebook
-ANSWER_LETTERS = 100_000  #: the most that is kept of one answer
-ATTACHMENT_BYTES = 2_000_000  #: the most that the pictures of one answer may hold
+from autograder.grading.intake.written import read_cells, text_of_cell
+from autograder.limits import ANSWER_LETTERS, ATTACHMENT_BYTES
+from autograder.recording.maths import COMMANDS
+from autograder.recording.pictures import picture
 
-_PICTURES = ("image/png", "image/jpeg", "image/gif")
-_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+")
+_JOINER = "\N{WORD JOINER}"  #: invisible
+_PLAIN_PICTURE = r"!\[[\w .,-]*\]\(<?attachment:[\w .%-]+>?\)"
+#: the beginnings of a picture, of raw HTML, of a command (of maths.py or not), of a diagram that may hold pictures
+_ACTIVE = re.compile(
+    rf"(?P<plain>{_PLAIN_PICTURE})|(?P<first><(?=[A-Za-z/!?])|!(?=\[)|\\(?=(?P<command>[A-Za-z]+))|(?i:mer)(?=(?i:maid)))"
+)
 
 
 def lay(pristine: dict[str, Any], submitted: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -29,14 +34,14 @@ def lay(pristine: dict[str, Any], submitted: Path) -> tuple[dict[str, Any], tupl
         submitted: the student's notebook, which may be missing or anything at all
     """
     laid = copy.deepcopy(pristine)
-    cells, complaint = _cells(submitted)
-    answers = [cell for cell in laid["cells"] if is_answer(cell)]
-    for cell in answers:
-        if complaint and os.path.lexists(submitted):  # it may hold answers that a person can read
+    cells, complaint = read_cells(submitted)
+    complaints = [complaint] if complaint else []
+    for cell in filter(is_answer, laid["cells"]):
+        if complaint and os.path.lexists(submitted):  # a person may be able to read answers in it
             cell["metadata"]["autograder"] = {"is_open": True}
         else:
-            _answer(cell, cells)
-    return laid, (complaint,) if complaint else ()
+            complaints += _answer(cell, cells)
+    return laid, tuple(complaints)
 
 
 def is_answer(cell: dict[str, Any]) -> bool:
@@ -45,34 +50,54 @@ def is_answer(cell: dict[str, Any]) -> bool:
     return bool(marks.get("solution")) and cell.get("cell_type") == "markdown"
 
 
-def _answer(cell: dict[str, Any], cells: list[dict[str, Any]]) -> None:
-    """Copy a student's text into its cell, by the grade id, else by the cell's own id; lose no duplicate."""
+def _answer(cell: dict[str, Any], cells: list[dict[str, Any]]) -> list[str]:
+    """Copy a student's text into its cell, by the grade id, else by the cell's own id; lose no duplicate.
+
+    Returns:
+        sentences about what was left out
+    """
     name = cell["metadata"]["nbgrader"]["grade_id"]
     found = [other for other in cells if _grade_id(other) == name]
     found = found or [other for other in cells if "id" in cell and other.get("id") == cell["id"]]
-    empty = _text(cell)
-    written = list(dict.fromkeys(_text(other) for other in found if _text(other).strip() != empty.strip()))
-    if written:
-        cell["source"] = "\n\n---\n\n".join(written)[:ANSWER_LETTERS]
-        pictures = {name: data for other in found for name, data in _pictures(other).items()}
-        if pictures:
-            cell["attachments"] = pictures
+    empty = text_of_cell(cell)
+    written = list(
+        dict.fromkeys(text_of_cell(other) for other in found if text_of_cell(other).strip() != empty.strip())
+    )
+    if not written:
+        return []
+    text = "\n\n---\n\n".join(written)
+    cell["source"] = quiet(text[:ANSWER_LETTERS])
+    left_out = []
+    if len(text) > ANSWER_LETTERS:
+        left_out.append(
+            f"The answer to {name} has more than {ANSWER_LETTERS} letters: the rest is only in the notebook that was "
+            "handed in. Write less, and keep code and data out of it."
+        )
+    pictures, refused = _pictures(found)
+    if pictures:
+        cell["attachments"] = pictures
+    if refused:
+        left_out.append(
+            f"{refused} pictures in the answer to {name} are not shown: hand in PNG, JPEG or GIF of usual sizes, "
+            f"{ATTACHMENT_BYTES // 1_000_000} MB in all."
+        )
+    return left_out
 
 
-def _cells(path: Path) -> tuple[list[dict[str, Any]], str]:
-    """Read the cells of a student's notebook, whatever it is; or say why there are none."""
-    if not os.path.lexists(path):
-        return [], f"{path.name} is missing: the written questions count as not answered"
-    fault = f"{path.name} cannot be read as a notebook: a person will look for the written answers"
-    try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > NOTEBOOK_BYTES:
-            return [], fault
-        cells = json.loads(path.read_bytes())["cells"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return [], fault
-    if not isinstance(cells, list):
-        return [], fault
-    return [cell for cell in cells if isinstance(cell, dict)], ""
+def quiet(text: str) -> str:
+    """Return an answer that no Markdown program renders as an active page.
+
+    The feedback and the formgrader have inert.py. But the notebook may also be opened in JupyterLab, whose Markdown
+    loads pictures from anywhere. So an invisible character parts what would begin a picture, HTML, or a command of
+    MathJax that maths.py does not list. Pictures that were pasted into the answer stay.
+    """
+
+    def parted(found: re.Match[str]) -> str:
+        if found["plain"] or found["command"] in COMMANDS:
+            return found[0]
+        return found[0] + _JOINER
+
+    return _ACTIVE.sub(parted, text)
 
 
 def _grade_id(cell: dict[str, Any]) -> object:
@@ -81,22 +106,25 @@ def _grade_id(cell: dict[str, Any]) -> object:
     return marks.get("grade_id") if isinstance(marks, dict) else None
 
 
-def _text(cell: dict[str, Any]) -> str:
-    source = cell.get("source")
-    lines = [source] if isinstance(source, str) else source if isinstance(source, list) else []
-    text = "".join(line for line in lines if isinstance(line, str))
-    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
-
-
-def _pictures(cell: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """The pictures pasted into an answer: plain names, known kinds, honest base64, a bounded size."""
+def _pictures(cells: list[dict[str, Any]]) -> tuple[dict[str, dict[str, str]], int]:
+    """Return an answer's pictures with plain names, known kinds and a bounded size, and the number of all others."""
     kept: dict[str, dict[str, str]] = {}
-    room = ATTACHMENT_BYTES
-    attachments = cell.get("attachments")
-    for name, kinds in attachments.items() if isinstance(attachments, dict) else ():
-        for kind, data in kinds.items() if isinstance(kinds, dict) else ():
-            is_picture = kind in _PICTURES and isinstance(data, str) and bool(_BASE64.fullmatch(data))
-            if is_picture and re.fullmatch(r"[\w .()-]+", name) and len(data) <= room:
-                room -= len(data)
-                kept.setdefault(name, {})[kind] = data
-    return kept
+    room, refused = ATTACHMENT_BYTES, 0
+    for name, kind, data in _attachments(cells):
+        is_new = kind not in kept.get(name, {})
+        honest = picture(kind, data) if is_new and len(data) <= room and re.fullmatch(r"[\w .()-]{1,200}", name) else ""
+        if honest:
+            room -= len(honest)
+            kept.setdefault(name, {})[kind] = honest
+        refused += is_new and not honest
+    return kept, refused
+
+
+def _attachments(cells: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Every attachment of some cells: its name, its MIME type, its base64."""
+    for cell in cells:
+        attachments = cell.get("attachments")
+        for name, kinds in attachments.items() if isinstance(attachments, dict) else ():
+            for kind, data in kinds.items() if isinstance(kinds, dict) else ():
+                if isinstance(data, str):
+                    yield name, kind, data

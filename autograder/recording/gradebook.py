@@ -11,9 +11,9 @@ from typing import Any
 
 from autograder.course import Course
 from autograder.errors import CourseError
-from autograder.grading.examine import handing
-from autograder.platforms.roster import Mark
+from autograder.recording.reason import reason
 from autograder.report import Report
+from autograder.report.mark import Mark
 
 #: the modules by which SQLAlchemy speaks to a server
 _DRIVERS = ("psycopg2", "psycopg", "asyncpg", "pg8000", "MySQLdb", "pymysql")
@@ -24,34 +24,37 @@ def _nothing(student: str) -> None:
 
 
 def record(course: Course, reports: Iterable[Report], on_student: Callable[[str], None] = _nothing) -> None:
-    """Record reports as they are: nothing is judged again, and a hand-given score stays.
+    """Record reports unchanged: nothing is judged again, and a score that a person gave stays.
 
-    Who is recorded already just as a report says is passed over.
+    A student whose recorded mark equals the report is skipped.
 
     Args:
         course: its gradebook must know the assignments (`autograder release`)
-        reports: of parcels that lie in submitted/
+        reports: the reports of parcels in submitted/
         on_student: told each student's name when it is done
 
     Raises:
-        CourseError: the gradebook is locked or knows no such assignment; or some students could not be
-            recorded, while all others are
+        CourseError: the gradebook is locked or has no such assignment, or the configuration cannot be used; then
+            nobody is recorded. Or some students could not be recorded; all others are.
     """
     failed = []
-    with _nbgrader(course) as api, api.gradebook as book:
+    with opened(course) as api, contextlib.ExitStack() as stack:
+        from autograder.recording.autograde import record_one
         from autograder.recording.recorded import Recorded
 
         records: dict[str, Recorded] = {}
         for report in reports:
             if report.assignment not in records:
-                _require(api, report.assignment)
+                require(api, course, report.assignment)  # opening a missing gradebook would create one
+                book = stack.enter_context(api.gradebook)
                 records[report.assignment] = Recorded(course, report.assignment, book)
             known = records[report.assignment]
             if not known.holds(report):
-                with handing([report]):
-                    result = api.autograde(report.assignment, report.student)
+                result = record_one(api, report)
                 if result["success"]:
-                    known.note(report)
+                    wrong = known.note(report)
+                    if wrong:
+                        failed.append(wrong)
                 else:
                     reason = _reason(result)
                     if "locked" in reason:
@@ -62,16 +65,39 @@ def record(course: Course, reports: Iterable[Report], on_student: Callable[[str]
         raise CourseError("; ".join(failed))
 
 
-def feedback(course: Course, assignment: str, on_student: Callable[[str], None] = _nothing) -> Path:
+def check(course: Course, assignment: str) -> None:
+    """Check that the marks of an assignment can be recorded here; call this before anything is examined.
+
+    Raises:
+        CourseError: the configuration cannot be used, or the gradebook has no cells for the marks; with the cure
+    """
+    with opened(course) as api:
+        require(api, course, assignment)
+
+
+def feedback(
+    course: Course,
+    assignment: str,
+    on_student: Callable[[str], None] = _nothing,
+    on_count: Callable[[int], None] = lambda count: None,
+) -> Path:
     """Make feedback/<student>/<assignment>/ for everyone who was graded; returns the folder feedback/.
+
+    Args:
+        course: the course
+        assignment: its id
+        on_student: told each student's name when the page is made
+        on_count: told first how many pages there will be
 
     Raises:
         CourseError: a page could not be made; all others are
     """
     failed = []
-    with _nbgrader(course) as api:
-        _require(api, assignment)
-        for student in sorted(api.get_autograded_students(assignment)):
+    with opened(course) as api:
+        require(api, course, assignment)
+        students = sorted(api.get_autograded_students(assignment))
+        on_count(len(students))
+        for student in students:
             result = api.generate_feedback(assignment, student)
             if not result["success"]:
                 failed.append(f"no feedback for {student}: {_reason(result)}")
@@ -83,7 +109,7 @@ def feedback(course: Course, assignment: str, on_student: Callable[[str], None] 
 
 def export(course: Course, path: Path) -> Path:
     """Write all scores of the gradebook as nbgrader's CSV; returns the path."""
-    with _nbgrader(course) as api, api.gradebook as gradebook:
+    with opened(course) as api, api.gradebook as gradebook:
         from nbgrader.plugins import CsvExportPlugin
 
         plugin = CsvExportPlugin(parent=api)
@@ -94,8 +120,8 @@ def export(course: Course, path: Path) -> Path:
 
 
 def _disarm(path: Path) -> None:
-    """Make a CSV of nbgrader's inert: a student's name such as "=1+1" is a text, not a formula."""
-    from autograder.report.tables import cell
+    """Make nbgrader's CSV inert: a student's name such as "=1+1" is a text, not a formula."""
+    from autograder.report.csv_text import cell
 
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
@@ -112,12 +138,12 @@ def _is_number(text: str) -> bool:
 
 
 def marks(course: Course, assignment: str) -> tuple[Mark, ...]:
-    """Return everybody's mark as the gradebook has it: by tests and by hand, less a late penalty.
+    """Return everybody's mark in the gradebook: by tests and by hand, minus a late penalty.
 
-    Empty where no gradebook knows the assignment.
+    Empty if no gradebook knows the assignment.
     """
     found = []
-    with _nbgrader(course) as api, contextlib.ExitStack() as stack:
+    with opened(course) as api, contextlib.ExitStack() as stack:
         from nbgrader.api import MissingEntry
 
         if not _is_there(api.coursedir.db_url):
@@ -134,16 +160,25 @@ def marks(course: Course, assignment: str) -> tuple[Mark, ...]:
                     student=submission.student_id,
                     score=max(float(submission.score) - late, 0.0),
                     max_score=float(submission.max_score),
-                    open=tuple(sorted(grade.name for grade in grades if grade.needs_manual_grade)),
+                    open=tuple(sorted(grade.name for grade in grades if _is_open(grade))),
                     note=f"{late:g} points less, late" if late else "",
                 )
             )
     return tuple(sorted(found, key=lambda mark: mark.student))
 
 
+def _is_open(grade: Any) -> bool:
+    """Whether a person has to look at a grade, or nobody has given one yet."""
+    return bool(grade.needs_manual_grade) or (grade.auto_score is None and grade.manual_score is None)
+
+
 @contextlib.contextmanager
-def _nbgrader(course: Course) -> Iterator[Any]:
-    """Give nbgrader's API for the course, configured as its commands are, and silent."""
+def opened(course: Course) -> Iterator[Any]:
+    """Give nbgrader's API for the course, silent: with the course's settings, and with what recording must have.
+
+    Raises:
+        CourseError: a configuration file cannot be used, or means another course
+    """
     from nbgrader.apps import NbGraderAPI
     from nbgrader.apps.baseapp import NbGrader
 
@@ -153,18 +188,39 @@ def _nbgrader(course: Course) -> Iterator[Any]:
     with contextlib.chdir(course.root):
         app = NbGrader()
         try:
-            app.initialize([], root=str(course.root))
-            app.log.handlers.clear()
-            app.log.propagate = False
+            _initialize(app, course)
             with warm_gradebook(), _within_reach(app.coursedir.db_url):
                 yield NbGraderAPI(app.coursedir, parent=app)
         finally:
             sys.path[:] = path  # nbgrader puts the current folder in front
 
 
+def _initialize(app: Any, course: Course) -> None:
+    """Read every configuration file that nbgrader reads, and then set what no file may change."""
+    from autograder.recording import registrar
+
+    file = course.root / "nbgrader_config.py"
+    app.raise_config_file_errors = True  # otherwise nbgrader goes on without the settings of a file that fails
+    try:
+        app.initialize([], root=str(course.root))
+    except (Exception, SystemExit) as error:
+        why = str(error) if str(error) not in ("", "1") else "nbgrader refuses a setting, see above"
+        raise CourseError(f"{file}: cannot be used ({why}); correct it, or the configuration in ~/.jupyter") from error
+    finally:
+        app.log.handlers.clear()
+        app.log.propagate = False
+    if Path(app.coursedir.root).resolve() != course.root.resolve():
+        raise CourseError(
+            f"{file}: nbgrader would record in {app.coursedir.root}, since a configuration file sets "
+            f'CourseDirectory.root; add the line c.CourseDirectory.root = "{course.root}"'
+        )
+    registrar.bind()
+    registrar.insist(app.config)
+
+
 @contextlib.contextmanager
 def _within_reach(url: str) -> Iterator[None]:
-    """Say in a sentence what keeps the gradebook from being read or written."""
+    """Say in a sentence why the gradebook cannot be read or written."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
     kept = "(the reports are kept, nothing is judged twice)"
@@ -182,7 +238,7 @@ def _within_reach(url: str) -> Iterator[None]:
 
 
 def _file_of(url: str) -> Path | None:
-    """Return the file of SQLite's that holds a gradebook; None for one on a server."""
+    """Return the SQLite file of a gradebook; None for one on a server."""
     from sqlalchemy.engine import make_url
 
     address = make_url(url)
@@ -197,30 +253,45 @@ def _name_of(url: str) -> str:
 
 
 def _is_there(url: str) -> bool:
-    """Whether a gradebook exists: to open a file of SQLite's makes one."""
+    """Whether a gradebook exists; opening a missing SQLite file would create one."""
     file = _file_of(url)
     return file is None or file.is_file()
 
 
-def _require(api: Any, assignment: str) -> None:
-    from nbgrader.api import MissingEntry
+def require(api: Any, course: Course, assignment: str) -> None:
+    """Stop if the gradebook cannot take the marks of an assignment."""
+    from autograder.recording import entry
+    from autograder.recording.autograde import released
 
-    with api.gradebook as gradebook:
-        try:
-            gradebook.find_assignment(assignment)
-        except MissingEntry:
-            raise CourseError(
-                f"the gradebook knows no assignment {assignment!r}; run `autograder release {assignment}`"
-            ) from None
+    notebook = released(course, assignment)
+    if not _is_there(api.coursedir.db_url):
+        raise CourseError(f"the gradebook knows no assignment {assignment!r}; run `autograder release {assignment}`")
+    with api.gradebook as book:
+        missing = entry.lacking(book, assignment, notebook)
+    if missing:
+        raise CourseError(missing)
+
+
+def is_there(api: Any) -> bool:
+    """Whether there is a gradebook; opening a missing one would create it."""
+    return _is_there(api.coursedir.db_url)
+
+
+def knows(api: Any, assignment: str) -> bool:
+    """Whether the gradebook has an entry of that name."""
+    if not is_there(api):
+        return False
+    with api.gradebook as book:
+        return any(known.name == assignment for known in book.assignments)
 
 
 def _reason(result: dict[str, Any]) -> str:
-    """What nbgrader's API says of a failure: the last line of a traceback, without the exception's name.
+    """Say why nbgrader's API failed, without the exception's name.
 
     Raises:
         KeyboardInterrupt: that was the failure; nbgrader takes Ctrl-C for one student's fault, and goes on
     """
-    last = str(result["error"]).strip().splitlines()[-1]
+    last = reason(result)
     if last.startswith("KeyboardInterrupt"):
         raise KeyboardInterrupt
     return last.partition(": ")[2] or last

@@ -1,7 +1,8 @@
-"""Late: what a parcel that came after its due date loses; nbgrader asks this plugin and keeps the penalty apart.
+"""Late: what a late parcel loses; nbgrader asks this plugin and keeps the penalty apart from the score.
 
-The policy stands in nbgrader_config.py; without one nobody loses anything. Due dates are set in the formgrader
-(the pencil beside an assignment) or with `nbgrader db assignment add ID --duedate "2027-01-31 23:59 UTC"`.
+The policy is in nbgrader_config.py; without a policy nobody loses anything. Due dates are set in the formgrader
+(the pencil beside an assignment) or with `nbgrader db assignment add ID --duedate "2027-01-31 23:59 UTC"`, before or
+after `autograder release`.
 """
 
 from __future__ import annotations
@@ -15,31 +16,25 @@ DAY = 24 * 60 * 60.0
 
 
 class LatePolicy(LateSubmissionPlugin):  # type: ignore[misc]
-    """Take points, or per cent of what was reached, for each day begun; a grace before, a cap above."""
+    """Subtract points, or per cent of the score, for each day begun; with a grace period and a cap."""
 
-    points_per_day = Float(0.0, min=0.0, help="Points lost for each day begun after the due date.").tag(
-        config=True
-    )
+    points_per_day = Float(0.0, min=0.0, help="Points lost for each day begun after the due date.").tag(config=True)
     percent_per_day = Float(
         0.0,
         min=0.0,
         max=100.0,
         help="Per cent of the reached score lost for each day begun after the due date.",
     ).tag(config=True)
-    grace_minutes = Float(0.0, min=0.0, help="A parcel that is late by no more than this is on time.").tag(
-        config=True
-    )
+    grace_minutes = Float(0.0, min=0.0, help="A parcel that is not later than this is on time.").tag(config=True)
     cap_percent = Float(
         100.0,
         min=0.0,
         max=100.0,
-        help="At most so many per cent of the reached score are lost, however late.",
+        help="The largest loss, in per cent of the reached score.",
     ).tag(config=True)
 
-    def late_submission_penalty(
-        self, student_id: str, score: float, total_seconds_late: float
-    ) -> float | None:
-        """Return the points that a parcel loses; None for none. nbgrader's own `penalty_method` goes first."""
+    def late_submission_penalty(self, student_id: str, score: float, total_seconds_late: float) -> float | None:
+        """Return the points that a parcel loses, or None. nbgrader's own `penalty_method` comes first."""
         stock = super().late_submission_penalty(student_id, score, total_seconds_late)
         if stock is not None:
             return float(stock)

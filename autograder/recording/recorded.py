@@ -1,8 +1,8 @@
-"""Recorded: whose record in nbgrader is as the report says, so that nobody is recorded twice for nothing.
+"""Recorded: which students' records in nbgrader equal their reports, so that nobody is recorded twice without need.
 
-A note in .autograder/recorded/<assignment>/ names what a record was made from; it holds only while the gradebook and
-the graded notebook are as that left them. Whoever is late is always recorded again: a penalty may follow from a score
-that a person gave meanwhile.
+A note in .autograder/recorded/<assignment>/ names the sources of a record. It is valid only while the gradebook and the
+graded notebook are unchanged since. A late student is always recorded again, because the penalty may depend on a score
+that a person has given meanwhile.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from nbgrader.api import BaseCell, Grade, SubmittedAssignment, SubmittedNotebook
 
 from autograder.course import Course
 from autograder.files import TEACHERS, write_atomically
-from autograder.grading import store
+from autograder.grading.keep import store
+from autograder.grading.keep.verdict import package
+from autograder.limits import RECORDED_ENTRIES
 from autograder.report import Report
 
 SHELF = "recorded"
-_ENTRIES = 1000  #: of a parcel that are looked at; who hands in more is recorded each time
 
 
 class Recorded:
-    """The records of one assignment, as they were when this was made."""
+    """The records of one assignment at the time when this object was made."""
 
     def __init__(self, course: Course, assignment: str, gradebook: Any) -> None:
         self._course = course
@@ -48,19 +49,26 @@ class Recorded:
             return False
         return bool(note == self._note(report))
 
-    def note(self, report: Report) -> None:
-        """Remember that this report has just been recorded."""
+    def note(self, report: Report) -> str:
+        """Remember that this report has just been recorded, or say which score in the gradebook is wrong."""
         self._read(report.student)
+        scores = self._scores.get(report.student, {})
+        for task in report.tasks:
+            score = scores.get(task.task)
+            if score is not None and score != task.score:
+                return (
+                    f"{report.student}: nbgrader recorded {score:g} for {task.task}, and the report says "
+                    f"{task.score:g}; grade again while no other program grades"
+                )
         note = self._note(report)
         if note is not None:
             write_atomically(self._path(report.student), json.dumps(note).encode(), mode=TEACHERS)
+        return ""
 
     def _note(self, report: Report) -> dict[str, Any] | None:
-        """Name what the record of a report is made from, and what nbgrader has of it; None if that cannot be told."""
+        """Name the sources of a record, and what nbgrader has of it; None if that is unknown."""
         folder = self._course.submitted / report.student / self._assignment
-        page = (
-            self._course.root / "autograded" / report.student / self._assignment / f"{self._assignment}.ipynb"
-        )
+        page = self._course.root / "autograded" / report.student / self._assignment / f"{self._assignment}.ipynb"
         parcel = _state_of(folder)
         if parcel is None or not page.is_file():
             return None
@@ -72,7 +80,7 @@ class Recorded:
         }
 
     def _read(self, student: str | None) -> None:
-        """Read the scores of the gradebook: of everybody, or anew of one student."""
+        """Read the scores of the gradebook: of everybody, or again of one student."""
         session = self._gradebook.db
         submissions = session.query(SubmittedAssignment).filter_by(assignment_id=self._id)
         grades = (
@@ -94,18 +102,16 @@ class Recorded:
         session.rollback()  # nothing was changed, and no lock is kept
 
     def _common(self) -> str:
-        """Name what every record of the assignment follows from."""
+        """Name the sources of every record of the assignment."""
         course = self._course
-        digest = hashlib.sha256(store.engine().encode())
+        digest = hashlib.sha256(package().encode())
         folders = (course.source / self._assignment, course.release / self._assignment)
         for path in (
             course.root / "nbgrader_config.py",
             *(p for folder in folders for p in sorted(folder.rglob("*"))),
         ):
             if path.is_file():
-                digest.update(
-                    str(path.relative_to(course.root)).encode() + hashlib.sha256(path.read_bytes()).digest()
-                )
+                digest.update(str(path.relative_to(course.root)).encode() + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
     def _path(self, student: str) -> Path:
@@ -113,7 +119,7 @@ class Recorded:
 
 
 def _state_of(folder: Path) -> list[str] | None:
-    """Name the state of a parcel without opening any of its files; None where there is too much of it."""
+    """Name the state of a parcel without opening any of its files; None if there is too much of it."""
     lines: list[str] = []
     waiting = [str(folder)]
     while waiting:
@@ -128,6 +134,6 @@ def _state_of(folder: Path) -> list[str] | None:
             )
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)
-        if len(lines) > _ENTRIES:
+        if len(lines) > RECORDED_ENTRIES:
             return None
     return lines

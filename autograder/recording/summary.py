@@ -7,12 +7,12 @@ from pathlib import Path
 
 from autograder.course import Course
 from autograder.files import write_atomically
-from autograder.grading import store
+from autograder.grading.keep import store
 from autograder.report.words import to_html, to_markdown, words
 
 
 def write_summaries(course: Course, assignment: str) -> list[Path]:
-    """Write summary.html and summary.md into feedback/<student>/<assignment>/ of all who got feedback."""
+    """Write summary.html and summary.md into feedback/<student>/<assignment>/ for all students with feedback."""
     topic = course.topic(assignment)
     written = []
     for report in store.reports(course, assignment):
@@ -26,13 +26,24 @@ def write_summaries(course: Course, assignment: str) -> list[Path]:
     return written
 
 
-def give_feedback(course: Course, assignment: str, on_student: Callable[[str], None]) -> list[Path]:
+def give_feedback(
+    course: Course,
+    assignment: str,
+    on_student: Callable[[str], None],
+    on_count: Callable[[int], None] = lambda count: None,
+) -> list[Path]:
     """Let nbgrader make its pages, and write the summaries beside them; returns the summaries.
+
+    Args:
+        course: the course
+        assignment: its id
+        on_student: told each student's name when the page is made
+        on_count: told first how many pages there will be
 
     Raises:
         CourseError: a page of nbgrader's could not be made; all others are
     """
     from autograder.recording import gradebook  # it imports nbgrader, which takes a second
 
-    gradebook.feedback(course, assignment, on_student)
+    gradebook.feedback(course, assignment, on_student, on_count)
     return write_summaries(course, assignment)

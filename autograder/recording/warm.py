@@ -1,8 +1,8 @@
-"""Warm: what nbgrader makes anew for each student, kept for a whole class.
+"""Warm: what nbgrader makes again for each student, kept for a whole class.
 
-nbgrader opens its gradebook ten times for a student, each time with an engine of its own, which compiles every query
-again and looks for every table; and it compiles the templates of a feedback page for each page. Nothing of what is
-read or written is kept here, only what it is read and written with.
+nbgrader opens its gradebook ten times for a student. Each time SQLAlchemy starts again, compiles every query again and
+looks for every table. nbgrader also compiles the templates of a feedback page for each page. This module keeps the
+connections and the compiled templates, but nothing that is read or written with them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from nbgrader.api import Gradebook
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 _really_open, _really_close = Gradebook.__init__, Gradebook.close
-_engines: dict[tuple[str, str], Any] = {}
+_opened: dict[tuple[str, str], Any] = {}
 
 
 @contextmanager
 def warm_gradebook() -> Iterator[None]:
-    """Within this block a gradebook that was opened once is opened at no cost; blocks may lie in each other."""
+    """Within this block a gradebook that was opened once is opened at no cost; blocks may be nested."""
     if Gradebook.__init__ is _open:
         yield
         return
@@ -31,18 +31,18 @@ def warm_gradebook() -> Iterator[None]:
         yield
     finally:
         Gradebook.__init__, Gradebook.close = _really_open, _really_close
-        while _engines:
-            _engines.popitem()[1].dispose()
+        while _opened:
+            _opened.popitem()[1].dispose()
 
 
 def _open(self: Any, db_url: str, course_id: str = "default_course", authenticator: Any = None) -> None:
-    engine = _engines.get((db_url, course_id))
-    if engine is None:
+    known = _opened.get((db_url, course_id))
+    if known is None:
         _really_open(self, db_url, course_id, authenticator)
-        _engines[db_url, course_id] = self.engine
+        _opened[db_url, course_id] = self.engine
         return
-    self.engine = engine
-    self.db = scoped_session(sessionmaker(autoflush=True, bind=engine, future=True))
+    self.engine = known
+    self.db = scoped_session(sessionmaker(autoflush=True, bind=known, future=True))
     self.course_id, self.authenticator = course_id, authenticator
 
 
@@ -68,7 +68,12 @@ _templates = _InMemory()
 
 
 class FeedbackExporter(HTMLExporter):  # type: ignore[misc]
-    """nbconvert's HTMLExporter, which compiles a template once in a process."""
+    """nbconvert's HTMLExporter, which compiles a template once in a process, and takes no steps from a setting."""
+
+    def _init_preprocessors(self) -> None:
+        self.preprocessors: list[Any] = []  # the template and nbgrader name the steps that a page needs
+        self.default_preprocessors: list[Any] = []
+        super()._init_preprocessors()
 
     def _create_environment(self) -> Any:
         environment = super()._create_environment()

@@ -1,5 +1,5 @@
-"""What an examination found: frozen data, and its ways onto paper (JSON, text, HTML, CSV)."""
+"""What an examination found: frozen data, and its output as JSON, text, HTML and CSV."""
 
-from autograder.report.model import Isolation, Outcome, Report, TaskReport, TestResult
+from autograder.report.model import Isolation, Outcome, Report, TaskReport, TestResult, Told
 
-__all__ = ["Isolation", "Outcome", "Report", "TaskReport", "TestResult"]
+__all__ = ["Isolation", "Outcome", "Report", "TaskReport", "TestResult", "Told"]

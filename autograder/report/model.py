@@ -1,30 +1,34 @@
-"""Report: the one value that leaves an examination. Pure data; every mark in it follows from the outcomes."""
+"""Report: the result of an examination. It is pure data, and every mark in it depends on the outcomes alone."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NewType, get_args
 
 Outcome = Literal["passed", "failed", "broken"]
 Status = Literal["graded", "broken", "not gradable here"]
 Isolation = Literal["A", "B", "C", "D"]
+#: what a student may read about hidden tests, without a word of a worker; only grading/mark/told.py makes one
+Told = NewType("Told", str)
 
 
 @dataclass(frozen=True)
 class TestResult:
     """The outcome of one test for one submission."""
 
-    __test__ = False  # not a test class, whatever pytest thinks of the name
+    __test__ = False  # not a test class, although pytest would take the name for one
 
     test: str  #: the test function's name, with its parameters
     task: str
     weight: float
     is_hidden: bool
     outcome: Outcome
-    sentence: str  #: what went wrong, in words; empty where it passed
+    sentence: str  #: what went wrong, for the log; no student reads it for a hidden test; empty if it passed
     lesson: str  #: the test's docstring: what to think about
     seconds: float
     kind: str = ""  #: how it failed, such as "mismatch", "limit", "died" (see faults.py)
+    told: Told = Told("")  #: what a student may read about it
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,11 @@ class TaskReport:
     score: float
     points: float
     results: tuple[TestResult, ...]
-    hint: str
-    missing: str = ""  #: the extra that is not installed here: nothing was examined, and 0 of 0 points say so
+    hint: Told
+    diagnosis: str = ""  #: the known mistakes that explain it, for the teacher; "" if none is proven
+    missing: str = (
+        ""  #: the extra that is not installed here; then nothing was examined, and the task has 0 of 0 points
+    )
 
     @property
     def tests_passed(self) -> int:
@@ -53,9 +60,9 @@ class TaskReport:
         return "broken" if any(result.outcome == "broken" for result in self.results) else "graded"
 
     def to_json(self) -> dict[str, Any]:
-        """The task as the JSON contract has it: no hidden test's name, source or values.
+        """Return the task as documented JSON, without the name, source or values of any hidden test.
 
-        One that could not be graded here says so in a "status", has 0 of 0 points, and why as its hint.
+        A task that could not be graded here has a "status" that says so, 0 of 0 points, and the reason as its hint.
         """
         status = {"status": self.status} if self.missing else {}
         return {
@@ -83,7 +90,7 @@ class Report:
 
     @property
     def status(self) -> Status:
-        """Broken where a fault of ours left a task without a verdict: for a person to look at."""
+        """Broken if a fault of ours left a task without a verdict; then a person must look at it."""
         return "broken" if any(task.status == "broken" for task in self.tasks) else "graded"
 
     @property
@@ -95,7 +102,7 @@ class Report:
         return sum(task.points for task in self.tasks)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as `autograder grade --json` writes it (a contract, held by a test)."""
+        """Return the report as `autograder grade --json` writes it. The format is a contract, and a test checks it."""
         return {
             "student": self.student,
             "assignment": self.assignment,
@@ -110,15 +117,54 @@ class Report:
         }
 
     def to_record(self) -> dict[str, Any]:
-        """Everything, for the teacher's own files; `from_record` reads it back."""
+        """Return everything, for the teacher's own files; `from_record` reads it again."""
         tasks = [vars(task) | {"results": [vars(result) for result in task.results]} for task in self.tasks]
-        return vars(self) | {"tasks": tasks}  # as dataclasses.asdict, which takes 6 ms to copy 200 tests
+        return vars(self) | {"tasks": tasks}  # the same as dataclasses.asdict, which needs 6 ms to copy 200 tests
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Report:
-        """Read what `to_record` wrote."""
+        """Read what `to_record` wrote.
+
+        Raises:
+            TypeError: a field is missing, unknown, or not of its type
+            LookupError: the record has no tasks, results or complaints
+            ValueError: a number is not finite, or an outcome or a rung is unknown
+        """
         tasks = tuple(
-            TaskReport(**{**task, "results": tuple(TestResult(**result) for result in task["results"])})
+            _made(
+                TaskReport,
+                {**task, "results": tuple(_made(TestResult, result) for result in task["results"])},
+            )
             for task in record["tasks"]
         )
-        return cls(**{**record, "complaints": tuple(record["complaints"]), "tasks": tasks})
+        complaints = tuple(record["complaints"])
+        if not all(isinstance(sentence, str) for sentence in complaints):
+            raise TypeError("a complaint that is no text")
+        report: Report = _made(cls, {**record, "complaints": complaints, "tasks": tasks})
+        return report
+
+
+def _made(cls: Any, values: dict[str, Any]) -> Any:
+    """Make one of a report's parts from a file that may be damaged."""
+    made = cls(**values)
+    for name, kind in cls.__annotations__.items():
+        value = getattr(made, name)
+        if not isinstance(value, _KINDS.get(kind, object)):
+            raise TypeError(f"{name}: {type(value).__name__} in the place of {kind}")
+        if kind == "float" and not math.isfinite(value):
+            raise ValueError(f"{name}: {value}")
+        if kind in _WORDS and value not in _WORDS[kind]:
+            raise ValueError(f"{name}: an unknown word")
+    return made
+
+
+_KINDS: dict[str, Any] = {
+    "str": str,
+    "Told": str,
+    "float": (int, float),
+    "int": int,
+    "bool": bool,
+    "Outcome": str,
+    "Isolation": str,
+}
+_WORDS = {"Outcome": get_args(Outcome), "Isolation": get_args(Isolation)}

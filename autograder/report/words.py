@@ -1,8 +1,8 @@
-"""Words: what a student is told of a report, once, and its ways onto paper: text, Markdown, HTML. Pure.
+"""Words: what a student reads from a report, made once and written as text, Markdown or HTML. Pure.
 
-Of hidden tests only how many passed, and the hint; neither where an assignment's feedback is of scores only.
-Everything that came from a student's code is one line without control characters, and escaped in the manner of the
-paper.
+About hidden tests it gives only the number that passed, and the hint. If the feedback of an assignment is "scores", it
+gives neither. Every text that came from a student's code is on one line, without control characters, and escaped for
+the format that is written.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from html import escape
 from typing import Literal, NamedTuple
 
+from autograder.plain import one_line
 from autograder.report.model import Report, TaskReport
 from autograder.topic import Topic
 
-FAULTS = 5  #: how many different faults are shown of one task
+FAULTS = 5  #: how many different faults of one task are shown
 BROKEN = (
-    "This task could not be judged: a fault of the grader, not of your code. It costs you nothing: "
+    "This task could not be judged. This is a fault of the grader, not of your code. It costs you nothing: "
     "a person will look at it."
 )
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&])")
@@ -58,8 +59,8 @@ def task_words(task: TaskReport, topic: Topic) -> tuple[Words, ...]:
             Words("task", f"{heading}: not graded here"),
             Words(
                 "note",
-                f"This task is {task.hint}. It costs you nothing: it is open until it is graded where that is "
-                "installed.",
+                f"This task is {task.hint}. It costs you nothing: it stays open until it is graded on a machine that "
+                "has it.",
             ),
         )
     if task.status == "broken":
@@ -71,7 +72,7 @@ def task_words(task: TaskReport, topic: Topic) -> tuple[Words, ...]:
 
 
 def said(task: TaskReport, topic: Topic) -> str:
-    """Say the same of one task as plain text, without its points, which stand beside it in a notebook."""
+    """Say the same about one task as plain text, without its points, which a notebook shows beside it."""
     about = topic.task(task.task)
     heading = f"{about.number} {about.title}".strip()
     lines = [f"{heading}: {_count(task, topic).rstrip(', ') or 'the score, and what the public tests say'}"]
@@ -94,9 +95,7 @@ def _faults(task: TaskReport, topic: Topic) -> tuple[Words, ...]:
         if lesson:
             found.append(Words("lesson", lesson))
     if len(faults) > FAULTS:
-        found.append(
-            Words("more", f"and {len(faults) - FAULTS} more, which `autograder check {task.task}` shows")
-        )
+        found.append(Words("more", f"and {len(faults) - FAULTS} more, which `autograder check {task.task}` shows"))
     hint = one_line(task.hint)
     if topic.feedback == "hints" and hint and Words("fault", hint) not in found:
         found.append(Words("hint", f"Hint: {hint}"))
@@ -132,12 +131,12 @@ p { margin: .25rem 0; } .total { font-weight: 600; }
 
 
 def to_markdown(found: Iterable[Words]) -> str:
-    """Lay words out as Markdown; nothing in them is read as markup."""
+    """Write words as Markdown; nothing in them is read as markup."""
     return "\n".join(_MARKS[kind].format(_MARKDOWN.sub(r"\\\1", text)) for kind, text in found) + "\n"
 
 
 def to_html(found: Iterable[Words]) -> str:
-    """Lay words out as a page of its own."""
+    """Write words as an HTML page."""
     parts = list(found)
     title = next((text for kind, text in parts if kind == "title"), "Feedback")
     body = "\n".join(_TAGS[kind].format(escape(text)) for kind, text in parts)
@@ -147,9 +146,3 @@ def to_html(found: Iterable[Words]) -> str:
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>{escape(title)}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
-
-
-def one_line(text: str) -> str:
-    """One line without control characters: nothing here may steer a terminal or a page."""
-    line = " ".join(text.split())
-    return "".join(letter if letter.isprintable() else "?" for letter in line)[:1000]

@@ -1,6 +1,7 @@
 """The wall: student code runs in a worker, a fork of a warm zygote, and only plain values come back.
 
-Trusted side (the judge's process): rungs.py raises the wall, zygotes.py owns it, and ../proxy.py speaks over it.
-Untrusted side: zygote.py forks, harden.py and seccomp take rights away, worker.py loads one module and computes.
-Both sides speak wire.py (frames) and codec.py (values). No pickle anywhere.
+both/       what both sides use: wire.py (frames), codec.py (values); no pickle anywhere
+inside/     in the box: zygote.py forks, harden.py takes rights away, worker.py loads one module and computes
+outside/    trusted: zygotes.py owns the zygote, session.py asks a worker and checks its answers
+rungs/      the kinds of isolation, of which ladder.py chooses the best that works, as prove.py tries them
 """

@@ -1,4 +1,4 @@
-"""The ladder: which rung of isolation is used here. Each is proved by running it; with none, grading stops."""
+"""The ladder: which rung of isolation is used here. Each rung is proved by a run; if none holds, grading stops."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from functools import cache
 
 from autograder.errors import SandboxError
 from autograder.report.model import Isolation
-from autograder.sandbox import harden, seccomp
+from autograder.sandbox.inside import harden
 from autograder.sandbox.prove import Attempt, prove
+from autograder.sandbox.rungs import seccomp
 
 RUNGS: tuple[Isolation, ...] = ("A", "B", "C", "D")
 _LANDLOCK_FOR_B = 3  #: from this version on it also covers truncate(2)
@@ -18,10 +19,10 @@ _LANDLOCK_FOR_B = 3  #: from this version on it also covers truncate(2)
 
 @dataclass(frozen=True)
 class Rung:
-    """What became of one rung on this machine."""
+    """The result of trying one rung on this machine."""
 
     isolation: Isolation
-    missing: str  #: what it lacks; empty where it started
+    missing: str  #: what it needs and the machine lacks; empty if it started
     attempts: tuple[Attempt, ...] = ()
 
     @property
@@ -39,8 +40,8 @@ def choose(*, allow_unisolated: bool = False, only: Isolation | None = None) -> 
     """Return the highest rung that holds here.
 
     Args:
-        allow_unisolated: take D, which holds nothing, where no other does
-        only: take this rung or none, for tests of the rungs
+        allow_unisolated: take D, which isolates nothing, if no other rung holds
+        only: take this rung or none; for tests of the rungs
 
     Raises:
         SandboxError: none can be used
@@ -64,7 +65,7 @@ def choose(*, allow_unisolated: bool = False, only: Isolation | None = None) -> 
 
 @cache
 def climb(isolation: Isolation) -> Rung:
-    """Try a rung: what it needs, then what a worker on it can do."""
+    """Try a rung: first what it needs, then what a worker on it can do."""
     missing = "it isolates nothing" if isolation == "D" else _what_is_missing(isolation)
     if missing:
         return Rung(isolation, missing)
@@ -78,7 +79,7 @@ def _what_is_missing(isolation: Isolation) -> str:
     if isolation == "C":
         if sys.platform != "darwin":
             return "it is for macOS"
-        return "" if shutil.which("sandbox-exec") else "sandbox-exec is not to be found"
+        return "" if shutil.which("sandbox-exec") else "sandbox-exec is missing"
     if not sys.platform.startswith("linux"):
         return f"it needs Linux, this is {sys.platform}"
     if isolation == "A" and shutil.which("bwrap") is None:

@@ -1,7 +1,7 @@
-"""Prove a rung by running: a worker that tries to get out, and says how far it came.
+"""Prove a rung: start a worker that tries to escape, and see what it could do.
 
-What it tries is what a submission would try first: read the tests, open a socket, see another student's files,
-use more memory than it may, signal its parent, start a program.
+It tries what a submission would try first: read the tests, open a socket, see another student's files, use more memory
+than it may, signal its parent, start a program.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from autograder.errors import SandboxError
 from autograder.report.model import Isolation
-from autograder.sandbox.faults import Ended
-from autograder.sandbox.rungs import Limits
-from autograder.sandbox.session import Session
-from autograder.sandbox.zygotes import Zygote
+from autograder.sandbox.outside.ends import Ended
+from autograder.sandbox.outside.session import Session
+from autograder.sandbox.outside.zygotes import Zygote
+from autograder.sandbox.rungs.launch import Limits
 
 _MEMORY_MB = 256
 
@@ -64,7 +64,7 @@ class Attempt:
 
 
 def prove(isolation: Isolation) -> list[Attempt]:
-    """Start a rung, have a worker try to get out, and return what held.
+    """Start a rung, let a worker try to escape, and return what it tried and whether that failed.
 
     Raises:
         SandboxError: the rung does not start here, or honest code does not run on it
@@ -116,7 +116,7 @@ def _attempts(thief: Session, sibling: Session, secret: Path, target: Path, pare
 def _hire(zygote: Zygote) -> Session:
     session = Session(zygote.spawn(), zygote.how_it_ended)
     session.start_budget("", 20.0)
-    session.request("load", name="burglar", args=(_BURGLAR.encode(), ["numpy"]))
+    session.load(("burglar",), _BURGLAR.encode(), ("numpy",))
     return session
 
 

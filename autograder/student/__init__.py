@@ -1,1 +1,1 @@
-"""Student: what runs in a student's own folder, light and in one process: tests, words, hints, handing in."""
+"""Student: what runs in a student's own folder, in one small process: tests, reports, hints, submission."""

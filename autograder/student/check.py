@@ -1,6 +1,6 @@
 """check("softmax") in a notebook, `autograder check softmax` in a terminal: how far is this task?
 
-`import autograder` loads this file, so whatever costs time is imported where it is used.
+`import autograder` loads this file, so slow imports are inside the functions that need them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from autograder.student.progress import Progress
     from autograder.student.public_tests import PublicRun
-    from autograder.student.report import Line
+    from autograder.student.report import StyledLine
 
 _ANSI = {"title": "1", "passed": "32", "failed": "31", "quiet": "2", "text": "", "command": "36"}
 
@@ -21,8 +21,8 @@ _ANSI = {"title": "1", "passed": "32", "failed": "31", "quiet": "2", "text": "",
 def check(task: str | None = None) -> Checked:
     """Run the public tests of one task, or of all, on the module beside the notebook.
 
-    The module is read afresh from its file, in a process of its own. Leave the call on the last line of a
-    cell: what it returns is what the notebook shows.
+    The module is read from its file each time, in a separate process. Leave the call on the last line of a cell,
+    because the notebook shows what it returns.
     """
     from pathlib import Path
 
@@ -32,10 +32,10 @@ def check(task: str | None = None) -> Checked:
 
 
 def check_command(task: str | None, folder: Path) -> int:
-    """Print how far the module in `folder` is.
+    """Print how many tests the module in `folder` passes.
 
     Returns:
-        0 where all tests pass, 1 where one does not, 2 where there is nothing to run
+        0 if all tests pass, 1 if one does not, 2 if there is nothing to run
     """
     import shutil
     import sys
@@ -54,10 +54,10 @@ def check_command(task: str | None, folder: Path) -> int:
 
 
 def status_command(folder: Path) -> int:
-    """Print how far every assignment in `folder` is, each as soon as it is known.
+    """Print the progress of every assignment in `folder`, each as soon as it is known.
 
     Returns:
-        0, or 2 where there is none
+        0, or 2 if there is no assignment
     """
     import sys
 
@@ -66,7 +66,7 @@ def status_command(folder: Path) -> int:
 
     found = assignments(folder)
     if not found:
-        print(f"No assignment in {folder}: go to the folder that holds yours, or into one of them.")
+        print(f"No assignment in {folder}: go to the folder that holds your assignments, or into one of them.")
         return 2
     write(status(found, ascii_only=not can_write("█░", sys.stdout.encoding)))
     return 0
@@ -80,7 +80,7 @@ class Checked:
 
     @property
     def progress(self) -> Progress | None:
-        """How far each task is; None where no test could be run."""
+        """The progress of each task; None if no test could be run."""
         return self._run.progress
 
     def __repr__(self) -> str:
@@ -99,7 +99,7 @@ class Checked:
 
 
 class attempt:  # it reads as a statement: with attempt(): ...
-    """Let a lesson go on where a function is not written yet: show "not started: softmax", no traceback."""
+    """Let a lesson go on if a function is not written yet: show "not started: softmax" and no traceback."""
 
     def __enter__(self) -> None:
         return None
@@ -114,8 +114,8 @@ class attempt:  # it reads as a statement: with attempt(): ...
         return True
 
 
-def write(found: Iterable[Line]) -> None:
-    """Print lines as they come, in colours where somebody looks."""
+def write(found: Iterable[StyledLine]) -> None:
+    """Print lines as they come, in colours if they go to a terminal."""
     import os
     import sys
 

@@ -1,4 +1,4 @@
-"""What a student reads of `autograder hint` and `autograder submit`, and the two commands."""
+"""The commands `autograder hint` and `autograder submit`, and what a student reads from them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from autograder.student import submit
 from autograder.student.check import write
 from autograder.student.hint import Given, give
 from autograder.student.public_tests import find_public_tests, refusal, run_public_tests
-from autograder.student.report import Line, Look, wrapped
+from autograder.student.report import Look, StyledLine, wrapped
 
 
 def hint_command(task: str | None, folder: Path) -> int:
-    """Print the next hint of a task; without one, of the task that comes next.
+    """Print the next hint of a task; if no task is given, of the next task.
 
     Returns:
-        0, or 2 where there is no such task
+        0, or 2 if there is no such task
     """
     tests = find_public_tests(folder)
     if tests is None or (said := refusal(tests, task)):
@@ -33,20 +33,20 @@ def hint_command(task: str | None, folder: Path) -> int:
     given = give(folder, tests, task)
     write(hint_lines(given, width=shutil.get_terminal_size().columns))
     if not given.is_last:
-        print(f"    Once more, `autograder hint {task}`, goes further.")
+        print(f"    For the next hint: `autograder hint {task}`.")
     return 0
 
 
 def submit_command(folder: Path, *, is_dry: bool = False) -> int:
-    """Say what the grader will find in `folder`, and hand it in unless it would find nothing.
+    """Say what the grader will find in `folder`, and hand it in unless the grader would find nothing.
 
     Returns:
         0 handed in, 1 not handed in
     """
-    findings = submit.examine(folder)
-    write(finding_lines(findings))
-    if any(finding.level == "stop" for finding in findings):
-        print("Not handed in: the grader would find nothing to examine. Mend that first.")
+    remarks = submit.examine(folder)
+    write(remark_lines(remarks))
+    if any(remark.level == "stop" for remark in remarks):
+        print("Not handed in: the grader would find nothing to examine. Correct that first.")
         return 1
     if is_dry:
         return 0
@@ -60,20 +60,18 @@ def submit_command(folder: Path, *, is_dry: bool = False) -> int:
     return 0
 
 
-def hint_lines(given: Given, *, width: int = 80) -> list[Line]:
-    """Lay out the hints that were given of a task, the new one last."""
+def hint_lines(given: Given, *, width: int = 80) -> list[StyledLine]:
+    """Lay out the hints that were given for a task, the new one last."""
     if not given.hints:
-        return wrapped(f"{given.title}: there is no hint; read the docstring once more.", "text", width)
-    found: list[Line] = []
+        return wrapped(f"{given.title}: there is no hint; read the docstring again.", "text", width)
+    found: list[StyledLine] = []
     for number, hint in enumerate(given.hints, 1):
         is_new = number == len(given.hints)
-        found.append(
-            Line(((f"  {given.title}: hint {number} of {given.of}", "title" if is_new else "quiet"),))
-        )
+        found.append(StyledLine(((f"  {given.title}: hint {number} of {given.of}", "title" if is_new else "quiet"),)))
         for text in hint.sentences:
             found += wrapped(text, "text" if is_new else "quiet", width, indent=4)
         if hint.listed and is_new:
-            found.append(Line((("    What the public tests of this task say:", "text"),)))
+            found.append(StyledLine((("    What the public tests of this task say:", "text"),)))
             for text in hint.listed:
                 found += wrapped(f"- {text}", "text", width, indent=6)
     if given.is_last:
@@ -81,17 +79,17 @@ def hint_lines(given: Given, *, width: int = 80) -> list[Line]:
     return found
 
 
-def finding_lines(findings: Iterable[submit.Finding], *, width: int = 80) -> list[Line]:
-    """Lay out what was found in a parcel, what matters most last."""
+def remark_lines(remarks: Iterable[submit.Remark], *, width: int = 80) -> list[StyledLine]:
+    """Lay out what was found in a parcel, the most important last."""
     marks: dict[str, tuple[str, Look]] = {
         "fine": ("ok  ", "passed"),
         "look": ("look", "command"),
         "stop": ("STOP", "failed"),
     }
     found = []
-    for finding in sorted(findings, key=lambda finding: list(marks).index(finding.level)):
-        mark, look = marks[finding.level]
-        first, *rest = textwrap.wrap(finding.sentence, max(width - 8, 30), break_on_hyphens=False)
-        found.append(Line(((f"  {mark}  ", look), (first, "text"))))
-        found += [Line(((f"        {row}", "text"),)) for row in rest]
+    for remark in sorted(remarks, key=lambda remark: list(marks).index(remark.level)):
+        mark, look = marks[remark.level]
+        first, *rest = textwrap.wrap(remark.sentence, max(width - 8, 30), break_on_hyphens=False)
+        found.append(StyledLine(((f"  {mark}  ", look), (first, "text"))))
+        found += [StyledLine(((f"        {row}", "text"),)) for row in rest]
     return found

@@ -1,7 +1,7 @@
-"""`autograder hint TASK`: each call goes a step further, and none gives the answer.
+"""`autograder hint TASK`: each call gives one more hint, and no hint gives the answer.
 
-What a hint is made of lies in the student's folder: the hints of topic.toml, the docstrings of the module, the
-sentences of the public tests, the lesson. Hints of known mistakes stay with the teacher.
+Hints are made from files in the student's folder: the hints of topic.toml, the docstrings of the module, the sentences
+of the public tests, the lesson. Hints of known mistakes stay with the teacher.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autograder.faults import plain
-from autograder.student.progress import read_card
-from autograder.student.touched import task_of_mark
+from autograder.plain import plain
+from autograder.student.card import modules_of, read_card, text_of
+from autograder.student.public_tests import main_module
+from autograder.syntax import task_of_mark
 
 _MEMORY = Path(".autograder") / "hints.json"  #: in the assignment's folder: task -> how many were given
 _MOST_SENTENCES = 5
@@ -27,12 +29,12 @@ class Hint:
     """One step: where to look, or what to think about."""
 
     sentences: tuple[str, ...]
-    listed: tuple[str, ...] = ()  #: what the tests of the task say, one line each
+    listed: tuple[str, ...] = ()  #: the docstrings of the task's tests, one line each
 
 
 @dataclass(frozen=True)
 class Given:
-    """The hints of a task that a student has asked for so far; the last one is new."""
+    """The hints of a task that a student has got so far; the last one is new."""
 
     title: str
     hints: tuple[Hint, ...]
@@ -43,22 +45,19 @@ class Given:
         return len(self.hints) == self.of
 
 
-def ladder(
-    task: str, card: dict[str, Any], module: str, tests: str, lesson: str, name: str
-) -> tuple[Hint, ...]:
-    """Make the hints of a task, from where to read to what to check. Pure.
+def ladder(task: str, card: dict[str, Any], modules: Mapping[str, str], tests: str, lesson: str) -> tuple[Hint, ...]:
+    """Make the hints of a task: first where to read, last what to check. Pure.
 
     Args:
         task: the task
         card: its table in topic.toml
-        module: the text of the student's module
+        modules: the student's modules: file name -> text
         tests: the text of the public tests
         lesson: the text of the notebook, JSON
-        name: the file name of the module, without .py
     """
     authored = [hint for hint in card.get("hints", []) if isinstance(hint, str)]
     names = [str(name) for name in card.get("names", [])]
-    begin = [_reading(lesson, task), _docstring(module, names, name)]
+    begin = [_reading(lesson, task), _docstring(modules, names)]
     said = _sentences(tests, task)
     first = Hint(tuple(text for text in (*authored[:1], *begin) if text))
     second = Hint(tuple(authored[1:2]), said)
@@ -68,19 +67,19 @@ def ladder(
 
 def give(folder: Path, tests: Path, task: str) -> Given:
     """Give the next hint of a task, and remember that it was given."""
-    card = read_card(folder).get("tasks", {}).get(task, {})
-    module = tests.stem.removeprefix("test_")
+    whole = read_card(folder)
+    card = whole.get("tasks", {}).get(task, {})
+    modules = modules_of(whole, main_module(tests))
     hints = ladder(
         task,
         card,
-        _text(folder / f"{module}.py"),
-        _text(tests),
-        _text(folder / f"{folder.resolve().name}.ipynb"),
-        module,
+        {f"{name}.py": text_of(folder / f"{name}.py") for name in modules},
+        text_of(tests),
+        text_of(folder / f"{folder.resolve().name}.ipynb"),
     )
     memory = _remembered(folder)
     count = min(memory.get(task, 0) + 1, len(hints))
-    with contextlib.suppress(OSError):  # a folder that cannot be written to gives the first hint again
+    with contextlib.suppress(OSError):  # if the folder cannot be written to, the first hint is given again
         (folder / _MEMORY).parent.mkdir(exist_ok=True)
         (folder / _MEMORY).write_text(json.dumps(memory | {task: count}), encoding="utf-8")
     title = f"{card.get('number', '')} {card.get('title', task)}".strip()
@@ -103,17 +102,20 @@ def _reading(lesson: str, task: str) -> str:
     return ""
 
 
-def _docstring(module: str, names: list[str], name: str) -> str:
-    """Point to the docstring of the first function of the task that is not written yet, else to those of all."""
-    try:
-        nodes = {node.name: node for node in ast.parse(module).body if isinstance(node, _DEFINITION)}
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ""
+def _docstring(modules: Mapping[str, str], names: list[str]) -> str:
+    """Name the docstring of the task's first function that is not written yet, else the docstrings of all functions."""
+    nodes: dict[str, tuple[ast.FunctionDef | ast.ClassDef, str]] = {}
+    for file, text in modules.items():
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        nodes |= {node.name: (node, file) for node in tree.body if isinstance(node, _DEFINITION)}
     known = [nodes[name] for name in names if name in nodes]
-    begun = next(([node] for node in known if "not started" in ast.unparse(node)), known)
+    begun = next(([found] for found in known if "not started" in ast.unparse(found[0])), known)
     if not begun:
         return ""
-    places = [f"{node.name} (line {node.lineno} of {name}.py)" for node in begun]
+    places = [f"{node.name} (line {node.lineno} of {file})" for node, file in begun]
     if len(places) == 1:
         return f"Read the docstring of {places[0]} again, word by word: it says all that any test asks."
     listed = f"{', '.join(places[:-1])} and {places[-1]}"
@@ -128,9 +130,7 @@ def _sentences(tests: str, task: str) -> tuple[str, ...]:
         return ()
     found = []
     for node in nodes:
-        if isinstance(node, ast.FunctionDef) and any(
-            task_of_mark(mark) == task for mark in node.decorator_list
-        ):
+        if isinstance(node, ast.FunctionDef) and any(task_of_mark(mark) == task for mark in node.decorator_list):
             found.append(" ".join((ast.get_docstring(node) or "").split()))
     return tuple(dict.fromkeys(text for text in found if text))[:_MOST_SENTENCES]
 
@@ -143,10 +143,3 @@ def _remembered(folder: Path) -> dict[str, int]:
     if type(found) is not dict:
         return {}
     return {str(key): count for key, count in found.items() if type(count) is int and count >= 0}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

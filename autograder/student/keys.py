@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Keys:
-    """While it is open, `wait` tells which key was pressed. Without a terminal no key ever comes."""
+    """While it is open, `wait` returns the key that was pressed. Without a terminal there is never a key."""
 
     def __init__(self) -> None:
         self._before: Any = None
@@ -33,7 +33,7 @@ class Keys:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def wait(self, seconds: float) -> str:
-        """Return the key that is pressed within so many seconds, else ''."""
+        """Return the key that is pressed within `seconds`, else ''."""
         if not self._is_open:
             time.sleep(seconds)
             return ""

@@ -1,7 +1,8 @@
-"""Import the student's module that stands beside a test file, by its path and under its own name."""
+"""Import the student's module beside a test file, by its path and under its own name."""
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import importlib.util
 import sys
@@ -10,44 +11,70 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 
-from autograder.faults import Kind, explain_import, plain
-from autograder.student.patience import Patience
+from autograder.faults import Kind, Modules, explain_import
+from autograder.plain import plain
+from autograder.sandbox.both.siblings import Siblings
+from autograder.sandbox.both.standin import World, importer
+from autograder.student.deadline import Deadline
 
 
-class ImportFailed(Exception):
+class NotImported(Exception):
     """The student's module cannot be imported; the text is the sentence for the student."""
 
     fault_kind: Kind = "import_failed"
 
 
 def module_path(test_file: Path) -> Path:
-    """test_softmax.py and test_softmax_hidden.py both examine softmax.py."""
+    """The module that a test file examines: softmax.py for test_softmax.py and for test_softmax_hidden.py."""
     name = test_file.stem.removeprefix("test_")
     path = test_file.with_name(f"{name}.py")
     return path if path.exists() else test_file.with_name(f"{name.removesuffix('_hidden')}.py")
 
 
 @contextmanager
-def imported(path: Path, *, patience: float | None = None) -> Iterator[ModuleType]:
-    """Import the module at `path`, its folder first on sys.path, and forget it and its neighbours afterwards.
+def imported(
+    path: Path,
+    *,
+    also: Modules = (),
+    given: Modules = (),
+    patience: float | None = None,
+    world: World | None = None,
+) -> Iterator[ModuleType]:
+    """Import the module at `path` with its folder first on sys.path; forget it and its neighbours after the block.
 
-    With `patience` its import may take so many CPU seconds.
+    Args:
+        path: the student's main module
+        also: the names of the student's further modules
+        given: the names of given modules
+        patience: CPU seconds that the import may take
+        world: the packages that are absent for these modules
 
     Raises:
-        ImportFailed: it is missing, is no valid Python, or raises
+        NotImported: it is missing, is no valid Python, or raises
     """
     if not path.is_file():
-        raise ImportFailed(_missing(path))
+        raise NotImported(_missing(path))
     folder, before, were_loaded = str(path.parent), list(sys.path), dict(sys.modules)
+    for name in [name for name in were_loaded if name.partition(".")[0] in (*also, *given)]:
+        del sys.modules[name]  # they belong to another world, or to another assignment
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
+    siblings = None
+    if world is not None and world.packages and (also or given):
+        siblings = Siblings(path.parent, (*also, *given), world, lambda module: _prepare(module, world))
+        siblings.install()
     try:
-        yield _import(path, patience)
+        yield _import(path, also, patience, world)
     finally:
+        if siblings:
+            siblings.remove()
         sys.path[:] = before
         loaded = sys.modules.keys() - were_loaded.keys()
         for name in [name for name in loaded if _lies_in(path.parent, name)]:
             del sys.modules[name]
+        sys.modules.update(
+            (name, module) for name, module in were_loaded.items() if name.partition(".")[0] in (*also, *given)
+        )
         sys.modules.pop(path.stem, None)
         if path.stem in were_loaded:
             sys.modules[path.stem] = were_loaded[path.stem]
@@ -60,23 +87,33 @@ def _missing(path: Path) -> str:
 
 
 def _lies_in(folder: Path, name: str) -> bool:
-    """True for a module directly in the folder or in a package there (.venv in it is another thing)."""
+    """True for a module directly in the folder or in a package there, but not for one in a .venv there."""
     top = name.partition(".")[0]
     file = getattr(sys.modules.get(top), "__file__", None)
     return file is not None and Path(file) in (folder / f"{top}.py", folder / top / "__init__.py")
 
 
-def _import(path: Path, patience: float | None) -> ModuleType:
+def _prepare(module: ModuleType, world: World) -> None:
+    """Let `import` in a module give stand-ins for absent packages."""
+    given = importer(world, builtins.__import__)
+    vars(module)["__builtins__"] = vars(builtins) | {"__import__": given}
+
+
+def _import(path: Path, also: Modules, patience: float | None, world: World | None) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:
-        with Patience(None, path.stem, least=patience) if patience else nullcontext():
-            spec.loader.exec_module(module)
+        with Deadline(None, (path.stem, *also), least=patience) if patience else nullcontext():
+            if world is not None and world.packages:
+                _prepare(module, world)
+                world.execute(path.read_bytes(), module)
+            else:
+                spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise ImportFailed(explain_import(error, module=path.stem).sentence) from error
+        raise NotImported(explain_import(error, module=path.stem, also=also).sentence) from error
     return module

@@ -1,28 +1,28 @@
-"""Progress: how far a module is, by the trials of its public tests and the topic.toml beside them."""
+"""Progress: which tasks of a module are done, by the trials of its public tests and the topic.toml beside them."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autograder.faults import plain
-from autograder.grading.imports import imports_outside
+from autograder.imports import imports_outside
+from autograder.plain import plain
+from autograder.student.card import given_modules, modules_of, read_card
 from autograder.student.trial import Trial
 
 
 @dataclass(frozen=True)
 class TaskProgress:
-    """How far one task is."""
+    """The progress of one task."""
 
     task: str
     number: str
     title: str
     trials: tuple[Trial, ...]
-    points: float | None  #: what the public tests of the task can reach; None where that is not known
-    all_points: float | None  #: what it is worth, hidden tests included
+    points: float | None  #: the points that the public tests of the task can give; None if that is not known
+    all_points: float | None  #: the points of the task, hidden tests included
 
     @property
     def passed(self) -> int:
@@ -34,7 +34,7 @@ class TaskProgress:
 
     @property
     def is_here(self) -> bool:
-        """False where a package is missing that the task needs."""
+        """False if a package is missing that the task needs."""
         return any(trial.outcome != "not_here" for trial in self.trials)
 
     @property
@@ -43,36 +43,36 @@ class TaskProgress:
 
     @property
     def is_wrong(self) -> bool:
-        """True where a test failed, and not only because something is not written yet."""
+        """True if a test failed, and not only because something is not written yet."""
         return any(trial.outcome == "failed" for trial in self.trials)
 
     @property
     def is_run(self) -> bool:
-        """False where nothing of the task ran: the module cannot be imported."""
+        """False if no test of the task ran, because the module cannot be imported."""
         return any(trial.outcome == "passed" or trial.place or trial.lesson for trial in self.trials)
 
     @property
     def is_whole(self) -> bool:
-        """True where every public test of the task ran."""
+        """True if every public test of the task ran."""
         return len(self.trials) == self.trials[0].task_tests
 
     @property
     def share(self) -> float:
-        """The passed weight of what ran, from 0 to 1."""
+        """The weight of the passed tests as a share of all tests that ran, from 0 to 1."""
         weight = sum(trial.weight for trial in self.trials)
         passed = sum(trial.weight for trial in self.trials if trial.outcome == "passed")
         return passed / weight if weight else 0
 
     @property
     def first_fault(self) -> Trial | None:
-        """What to look at first: a wrong result before a function that is not started."""
-        faults = [trial for trial in self.trials if trial.outcome != "passed"]
-        return min(faults, key=lambda trial: trial.outcome in ("not_started", "not_run"), default=None)
+        """The fault to look at first: a wrong result comes before a function that is not started."""
+        failed = [trial for trial in self.trials if trial.outcome != "passed"]
+        return min(failed, key=lambda trial: trial.outcome in ("not_started", "not_run"), default=None)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one topic is."""
+    """The progress of one topic."""
 
     title: str
     tasks: tuple[TaskProgress, ...]
@@ -80,13 +80,13 @@ class Progress:
 
     @property
     def next_task(self) -> TaskProgress | None:
-        """The first task with a wrong result, else the first that is begun, else the first of all that is left."""
+        """The first task with a wrong result, else the first begun task, else the first task that is not done."""
         left = [task for task in self.tasks if task.is_here and not task.is_done]
         return min(left, key=lambda task: (not task.is_wrong, not task.is_started), default=None)
 
 
 def progress(trials: Sequence[Trial], folder: Path, module: str) -> Progress:
-    """Sum up the trials of one topic's folder, with the topic.toml beside the tests if there is one."""
+    """Sum up the trials of one topic's folder, with the topic.toml beside the tests, if there is one."""
     topic = read_card(folder)
     known: dict[str, Any] = topic.get("tasks", {})
     ids = [task for task in known if any(trial.task == task for trial in trials)]
@@ -94,18 +94,8 @@ def progress(trials: Sequence[Trial], folder: Path, module: str) -> Progress:
     return Progress(
         title=str(topic.get("title", module)),
         tasks=tuple(_task(task, known.get(task, {}), trials) for task in ids),
-        warnings=_warnings(folder / f"{module}.py", topic),
+        warnings=_warnings(folder, module, topic),
     )
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """Read topic.toml as it lies beside public tests; {} where it is missing or not as it should be."""
-    try:
-        card = tomllib.loads((folder / "topic.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    tasks = card.get("tasks", {})
-    return card if isinstance(tasks, dict) and all(isinstance(task, dict) for task in tasks.values()) else {}
 
 
 def _task(task: str, card: dict[str, Any], trials: Sequence[Trial]) -> TaskProgress:
@@ -120,15 +110,18 @@ def _task(task: str, card: dict[str, Any], trials: Sequence[Trial]) -> TaskProgr
     )
 
 
-def _warnings(path: Path, topic: dict[str, Any]) -> tuple[str, ...]:
+def _warnings(folder: Path, module: str, topic: dict[str, Any]) -> tuple[str, ...]:
     allowed = topic.get("imports")
-    if not isinstance(allowed, list) or not path.is_file():
+    if not isinstance(allowed, list):
         return ()
     extras = (str(task["extra"]) for task in topic.get("tasks", {}).values() if "extra" in task)
     allowed = list(dict.fromkeys([*allowed, *extras]))
-    source = path.read_text(encoding="utf-8", errors="replace")
     packages = ", ".join(["the standard library", *map(str, allowed)])
+    modules = modules_of(topic, module)
+    known = ["autograder", *map(str, allowed), *modules, *given_modules(topic)]
     return tuple(
         f"{path.name}:{line} imports {plain(name, 80)}, which this topic does not allow ({packages})."
-        for line, name in imports_outside(source, ["autograder", *map(str, allowed)])
+        for path in (folder / f"{name}.py" for name in modules)
+        if path.is_file()
+        for line, name in imports_outside(path.read_text(encoding="utf-8", errors="replace"), known)
     )

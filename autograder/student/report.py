@@ -1,6 +1,6 @@
-"""What a student reads after a run of the public tests: how far each task is, and what to think about next.
+"""What a student reads after a run of the public tests: the progress of each task, and what to think about next.
 
-Pure: a Progress in, lines or HTML out. The plugin prints it in a terminal, `check` shows it in a notebook.
+Pure: a Progress in, lines or HTML out. The plugin prints it in a terminal; `check` shows it in a notebook.
 """
 
 from __future__ import annotations
@@ -10,28 +10,26 @@ import textwrap
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from autograder.faults import plain
+from autograder.plain import plain
 from autograder.student.progress import Progress, TaskProgress
 from autograder.student.trial import Trial
 
 Look = Literal["title", "passed", "failed", "quiet", "text", "command"]
 BAR = 10  #: cells of a bar
-_GREEN, _RED = "#2e7d32", "#d32f2f"  # legible on white and on JupyterLab's dark page
+_GREEN, _RED = "#2e7d32", "#d32f2f"  # readable on white and on JupyterLab's dark page
 _QUIET = "opacity:.7;margin:.4em 0"
 _BOX = "margin:.2em 0 .4em 1em;padding:.2em .6em;border-left:3px solid #8886"
 _ALL_PASS = "All of these tests pass. Hidden tests look further: read the docstrings once more."
 
 
-class Line(NamedTuple):
-    """A line of the report, as spans of text that look alike."""
+class StyledLine(NamedTuple):
+    """A line of the report, as spans of text, each with one look."""
 
     spans: tuple[tuple[str, Look], ...]
 
 
-def lines(
-    report: Progress, *, width: int = 80, ascii_only: bool = False, printed: bool = False
-) -> list[Line]:
-    """Lay the report out for a terminal of that many columns; `printed` adds what a run of pytest has said before."""
+def lines(report: Progress, *, width: int = 80, ascii_only: bool = False, printed: bool = False) -> list[StyledLine]:
+    """Lay the report out for a terminal of `width` columns; `printed` means that pytest printed the failures."""
     bars = width >= 60
     names = [f"{task.number} {task.title}".strip() for task in report.tasks]
     counts = [_count(task) for task in report.tasks]
@@ -45,10 +43,10 @@ def lines(
         if bars:
             spans.append((bar(task.share, ascii_only=ascii_only) + "  ", look))
         spans.append((f"{count:<{max(map(len, counts))}}  {reach}".rstrip(), look))
-        found.append(Line(tuple(spans)))
+        found.append(StyledLine(tuple(spans)))
         if printed and task is not report.next_task and _has_wrong_result(task):
             found += wrapped(task.first_fault.sentence, "failed", width, indent=6)  # type: ignore[union-attr]
-    found.append(Line(()))
+    found.append(StyledLine(()))
     for text in _left_out(report):
         found += wrapped(text, "quiet", width)
     for text in report.warnings:
@@ -56,7 +54,7 @@ def lines(
     return found + _closing(report, width, printed=printed)
 
 
-def _closing(report: Progress, width: int, *, printed: bool) -> list[Line]:
+def _closing(report: Progress, width: int, *, printed: bool) -> list[StyledLine]:
     task = report.next_task
     if task is None and not any(task.is_here for task in report.tasks):
         return []
@@ -64,24 +62,24 @@ def _closing(report: Progress, width: int, *, printed: bool) -> list[Line]:
         return [*wrapped(_ALL_PASS, "passed", width), *_reach(report, width)]
     fault = task.first_fault
     assert fault is not None
-    found = [Line((("  Next: ", "title"), (f"{task.number} {task.title}".strip(), "text")))]
+    found = [StyledLine((("  Next: ", "title"), (f"{task.number} {task.title}".strip(), "text")))]
     found += wrapped(fault.sentence, "failed", width, indent=4)
     if printed:
         found += wrapped(fault.sizes, "text", width, indent=4)
     found += wrapped(fault.lesson, "text", width, indent=4)
     if printed:
-        found += [Line(((f"      {row}", "quiet"),)) for row in fault.code.splitlines()]
+        found += [StyledLine(((f"      {row}", "quiet"),)) for row in fault.code.splitlines()]
         if fault.place:
-            found.append(Line(((f"      {fault.place}", "quiet"),)))
+            found.append(StyledLine(((f"      {fault.place}", "quiet"),)))
     if printed and fault.printed:
-        found.append(Line((("    It printed:", "text"),)))
-        found += [Line(((f"      {row}", "quiet"),)) for row in _printed(fault)]
-    found.append(Line(((f"    {_next_command(task, fault)}", "command"),)))
+        found.append(StyledLine((("    It printed:", "text"),)))
+        found += [StyledLine(((f"      {row}", "quiet"),)) for row in _printed(fault)]
+    found.append(StyledLine(((f"    {_next_command(task, fault)}", "command"),)))
     return found + _reach(report, width)
 
 
 def _next_command(task: TaskProgress, fault: Trial) -> str:
-    """The test alone where it gave a wrong result, else the task."""
+    """The command for the test alone if it gave a wrong result, else for the task."""
     return fault.alone if fault.place and fault.outcome == "failed" else command(task)
 
 
@@ -96,19 +94,19 @@ def _printed(fault: Trial) -> list[str]:
 
 
 def command(task: TaskProgress) -> str:
-    """What to type to run that task alone."""
+    """The command that runs that task alone."""
     return f"pytest -k {task.task}"
 
 
-def _reach(report: Progress, width: int) -> list[Line]:
-    """Say what the points mean, where points are shown."""
+def _reach(report: Progress, width: int) -> list[StyledLine]:
+    """Say what the points mean, if points are shown."""
     tasks = [task for task in report.tasks if task.is_here]
     if not all(task.points is not None and task.all_points and task.is_whole for task in tasks):
         return []
     reach = _number(sum(task.points or 0 for task in tasks))
     whole = _number(sum(task.all_points or 0 for task in tasks))
     text = f"Public tests reach {reach} of {whole} points; hidden tests decide the rest."
-    return [Line(()), *wrapped(text, "quiet", width)]
+    return [StyledLine(()), *wrapped(text, "quiet", width)]
 
 
 def _look(task: TaskProgress) -> Look:
@@ -118,11 +116,9 @@ def _look(task: TaskProgress) -> Look:
 
 
 def _left_out(report: Progress) -> list[str]:
-    """Say of each task that could not be tried here what it takes."""
+    """Say for each task that could not be tried here what it needs."""
     return [
-        f"{task.number} {task.title}: {task.trials[0].sentence}.".strip()
-        for task in report.tasks
-        if not task.is_here
+        f"{task.number} {task.title}: {task.trials[0].sentence}.".strip() for task in report.tasks if not task.is_here
     ]
 
 
@@ -147,7 +143,7 @@ def _number(points: float) -> str:
 
 
 def bar(share: float, *, ascii_only: bool) -> str:
-    """A bar that is full only where all is done, and not empty where something is."""
+    """A bar that is full only if all is done, and empty only if nothing is."""
     cells = BAR if share >= 1 else min(BAR - 1, max(round(share * BAR), 1 if share > 0 else 0))
     full, empty = "#-" if ascii_only else "█░"
     return full * cells + empty * (BAR - cells)
@@ -157,15 +153,15 @@ def _shorten(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 3].rstrip() + "..."
 
 
-def wrapped(text: str, look: Look, width: int, indent: int = 2) -> list[Line]:
+def wrapped(text: str, look: Look, width: int, indent: int = 2) -> list[StyledLine]:
     """Break a text into lines of one look."""
     space = " " * indent
     fit = textwrap.TextWrapper(max(width - 1, 30), space, space, break_on_hyphens=False)
-    return [Line(((row, look),)) for row in fit.wrap(text)]
+    return [StyledLine(((row, look),)) for row in fit.wrap(text)]
 
 
 def can_write(text: str, encoding: str | None) -> bool:
-    """True where a stream of that encoding can show the text."""
+    """True if a stream of that encoding can show the text."""
     try:
         text.encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -222,7 +218,7 @@ def _html_rows(report: Progress, task: TaskProgress) -> str:
     return f"<tr>{row}</tr><tr>{fault}</tr>"
 
 
-def _text_of(line: Line) -> str:
+def _text_of(line: StyledLine) -> str:
     return "".join(text for text, _ in line.spans)
 
 

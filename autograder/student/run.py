@@ -1,27 +1,27 @@
-"""One pytest run over public tests: failures in words, and at the end how far each task is."""
+"""One pytest run over public tests: failures in words, and at the end the progress of each task."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autograder.student.selection import Selection, task_of
+from autograder.student.selection import Selection, forbidden_in, modules_of, task_of
 
 if TYPE_CHECKING:
     from autograder.faults import Kind
-    from autograder.student.patience import Patience
+    from autograder.student.deadline import Deadline
     from autograder.student.report import Look
     from autograder.student.trial import Outcome, Told, Trial
 
-Status = tuple[str, str, tuple[str, dict[str, bool]]]  # what pytest counts it as, its letter, its word
+Status = tuple[str, str, tuple[str, dict[str, bool]]]  # the name by which pytest counts it, its letter, its word
 
 _LEAST = 10.0  # CPU seconds that any test may take
-_ROWS = 12  # of what a test printed
+_ROWS = 12  # lines of what a test printed that are shown
 _ENDLESS = "Not run: another test of this task did not end."
 _PYTESTS_OWN_LIST = "fE"  # the short summary that pytest writes unless -r is given
 _STATUS: dict[str, Status] = {
@@ -40,28 +40,45 @@ _MARKUP: dict[Look, dict[str, bool]] = {
 
 
 class StudentRun:
-    """The hooks of one run. They leave tests without the marker `task` alone."""
+    """The hooks of one run. They change nothing about tests without the marker `task`."""
 
     def __init__(self, config: pytest.Config, selection: Selection) -> None:
         self.config = config
         self.selection = selection
         self.trials: list[Trial] = []
         self._unimportable: set[Path] = set()
-        self._endless: set[tuple[Path, str]] = set()  # (test file, task) of which a test did not end
-        self._shown: set[str] = set()  # tasks of which a test's code has been shown
-        self._waiting: Patience | None = None
+        self._endless: set[tuple[Path, str]] = set()  # (test file, task) in which a test did not end
+        self._shown: set[str] = set()  # tasks for which a test's code has been shown
+        self._waiting: Deadline | None = None
         self._is_debugged = bool(config.getoption("usepdb", False))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Run a test in its folder, so that relative paths lead to given files, and without what its task forbids."""
+        if not task_of(item):
+            return (yield)
+        forbid = forbidden_in(item, self.selection.card(item).get("forbid", ()))
+        with chdir(item.path.parent):
+            return (yield from self._in_its_world(item, forbid))
+
+    def _in_its_world(self, item: pytest.Item, forbid: tuple[str, ...]) -> Generator[None, Any, Any]:
+        if not forbid:
+            return (yield)
+        from autograder.student.worlds import entered
+
+        with entered(forbid, modules_of(item)):
+            return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Leave out a task whose extra is not installed, before a fixture or the test asks for it."""
+        """Skip a test whose task needs an extra that is not installed, before a fixture or the test uses it."""
         if missing := self._missing(item):
             from autograder import extras
 
             pytest.skip(extras.sentence(missing))
         if (item.path, task_of(item)) in self._endless:
             pytest.skip(_ENDLESS)
-        with self._patience(item, _LEAST + 20):  # it may import
+        with self._patience(item, _LEAST + 20):  # a fixture may import the module
             return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -71,7 +88,7 @@ class StudentRun:
             return (yield)
 
     def pytest_enter_pdb(self) -> None:
-        """Somebody looks at the code: from now on nothing is hurried."""
+        """A person debugs the code: from now on no test has a time limit."""
         if self._waiting:
             self._waiting.end()
         self._is_debugged = True
@@ -81,12 +98,9 @@ class StudentRun:
         if not task_of(item) or self._is_debugged:
             yield
             return
-        from autograder.student.module import module_path
-        from autograder.student.patience import Patience
+        from autograder.student.deadline import Deadline
 
-        self._waiting = Patience(
-            self.selection.card(item).get("seconds"), module_path(item.path).stem, least=least
-        )
+        self._waiting = Deadline(self.selection.card(item).get("seconds"), modules_of(item), least=least)
         with self._waiting:
             yield
 
@@ -103,33 +117,31 @@ class StudentRun:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         told = self._tell(item, call) if task_of(item) else None
         report = yield
-        is_broken = report.failed and not told  # a fixture of the test file: its author needs pytest's words
+        is_broken = report.failed and not told  # by a fixture of the test file: its author needs pytest's report
         ended = report.when == "call" or (report.when == "setup" and not report.passed)
         if ended and task_of(item) and not is_broken:
             self._note(item, report, told)
         return report
 
     def _tell(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Told | None:
-        """Put a failure of the student's in words, and leave their frames and the test's in its traceback."""
+        """Put a failure into words, and keep only the frames of the student and of the test in its traceback."""
         if call.excinfo is None or call.excinfo.errisinstance(pytest.skip.Exception):
             return None
         from autograder.faults import is_students
-        from autograder.student.module import module_path
         from autograder.student.trial import cut_to, lesson_of, tell
 
-        error, module = call.excinfo.value, module_path(item.path)
-        if call.when == "teardown" or (call.when == "setup" and not is_students(error, module.stem)):
+        error, modules = call.excinfo.value, modules_of(item)
+        if call.when == "teardown" or (call.when == "setup" and not is_students(error, *modules)):
             return None
         first_line = (item.location[1] or 0) + 1
-        told = tell(error, module.stem, lesson_of(getattr(item, "function", None)), item.path, first_line)
+        told = tell(error, modules, lesson_of(getattr(item, "function", None)), item.path, first_line)
         if not self.config.getoption("fulltrace", False):
-            cut_to(error, {str(module), str(item.path)})
+            cut_to(error, {str(item.path), *(str(item.path.with_name(f"{name}.py")) for name in modules)})
         return told
 
     def _note(self, item: pytest.Item, report: pytest.TestReport, told: Told | None) -> None:
-        """Hang the trial on the report, with which it travels, and show its words in place of a traceback."""
-        from autograder.student.module import module_path
-        from autograder.student.trial import Trial, Words, lesson_of
+        """Attach the trial to the report, and show its words instead of a traceback."""
+        from autograder.student.trial import Explanation, Trial, lesson_of
 
         outcome: Outcome = "passed" if report.passed else "failed"
         sentence = "Skipped, which counts as not passed." if report.skipped else ""
@@ -139,11 +151,11 @@ class StudentRun:
             sentence, outcome = extras.sentence(missing), "not_here"
         elif report.skipped and (item.path, task_of(item)) in self._endless:
             sentence, outcome = _ENDLESS, "not_run"
-        module, marker = module_path(item.path), item.get_closest_marker("task")
+        marker = item.get_closest_marker("task")
         trial = Trial(
             test=item.name,
             file=str(item.path),
-            module=module.stem,
+            module=modules_of(item)[0],
             task=task_of(item),
             weight=float(marker.kwargs.get("weight", 1)) if marker else 1.0,
             outcome=self._outcome(item, told.fault.kind) if told else outcome,
@@ -160,12 +172,12 @@ class StudentRun:
             report.when = "call"
             report.sections = [(title, _ending(text)) for title, text in report.sections]
             if self.config.getoption("tbstyle", "auto") in ("auto", "line"):
-                report.longrepr = Words(trial, told.path, is_brief=trial.task in self._shown)  # type: ignore[assignment]
+                report.longrepr = Explanation(trial, told.path, is_brief=trial.task in self._shown)  # type: ignore[assignment]
                 self._shown.add(trial.task)
         vars(report)["autograder_trial"] = asdict(trial)
 
     def _outcome(self, item: pytest.Item, kind: Kind) -> Outcome:
-        """A module that cannot be imported is one failure; its other tests did not run."""
+        """Return the outcome of a failed test. If the module cannot be imported, only one test fails."""
         if kind == "import_failed":
             known = item.path in self._unimportable
             self._unimportable.add(item.path)
@@ -175,7 +187,7 @@ class StudentRun:
         return "not_started" if kind == "not_started" else "failed"
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Status | None:
-        """Show what is not written yet as such, and not as a failure."""
+        """Show that something is not written yet, instead of a failure."""
         trial = getattr(report, "autograder_trial", None)
         return _STATUS.get(trial["outcome"]) if trial else None
 
@@ -187,14 +199,14 @@ class StudentRun:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Write one table for each topic that was tried."""
+        """Print one table for each topic that was tried."""
         if not self.trials or self.config.getoption("verbose", 0) < -1:
             return
         from autograder.student.progress import progress
         from autograder.student.report import can_write, lines
 
         if self.config.option.reportchars == _PYTESTS_OWN_LIST and self._are_all_ours(terminalreporter):
-            terminalreporter.reportchars = ""  # the table says it
+            terminalreporter.reportchars = ""  # the table says the same
         writer: Any = terminalreporter._tw
         plain = not can_write("█░", getattr(writer._file, "encoding", None))
         for file in dict.fromkeys(trial.file for trial in self.trials):
@@ -219,7 +231,7 @@ class StudentRun:
 
 
 def _ending(text: str, most: int = 800) -> str:
-    """The last lines of what a test printed: a print in a loop must not bury the sentence."""
+    """The last lines of what a test printed: a print in a loop must not hide the sentence."""
     if len(text) <= most and text.count("\n") <= _ROWS:
         return text
     kept = text[-most:].rstrip("\n").split("\n")[-_ROWS:]

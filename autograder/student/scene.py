@@ -1,6 +1,6 @@
-"""What stood around a failure in the student's own folder: sizes in their line, and the lines of the test.
+"""Scene: details of a failure in the student's own folder: sizes in the student's line, and the lines of the test.
 
-Only where the student's code runs on their own machine: values are looked at, never called.
+It is used only on the student's own machine. Values are looked at, never called.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from autograder.faults import plain
+from autograder.faults import Modules
+from autograder.plain import plain
 
 _MOST_NAMES = 5  #: values of one line that are shown
 _MOST_ROWS = 7  #: lines of a test that are shown, its last ones
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?:\.[^\W\d]\w*)?")
 
 
-def sizes(error: BaseException, module: str) -> str:
-    """Say how large the arrays are in the student's line that raised `error`, or '' where there are none.
+def sizes(error: BaseException, modules: Modules) -> str:
+    """Say how large the arrays are in the student's line that raised `error`; '' if there are none.
 
-    "x is (2, 2), W is (3, 2), b is (3,)" tells more of a product that does not fit than NumPy's own words.
+    "x is (2, 2), W is (3, 2), b is (3,)" says more about a product that does not fit than NumPy's own message.
     """
-    place = _own_place(error, module)
+    place = _own_place(error, modules)
     if place is None:
         return ""
     frame, line = place
@@ -42,7 +43,7 @@ def sizes(error: BaseException, module: str) -> str:
 
 
 def code_of_test(file: Path, line: int) -> tuple[str, ...]:
-    """The lines of a test up to and with that one, which is marked with '>', without its docstring."""
+    """The lines of a test up to and including that line, which is marked with '>', without the docstring."""
     try:
         text = file.read_text(encoding="utf-8")
         statement = _statement(text, line)
@@ -82,11 +83,11 @@ _ABSENT = _Absent()
 
 
 def _value(frame: FrameType, name: str) -> tuple[str, Any]:
-    """A local name, or an attribute that an object of the student's holds itself; no code of theirs runs."""
+    """The value of a local name, or of an attribute that an object itself holds; no code of the student runs."""
     base, _, attribute = name.partition(".")
     value = frame.f_locals.get(base, _ABSENT)
     if not attribute or value is _ABSENT or _size(value):
-        return base, value  # of W.T the size of W
+        return base, value  # for W.T, the size of W is shown
     try:
         return name, object.__getattribute__(value, "__dict__").get(attribute, _ABSENT)
     except AttributeError:
@@ -94,7 +95,7 @@ def _value(frame: FrameType, name: str) -> tuple[str, Any]:
 
 
 def _size(value: Any) -> str:
-    """'(2, 3)' of an array or a tensor, a number or None as it is, '' of anything else."""
+    """The size of a value: '(2, 3)' for an array or a tensor, a number or None as it is, '' for anything else."""
     from autograder import values
 
     if value is None:
@@ -108,11 +109,11 @@ def _size(value: Any) -> str:
     return ""
 
 
-def _own_place(error: BaseException, module: str) -> tuple[FrameType, int] | None:
-    """The innermost frame of the student's module on the way to `error`, and its line."""
-    found = None
+def _own_place(error: BaseException, modules: Modules) -> tuple[FrameType, int] | None:
+    """The innermost frame of the student's modules in the traceback of `error`, and its line."""
+    found, files = None, {f"{name}.py" for name in modules}
     for frame, line in _steps(error):
-        if re.split(r"[\\/]", frame.f_code.co_filename)[-1] == f"{module}.py":
+        if re.split(r"[\\/]", frame.f_code.co_filename)[-1] in files:
             found = frame, line
     return found
 

@@ -1,9 +1,9 @@
-"""Standby: a process that has imported everything waits for its one run, so that a run takes no start.
+"""Standby: a process that has imported everything and waits for its one run, so that the run starts at once.
 
     python -m autograder.student.standby FOLDER_OF_TESTS/test_x.py REPORT PACKAGE...
 
-It reads the tasks from its input, runs their public tests, and ends. Whatever the student's code does there, hang, exit
-or crash, the one who waits lives on. No fork: this works the same on Linux, macOS and Windows.
+It reads the tasks from its input, runs their public tests, and ends. If the student's code hangs, exits or crashes
+there, the waiting process goes on. It does not fork, so it works the same on Linux, macOS and Windows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from autograder.student.public_tests import QUICKLY, PublicRun, arguments, environment, what_came
 
-#: what a topic imports that costs time; nothing else is imported ahead
+#: packages that take long to import; nothing else is imported ahead
 COSTLY = ("numpy", "torch", "torchvision", "keras", "sklearn.datasets")
 
 
@@ -38,18 +38,18 @@ class Standby:
             stdin=subprocess.PIPE,
             stdout=self._output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the watcher; and what it starts can be ended with it
+            start_new_session=True,  # Ctrl-C reaches only the watcher, which ends all that this starts
         )
 
     def start(self, tasks: list[str]) -> None:
-        """Run the tests of these tasks, or of all where there are none."""
+        """Run the tests of these tasks, or of all tasks if the list is empty."""
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has died already: `result` says how
+        with contextlib.suppress(OSError):  # it has already ended: `result` says how
             self._process.stdin.write(json.dumps(tasks).encode() + b"\n")
             self._process.stdin.close()
 
     def result(self) -> PublicRun | None:
-        """What came of the run, or None while it goes on."""
+        """The result of the run; None while it is running."""
         code = self._process.poll()
         if code is None:
             return None
@@ -59,7 +59,7 @@ class Standby:
         return run
 
     def end(self) -> None:
-        """End it, wherever it is."""
+        """End it at once."""
         if self._process.poll() is None:
             if hasattr(os, "killpg"):
                 with contextlib.suppress(ProcessLookupError):
@@ -83,10 +83,10 @@ def main(tests: Path, report: Path, packages: list[str]) -> int:
             importlib.import_module(name)
     import pytest
 
-    pytest.main([*QUICKLY, "--version"])  # it imports what it needs later
+    pytest.main([*QUICKLY, "--version"])  # this imports what pytest needs later
     line = sys.stdin.readline()
     if not line:
-        return 0  # the watcher has gone
+        return 0  # the watcher has ended
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - a student's input() must not wait
     return int(pytest.main(arguments(tests, report, json.loads(line))))
 
@@ -95,4 +95,4 @@ if __name__ == "__main__":
     code = main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # somebody waits: leave out what an interpreter tidies up at its end
+    os._exit(code)  # a person waits, so skip the cleaning up of the interpreter

@@ -1,4 +1,4 @@
-"""`autograder status`: how far every assignment of a student is, one line each, and where to go on."""
+"""`autograder status`: the progress of every assignment of a student, one line each, and the next task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autograder.student.progress import Progress
 from autograder.student.public_tests import PublicRun, find_public_tests, run_public_tests
-from autograder.student.report import Line, Look, bar, command
+from autograder.student.report import Look, StyledLine, bar, command
 
 
 def assignments(folder: Path) -> list[Path]:
@@ -18,17 +18,17 @@ def assignments(folder: Path) -> list[Path]:
     return sorted(path for path in inside if find_public_tests(path) is not None)
 
 
-def status(folders: list[Path], *, ascii_only: bool = False) -> Iterator[Line]:
+def status(folders: list[Path], *, ascii_only: bool = False) -> Iterator[StyledLine]:
     """Run the public tests of each assignment, and yield its line as soon as it is known.
 
-    A line says: a bar, the points that the public tests reach, and the task to go on with.
+    A line has a bar, the points that the public tests reach, and the task to continue with.
     """
     longest = max(len(folder.name) for folder in folders)
     for folder in folders:
         run = run_public_tests(folder)
         spans: list[tuple[str, Look]] = [(f"  {folder.name:<{longest}}  ", "title")]
         spans += _spans(run, ascii_only=ascii_only)
-        yield Line(tuple(spans))
+        yield StyledLine(tuple(spans))
 
 
 def _spans(run: PublicRun, *, ascii_only: bool) -> list[tuple[str, Look]]:
@@ -44,7 +44,7 @@ def _spans(run: PublicRun, *, ascii_only: bool) -> list[tuple[str, Look]]:
 
 
 def _share(progress: Progress) -> float:
-    """The share of what the public tests can give that they give, of the tasks that can be tried here."""
+    """The points that the public tests give, as a share of all that they can give, for tasks that can be tried here."""
     tasks = [task for task in progress.tasks if task.is_here]
     weights = [1.0 if task.points is None else task.points for task in tasks]
     reached = sum(weight * task.share for weight, task in zip(weights, tasks, strict=True))

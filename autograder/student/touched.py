@@ -1,13 +1,16 @@
-"""Touched: which tasks does a change of the module, or of its public tests, concern? Pure: texts in, tasks out.
+"""Touched: the tasks that a change of the module, or of its public tests, concerns. Pure: texts in, tasks out.
 
-A definition whose code changed concerns the tasks that name it. What no task names is a helper, and concerns the
-tasks of whatever uses it. Comments and blank lines change nothing.
+A definition whose code changed concerns the tasks that name it. A definition that no task names is a helper; it
+concerns the tasks of the code that uses it. Comments and blank lines do not count.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Mapping
+
+from autograder.names import parts_of, users, variables
+from autograder.syntax import task_of_mark
 
 Definitions = dict[str, tuple[str, frozenset[str]]]  # name -> its code, and the names that it uses
 
@@ -18,7 +21,7 @@ def touched(before: str, after: str, names_of: Mapping[str, Collection[str]]) ->
     Args:
         before: a module's text; one that is not valid Python defines nothing
         after: its new text
-        names_of: task -> what it asks for, such as "softmax", "Adam" or "Adam.step"
+        names_of: task -> the names that it asks for, such as "softmax", "Adam" or "Adam.step"
     """
     tops = {task: {name.partition(".")[0] for name in names} for task, names in names_of.items()}
     named = set().union(*tops.values()) if tops else set()
@@ -42,43 +45,34 @@ def is_python(text: str) -> bool:
 def definitions(text: str) -> Definitions:
     """Return what a module defines or imports at its top level."""
     tree = _parsed(text)
-    found: Definitions = {}
-    for node in tree.body if tree else []:
-        used = frozenset(part.id for part in ast.walk(node) if isinstance(part, ast.Name))
-        code = ast.dump(node)
-        for name in _bound(node):
-            earlier = found.get(name, ("", frozenset()))  # x = 1, then x += 1: both count
-            found[name] = (earlier[0] + code, earlier[1] | used)
-    return found
+    lines = text.splitlines()
+    return {
+        name: ("".join(_code(node, lines) for node in nodes), variables(nodes))
+        for name, nodes in (parts_of(tree).items() if tree else ())
+    }
+
+
+def _code(node: ast.stmt, lines: list[str]) -> str:
+    """The code of a statement without its comments; with them if the code cannot be dumped.
+
+    A sum of 500 terms is nested too deep, and a number may have more digits than Python writes.
+    """
+    try:
+        return ast.dump(node)
+    except (RecursionError, ValueError):
+        return "\n".join(lines[node.lineno - 1 : node.end_lineno])
 
 
 def _changed(before: str, after: str) -> tuple[set[str], Definitions]:
-    """The names whose code differs, those that went too; and what uses what now, or did before it went."""
+    """The names whose code differs, removed names too; and all definitions, with removed ones as they were."""
     old, new = definitions(before), definitions(after)
     names = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
     return names, old | new
 
 
 def _reach(changed: set[str], known: Definitions, *, stop: Collection[str]) -> set[str]:
-    """Add whatever uses a changed helper, directly or not; do not go on from a name in `stop`."""
-    reached, open_names = set(changed), [name for name in changed if name not in stop]
-    while open_names:
-        helper = open_names.pop()
-        users = {name for name, (_, used) in known.items() if helper in used} - reached
-        reached |= users
-        open_names += [name for name in users if name not in stop]
-    return reached
-
-
-def _bound(node: ast.stmt) -> set[str]:
-    """The names that a top-level statement gives a meaning."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    return {
-        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-    }
+    """Add the names that use a changed helper, directly or not; do not go on from a name in `stop`."""
+    return users(changed, {name: used for name, (_, used) in known.items()}, stop=stop)
 
 
 def _tasks_of_tests(text: str) -> dict[str, str]:
@@ -90,13 +84,6 @@ def _tasks_of_tests(text: str) -> dict[str, str]:
                 if task := task_of_mark(mark):
                     found[node.name] = task
     return found
-
-
-def task_of_mark(mark: ast.expr) -> str:
-    """The task of a decorator @pytest.mark.task("..."), or '' of any other."""
-    if isinstance(mark, ast.Call) and mark.args and isinstance(mark.args[0], ast.Constant):
-        return str(mark.args[0].value) if ast.unparse(mark.func).endswith("mark.task") else ""
-    return ""
 
 
 def _parsed(text: str) -> ast.Module | None:

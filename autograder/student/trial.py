@@ -1,4 +1,4 @@
-"""Trial: one test of a student's module, tried once, with what the student is told about it."""
+"""Trial: one run of one test on a student's module, and what the student is told about it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from traceback import extract_tb
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-from autograder.faults import Fault, explain, own_frames
+from autograder.faults import Fault, Modules, explain, own_frames
 from autograder.student.scene import code_of_test, sizes
 
-#: not run: the module cannot be imported; not here: a package is missing that the task needs
+#: "not_run": the module cannot be imported; "not_here": a package is missing that the task needs
 Outcome = Literal["passed", "failed", "not_started", "not_run", "not_here"]
 _OURS = f"{Path(__file__).parents[1]}{os.sep}"
 _DEEPEST = 5  #: frames of the student's code that are shown, the innermost ones
@@ -23,7 +23,7 @@ _DEEPEST = 5  #: frames of the student's code that are shown, the innermost ones
 
 @dataclass(frozen=True)
 class Trial:
-    """One public test, tried once."""
+    """One run of one public test."""
 
     test: str
     file: str  #: the test file
@@ -31,18 +31,18 @@ class Trial:
     task: str
     weight: float
     outcome: Outcome
-    sentence: str  #: what went wrong, '' where nothing did
+    sentence: str  #: what went wrong; '' if nothing did
     lesson: str  #: the test's docstring: what to think about
-    task_tests: int  #: how many tests the task has in that file, 0 where only some were looked at
+    task_tests: int  #: how many tests the task has in that file; 0 if only some were looked at
     printed: str = ""  #: the end of what a failing test printed
     line: int = 0  #: where the test begins in its file
-    sizes: str = ""  #: how large the arrays were in the student's line that failed
+    sizes: str = ""  #: the sizes of the arrays in the student's line that failed
     code: str = ""  #: the lines of the test up to the one that failed
     place: str = ""  #: that line, as file:line
 
     @property
     def alone(self) -> str:
-        """What to type to run this test and no other."""
+        """The command that runs this test alone."""
         name = self.test if "[" not in self.test else shlex.quote(self.test)
         return f"pytest -k {name}"
 
@@ -55,8 +55,8 @@ class Terminal(Protocol):
     def line(self, s: str = "", **markup: bool) -> None: ...
 
 
-class Words:
-    """A failure as the student reads it; pytest prints it in place of its own traceback."""
+class Explanation:
+    """A failure as the student reads it; pytest prints it instead of its own traceback."""
 
     def __init__(self, trial: Trial, path: Sequence[str], *, is_brief: bool) -> None:
         self.trial = trial
@@ -72,7 +72,7 @@ class Words:
         return "\n".join(text for text, _ in self._lines(99))
 
     def _lines(self, width: int) -> Iterator[tuple[str, dict[str, bool]]]:
-        """The sentence, what to think about, the way through the student's code, the test, its command."""
+        """The sentence, what to think about, the frames of the student's code, the test, its command."""
         trial = self.trial
         yield from ((row, {"red": True}) for row in _rows(trial.sentence, width))
         yield from ((row, {}) for row in _rows(trial.sizes, width))
@@ -92,7 +92,7 @@ def _rows(text: str, width: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Crash:
-    """What --tb=line and JUnit ask of a failure."""
+    """What --tb=line and JUnit need of a failure."""
 
     place: str
     message: str
@@ -103,34 +103,34 @@ class Crash:
 
 @dataclass(frozen=True)
 class Told:
-    """What there is to say of a failure."""
+    """What a student is told about a failure."""
 
     fault: Fault
     lesson: str
-    path: tuple[str, ...]  #: the frames of the student's code, where there are several
+    path: tuple[str, ...]  #: the frames of the student's code, if there are several
     sizes: str
     code: str
     place: str
 
 
-def tell(error: BaseException, module: str, lesson: str, test_file: Path, first_line: int) -> Told:
-    """Say what happened, where in the student's code it did, and which line of the test asked.
+def tell(error: BaseException, modules: Modules, lesson: str, test_file: Path, first_line: int) -> Told:
+    """Say what happened, where in the student's code, and in which line of the test.
 
     Args:
         error: what the test ended with
-        module: the student's module, without .py
-        lesson: the test's docstring, on one line; left out where it has nothing to say to that error
-        test_file: where the test stands
-        first_line: the test's own line, where no line of it is on the way to the error
+        modules: the names of the student's modules, the main one first
+        lesson: the test's docstring, on one line; left out if it does not help with that error
+        test_file: the file of the test
+        first_line: the line where the test begins, for an error whose traceback has no line of the test
     """
-    fault = explain(error, module=module)
+    fault = explain(error, module=modules[0], also=modules[1:])
     if fault.kind == "import_failed":
         return Told(fault, "", (), "", "", "")
-    frames = own_frames(error, module)
+    frames = own_frames(error, *modules)
     path = []
     if len(frames) > 1:
         for frame in frames[-_DEEPEST:]:
-            path += [f"{module}.py:{frame.lineno} in {frame.name}", f"    {frame.line}"]
+            path += [f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}", f"    {frame.line}"]
     on_the_way = extract_tb(error.__traceback__)
     asked = [frame.lineno or 0 for frame in on_the_way if frame.filename == str(test_file)]
     code = () if fault.kind == "not_started" else code_of_test(test_file, asked[0] if asked else 0)
@@ -138,16 +138,16 @@ def tell(error: BaseException, module: str, lesson: str, test_file: Path, first_
         fault=fault,
         lesson="" if fault.kind == "missing_name" else lesson,
         path=tuple(path),
-        sizes=sizes(error, module) if fault.kind == "raised" else "",
+        sizes=sizes(error, modules) if fault.kind == "raised" else "",
         code="\n".join(code),
         place=f"{test_file.name}:{asked[-1] if asked else first_line}",
     )
 
 
 def cut_to(error: BaseException, files: Collection[str]) -> None:
-    """Drop our own frames, and the innermost ones outside `files`: what is left is the student's and the test's.
+    """Drop our own frames, and the innermost ones outside `files`, so that only those of student and test are left.
 
-    A debugger then opens in one of these, and a traceback shows nothing that a student has not written or read.
+    A debugger then opens in one of these frames, and a traceback shows only code that the student has written or read.
     """
     steps: list[TracebackType] = []
     trace = error.__traceback__

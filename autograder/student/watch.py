@@ -1,7 +1,7 @@
-"""`autograder watch`: each save of the module runs the public tests of the tasks that it touched.
+"""`autograder watch`: each save of the module runs the public tests of the tasks that it changed.
 
-Effects stand here: files, keys, processes, the screen. What a save concerns is decided in touched.py, how far tasks are
-is laid out in report.py, and the tests run in standby.py, one process for each run.
+All effects are here: files, keys, processes, the screen. touched.py decides which tasks a save concerns, report.py lays
+the progress out, and standby.py runs the tests, in one process for each run.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+from autograder.student.card import modules_of, read_card, text_of
 from autograder.student.keys import Keys
-from autograder.student.progress import Progress, TaskProgress, read_card
-from autograder.student.public_tests import PublicRun, find_public_tests, tasks_of
-from autograder.student.report import Line, Look, bar, can_write, lines
+from autograder.student.progress import Progress, TaskProgress
+from autograder.student.public_tests import PublicRun, find_public_tests, main_module, tasks_of
+from autograder.student.report import Look, StyledLine, bar, can_write, lines
 from autograder.student.standby import COSTLY, Standby
 from autograder.student.touched import is_python, touched, touched_by_tests
 
@@ -28,7 +29,7 @@ def watch(folder: Path) -> int:
     """Watch an assignment's folder until q or Ctrl-C.
 
     Returns:
-        0, or 2 where there is no assignment
+        0, or 2 if there is no assignment
     """
     tests = find_public_tests(folder)
     if tests is None:
@@ -49,17 +50,19 @@ class _Watcher:
     def __init__(self, tests: Path) -> None:
         card = read_card(tests.parent)
         tasks = card.get("tasks", {})
-        self._tests, self._module = tests, tests.with_name(f"{tests.stem.removeprefix('test_')}.py")
+        self._tests = tests
+        self._modules = modules_of(card, main_module(tests))
         self._tasks = tasks_of(tests)
         self._names = {task: tasks.get(task, {}).get("names", [task]) for task in self._tasks}
         imports = [str(name) for name in card.get("imports", [])]
         self._packages = tuple(name for name in COSTLY if name.partition(".")[0] in imports)
-        self._far: dict[str, TaskProgress] = {}  # what the last run of each task said
+        self._far: dict[str, TaskProgress] = {}  # task -> its progress in its last run
         self._current = self._tasks[0]
-        self._stamps = {path: _stamp(path) for path in (self._module, self._tests)}
-        self._seen: dict[Path, tuple[int, int] | None] = {}  # what the last look saw
-        self._texts = {path: _text(path) for path in self._stamps}  # the last ones that were Python
-        self._waiting: Standby | None = None  # started once a run is over, so that it takes no time from one
+        paths = (*(tests.with_name(f"{name}.py") for name in self._modules), tests)
+        self._stamps = {path: _stamp(path) for path in paths}
+        self._seen: dict[Path, tuple[int, int] | None] = {}  # the stamps at the last look
+        self._texts = {path: text_of(path) for path in self._stamps}  # the last texts that were valid Python
+        self._waiting: Standby | None = None  # started after a run, so that it does not slow the run down
         self._running: Standby | None = None
         self._since = 0.0
 
@@ -90,27 +93,31 @@ class _Watcher:
                 process.end()
 
     def _saved(self) -> list[str] | None:
-        """The tasks that a save touched, [] where it changed nothing of them; None without a save."""
+        """The tasks that a save concerns, [] if it concerns none; None if nothing was saved."""
         found: list[str] | None = None
         for path, before in self._stamps.items():
             stamp = _stamp(path)
             is_whole = stamp is not None and stamp[1] > 0 and self._seen.get(path) == stamp
             self._seen[path] = stamp
-            if stamp == before or not is_whole:  # an editor is still writing, or puts another file there
+            if stamp == before or not is_whole:  # an editor is still writing, or replaces the file
                 continue
             self._stamps[path] = stamp
-            text = _text(path)
+            text = text_of(path)
             if not is_python(text):
                 found = found or []
                 continue
-            was, self._texts[path] = self._texts[path], text
-            is_module = path == self._module
-            tasks = touched(was, text, self._names) if is_module else touched_by_tests(was, text)
+            was, before_all = self._texts[path], self._all_modules()
+            self._texts[path] = text
+            is_tests = path == self._tests
+            tasks = touched_by_tests(was, text) if is_tests else touched(before_all, self._all_modules(), self._names)
             found = [*(found or []), *tasks]
         return None if found is None else [task for task in self._tasks if task in found]
 
+    def _all_modules(self) -> str:
+        return "\n".join(text for path, text in self._texts.items() if path != self._tests)
+
     def _start(self, tasks: list[str]) -> None:
-        """Run the tests of tasks, of all where none is named; a run that is still going on is of no use now."""
+        """Run the tests of these tasks, or of all if none is named; end a run that is still going on."""
         if self._running:
             self._running.end()
         self._running = self._waiting or Standby(self._tests, self._packages)
@@ -137,7 +144,7 @@ class _Watcher:
         self._say_keys()
 
     def _note(self, report: Progress) -> None:
-        """Remember how far the tasks are, and go on with what is left of them."""
+        """Remember the progress of the tasks, and go on with those that are left."""
         self._far |= {task.task: task for task in report.tasks}
         if report.next_task:
             self._current = report.next_task.task
@@ -148,19 +155,17 @@ class _Watcher:
         return [task for task, far in self._far.items() if far.is_here and not far.is_done]
 
     def _following(self) -> str:
-        """The next task after the current one that is not done; the current one where all are."""
+        """The next task after the current one that is not done; the current one if all are done."""
         at = self._tasks.index(self._current)
         left = self._left()
-        return next(
-            (task for task in self._tasks[at + 1 :] + self._tasks[:at] if task in left), self._current
-        )
+        return next((task for task in self._tasks[at + 1 :] + self._tasks[:at] if task in left), self._current)
 
-    def _overall(self, plain: bool) -> Line:
+    def _overall(self, plain: bool) -> StyledLine:
         here = [far for far in self._far.values() if far.is_here]
         done = sum(far.is_done for far in here)
         look: Look = "passed" if done == len(here) else "text"
         said = f"{done} of {len(here)} tasks pass their public tests"
-        return Line(((f"  {bar(done / max(len(here), 1), ascii_only=plain)}  {said}", look),))
+        return StyledLine(((f"  {bar(done / max(len(here), 1), ascii_only=plain)}  {said}", look),))
 
     def _hint(self) -> None:
         from autograder.student.check import write
@@ -174,7 +179,7 @@ class _Watcher:
     def _say_keys(self) -> None:
         from autograder.student.check import write
 
-        write([Line(()), Line(((f"  {_KEYS}", "quiet"),))])
+        write([StyledLine(()), StyledLine(((f"  {_KEYS}", "quiet"),))])
 
     def _clear(self) -> None:
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
@@ -187,10 +192,3 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -4,11 +4,11 @@ Letters: N samples, D features, C classes, H hidden units. The first axis of a b
 batch of inputs is (N, D). A layer's weight is W (out, in), one row a neuron, and its bias is b (out,).
 Numbers are float64.
 
-Rules for the whole file: no function changes its arguments. *How* you compute something is yours to choose
-(loops or whole arrays, own helper functions, another formula), except that the activation functions of task
-1.2 must work on whole arrays, without a Python loop over entries or rows. Use NumPy and Python's standard
-library only. A RuntimeWarning on the way to a right value (an overflow in a branch that is then thrown
-away) costs nothing.
+Rules for the whole file: no function changes its arguments; results are new arrays. *How* you compute
+something is yours to choose (loops or whole arrays, own helper functions, another formula), except that the
+activation functions of task 1.2 must work on whole arrays, without a Python loop over entries or rows. Use
+NumPy and Python's standard library only. A RuntimeWarning on the way to a right value (an overflow in a branch
+that is then thrown away) costs nothing.
 """
 
 import math
@@ -77,7 +77,7 @@ class Perceptron:
             max_epochs: the largest number of epochs in this call, at least 1
 
         Returns:
-            the number of updates in this call, over all of its epochs, an integer
+            the number of updates in this call, over all of its epochs, a whole number (int or float)
         """
         raise NotImplementedError("Perceptron.fit: not started")
 
@@ -98,6 +98,7 @@ class Perceptron:
 # Every function takes a float64 array x of any shape (one axis or more) and returns a new float64 array; x
 # stays as it is. It must be right, and never nan or inf, for entries from -1100 to 1100. Work on whole
 # arrays: a test counts the Python steps that your function takes, and they must not grow with the size of x.
+# Where an axis is to be given, it may be any axis of x, counted from the front or from the back.
 #
 # `<name>_backward(dout, x)` is the vector-Jacobian product: given x (the *input* of the forward function)
 # and dout, the gradient of some number L with respect to the forward function's output, return the gradient
@@ -170,7 +171,7 @@ def gelu(x):
 def gelu_backward(dout, x):
     """Return the gradient with respect to x, the input of `gelu`; dout and x have the same shape.
 
-    The derivative of Phi(x) is the normal density exp(-x^2 / 2) / sqrt(2 pi).
+    The derivative of Phi(x) is the normal density exp(-x^2 / 2) / sqrt(2 pi). Errors up to 1e-6 pass.
     """
     raise NotImplementedError("gelu_backward: not started")
 
@@ -328,7 +329,7 @@ def count_parameters(sizes):
         sizes: [D, H1, ..., C], numbers of units from the input to the output
 
     Returns:
-        an integer; 26 for [3, 4, 2] and 41 for [3, 4, 4, 1]
+        a whole number (int or float); 26 for [3, 4, 2] and 41 for [3, 4, 4, 1]
     """
     raise NotImplementedError("count_parameters: not started")
 

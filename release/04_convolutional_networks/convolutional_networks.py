@@ -50,7 +50,7 @@ def receptive_field(layers):
 
     Args:
         layers: the convolution and pooling layers along this axis, first layer first: a list of pairs
-            (kernel, stride) or triples (kernel, stride, dilation) of ints; both forms may stand in one list
+            (kernel, stride) or triples (kernel, stride, dilation) of ints; one list may hold both forms
 
     Returns:
         size of the receptive field in input pixels, int; 1 for an empty list
@@ -141,7 +141,7 @@ def im2col(x, kernel_size, stride=1, padding=0):
 def col2im(cols, x_shape, kernel_size, stride=1, padding=0):
     """Add every column back to where im2col took it from: the transpose (adjoint) of im2col, not its inverse.
 
-    A pixel that stands in several windows receives the sum of them; what falls on the border is dropped.
+    A pixel that is in several windows receives the sum of them; what falls on the border is dropped.
 
     Args:
         cols: columns, (N, C * KH * KW, OH * OW) float64, ordered as im2col orders them
@@ -157,8 +157,8 @@ def col2im(cols, x_shape, kernel_size, stride=1, padding=0):
 def conv2d_im2col(x, w, b, stride=1, padding=0):
     """Return what conv2d_forward returns first, through im2col and a matrix product.
 
-    It must be at least ten times faster than a loop that computes one entry of the output at a time: loops
-    over the few taps of a kernel are fine.
+    It must be at least ten times faster than a loop that computes one entry of the output at a time: a loop
+    over the few taps of a kernel is fine, a loop over the positions of the window is too slow.
 
     Args:
         x, w, b, stride, padding: as for conv2d_forward
@@ -469,9 +469,10 @@ class SmallCNN(nn.Module):
 
     Its layers are your choice, within these rules:
         * it holds at least one nn.Conv2d;
-        * `features` is convolutional all the way and shrinks height and width by a factor s, which is 2, 4 or
-          8 and the same for images of all sizes: each pooling or stride of 2 halves them, and padding keeps
-          them elsewhere. A shift of the image by s pixels then shifts its features by one;
+        * `features`, the method or an nn.Module of this name in its place, is convolutional all the way and
+          shrinks height and width by a factor s, which is 2, 4 or 8 and the same for images of all sizes: each
+          pooling or stride of 2 halves them, and padding keeps them elsewhere. A shift of the image by s pixels
+          then shifts its features by one;
         * `forward` reads its scores from `self.features(x)` only, through a mean of each map or some other
           pooling that takes maps of any size.
     """
@@ -494,8 +495,8 @@ def train_small_cnn(x, y, num_classes=10, epochs=10, seed=0):
     The images may come sorted by class, so visit them in a new random order in each epoch, all of them, and
     clear the gradients before each step; the model is in training mode meanwhile, and every parameter learns.
     With your default number of epochs it must be right on 0.965 of unseen digits (1,300 images of 8x8 to learn
-    from, in under ten seconds) and on 0.93 of unseen shapes10 (2,000 of 32x32, in under a minute), on one CPU
-    thread.
+    from) and on 0.93 of unseen shapes10 (2,000 of 32x32). A test has 120 seconds of CPU time, on one thread, to
+    train and predict: a network that needs ten seconds for digits and a minute for shapes has room to spare.
 
     Args:
         x: images, (N, C, H, W) float32 in [0, 1], a NumPy array

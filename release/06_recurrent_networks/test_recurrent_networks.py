@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from autograder import expect, probe
-from autograder.data import waves
+from dlcourse.data import waves
 
 # ------------------------------------------------------------------------------------------------------------
 # 6.1  A recurrent network, forward
@@ -24,9 +24,14 @@ def test_one_step_mixes_input_and_state(student):
     x, h_prev = np.array([[1.0, 2.0]]), np.array([[3.0]])
     Wx, Wh, b = np.array([[0.5, -0.25]]), np.array([[0.1]]), np.array([0.2])
 
-    h, _ = student.rnn_step_forward(x, h_prev, Wx, Wh, b)
+    given = (x, h_prev, Wx, Wh, b)
+    before = [array.copy() for array in given]
+
+    h, _ = student.rnn_step_forward(*given)
 
     expect.close(h, np.array([[math.tanh(0.5)]]), "rnn_step_forward")
+    for now, was, name in zip(given, before, ("x", "h_prev", "Wx", "Wh", "b"), strict=True):
+        expect.unchanged(now, was, f"rnn_step_forward ({name})")
 
 
 @pytest.mark.task("rnn_forward")
@@ -42,14 +47,16 @@ def test_a_row_of_the_weight_belongs_to_one_unit(student):
 @pytest.mark.task("rnn_forward", weight=2)
 def test_each_step_starts_from_the_state_of_the_last(student):
     """Three steps by hand: the state is handed on, and every one of them is returned."""
-    x = np.array([[[1.0], [0.0], [-1.0]]])
+    x, h0 = np.array([[[1.0], [0.0], [-1.0]]]), np.array([[0.5]])
 
-    out, _ = student.rnn_forward(x, np.array([[0.5]]), np.array([[1.0]]), np.array([[2.0]]), np.array([0.0]))
+    out, _ = student.rnn_forward(x, h0, np.array([[1.0]]), np.array([[2.0]]), np.array([0.0]))
 
     first = math.tanh(1 + 2 * 0.5)
     second = math.tanh(2 * first)
     third = math.tanh(-1 + 2 * second)
     expect.close(out, np.array([[[first], [second], [third]]]), "rnn_forward")
+    expect.unchanged(x, np.array([[[1.0], [0.0], [-1.0]]]), "rnn_forward (x)")
+    expect.unchanged(h0, np.array([[0.5]]), "rnn_forward (h0)")
 
 
 @pytest.mark.task("rnn_forward")
@@ -57,9 +64,7 @@ def test_a_batch_of_sequences_comes_first(student, rng):
     """Two sequences of five steps of three numbers, and four units: (2, 5, 4)."""
     x = rng.normal(size=(2, 5, 3))
 
-    out, _ = student.rnn_forward(
-        x, np.zeros((2, 4)), rng.normal(size=(4, 3)), rng.normal(size=(4, 4)), np.zeros(4)
-    )
+    out, _ = student.rnn_forward(x, np.zeros((2, 4)), rng.normal(size=(4, 3)), rng.normal(size=(4, 4)), np.zeros(4))
 
     expect.shape(out, (2, 5, 4), "rnn_forward")
 
@@ -102,12 +107,14 @@ def test_one_step_back(student):
 def test_the_last_output_pulls_at_the_first_input(student):
     """The loss sees the second state alone, and the first input moves it through the state between."""
     _, _, cache = _small_rnn(student, 2)
+    dout = np.array([[[0.0], [1.0]]])
 
-    dx, _, _, _, _ = student.rnn_backward(np.array([[[0.0], [1.0]]]), cache)
+    dx, _, _, _, _ = student.rnn_backward(dout, cache)
 
     second = 1 - math.tanh(-0.4 + 0.1 - 0.6 * math.tanh(0.6)) ** 2
     first = second * -0.6 * (1 - math.tanh(0.6) ** 2)
     expect.close(dx, np.array([[[first * 0.8], [second * 0.8]]]), "rnn_backward (dx)")
+    expect.unchanged(dout, np.array([[[0.0], [1.0]]]), "rnn_backward (dout)")
 
 
 @pytest.mark.task("rnn_backward", weight=3)
@@ -118,7 +125,7 @@ def test_gradients_agree_with_measured_ones(student, rng, which):
     dout = rng.normal(size=(1, 3, 1))
     place = ("dx", "dh0", "dWx", "dWh", "db").index(which)
 
-    got = student.rnn_backward(dout, cache)[place]
+    got = student.rnn_backward(dout.copy(), cache)[place]
 
     def forward(moved):
         return student.rnn_forward(*inputs[:place], moved, *inputs[place + 1 :])[0]
@@ -136,13 +143,15 @@ def test_half_open_gates_by_hand(student):
     """All sums but the candidate's are 0, so the gates stand at one half; the candidate is tanh(1)."""
     Wx = np.array([[0.0], [0.0], [1.0], [0.0]])
 
-    h, c, _ = student.lstm_step_forward(
-        np.array([[1.0]]), np.zeros((1, 1)), np.array([[2.0]]), Wx, np.zeros((4, 1)), np.zeros(4)
-    )
+    h_prev, c_prev = np.zeros((1, 1)), np.array([[2.0]])
+
+    h, c, _ = student.lstm_step_forward(np.array([[1.0]]), h_prev, c_prev, Wx, np.zeros((4, 1)), np.zeros(4))
 
     cell = 0.5 * 2 + 0.5 * math.tanh(1)
     expect.close(c, np.array([[cell]]), "lstm_step_forward (c)")
     expect.close(h, np.array([[0.5 * math.tanh(cell)]]), "lstm_step_forward (h)")
+    expect.unchanged(h_prev, np.zeros((1, 1)), "lstm_step_forward (h_prev)")
+    expect.unchanged(c_prev, np.array([[2.0]]), "lstm_step_forward (c_prev)")
 
 
 @pytest.mark.task("lstm", weight=5)
@@ -166,10 +175,14 @@ def test_the_way_back_along_the_cell_is_one_product(student):
         np.array([[7.0]]), np.zeros((1, 1)), np.array([[0.7]]), np.zeros((4, 1)), np.zeros((4, 1)), bias
     )
 
-    _, _, dc_prev, _, _, db = student.lstm_step_backward(np.zeros((1, 1)), np.array([[3.0]]), cache)
+    dh, dc = np.zeros((1, 1)), np.array([[3.0]])
+
+    _, _, dc_prev, _, _, db = student.lstm_step_backward(dh, dc, cache)
 
     expect.close(dc_prev, np.array([[1.5]]), "lstm_step_backward (dc_prev)")
     expect.close(db, np.array([0.0, 3 * 0.7 * 0.25, 0.0, 0.0]), "lstm_step_backward (db)")
+    expect.unchanged(dh, np.zeros((1, 1)), "lstm_step_backward (dh)")
+    expect.unchanged(dc, np.array([[3.0]]), "lstm_step_backward (dc)")
 
 
 @pytest.mark.task("lstm", weight=5)
@@ -178,9 +191,7 @@ def test_a_cell_counts_up_step_by_step(student):
     bias = np.array([1000.0, 1000.0, 1000.0, 1000.0])
     zeros = np.zeros((4, 1))
 
-    out, _ = student.lstm_forward(
-        np.zeros((1, 3, 1)), np.zeros((1, 1)), np.array([[-2.0]]), zeros, zeros, bias
-    )
+    out, _ = student.lstm_forward(np.zeros((1, 3, 1)), np.zeros((1, 1)), np.array([[-2.0]]), zeros, zeros, bias)
 
     want = np.array([[[math.tanh(-1)], [math.tanh(0)], [math.tanh(1)]]])
     expect.close(out, want, "lstm_forward")
@@ -212,11 +223,13 @@ def test_an_update_gate_of_one_keeps_the_state(student):
 @pytest.mark.task("gru_step", weight=4)
 def test_half_an_update(student):
     """z = 1/2: the mean of the old state and the candidate, which is tanh(0.3) here."""
-    params = _gru([0.0, 0.0, 0.3], [0.0, 0.0, 0.0])
+    params, h = _gru([0.0, 0.0, 0.3], [0.0, 0.0, 0.0]), np.array([[0.4]])
 
-    h = student.gru_step(np.ones((1, 1)), np.array([[0.4]]), params)
+    new = student.gru_step(np.ones((1, 1)), h, params)
 
-    expect.close(h, np.array([[0.5 * 0.4 + 0.5 * math.tanh(0.3)]]), "gru_step")
+    expect.close(new, np.array([[0.5 * 0.4 + 0.5 * math.tanh(0.3)]]), "gru_step")
+    expect.unchanged(h, np.array([[0.4]]), "gru_step (h)")
+    expect.unchanged(params, _gru([0.0, 0.0, 0.3], [0.0, 0.0, 0.0]), "gru_step (params)")
 
 
 @pytest.mark.task("gru_step", weight=4)
@@ -287,7 +300,7 @@ def norms_of_a_fading_memory(student, T):
 
 @pytest.mark.task("gradients_through_time", weight=4)
 def test_a_memory_that_fades_by_half_a_step(student):
-    """The last input counts fully, the one before half, then a quarter; the oldest stands first."""
+    """The last input counts fully, the one before half, then a quarter; the oldest comes first."""
     norms = norms_of_a_fading_memory(student, 4)
 
     want = math.sqrt(3) * np.array([0.125, 0.25, 0.5, 1.0])
@@ -327,13 +340,16 @@ def test_what_is_unknown_becomes_one(student):
 
 @pytest.mark.task("text", weight=5)
 def test_a_batch_is_padded_at_its_end(student):
-    """Zeros fill up the short ones; the mask is True where a token stands, so each row of it adds up to a length."""
-    ids, mask, lengths = student.pad_batch([[5, 6], [7, 8, 9], [4]])
+    """Zeros fill up the short ones; the mask is True where there is a token, so each row of it adds up to a length."""
+    sequences = [[5, 6], [7, 8, 9], [4]]
+
+    ids, mask, lengths = student.pad_batch(sequences)
 
     expect.equal(ids, torch.tensor([[5, 6, 0], [7, 8, 9], [4, 0, 0]]), "pad_batch (ids)")
     expect.equal(lengths, torch.tensor([2, 3, 1]), "pad_batch (lengths)")
     wanted = torch.tensor([[True, True, False], [True, True, True], [True, False, False]])
     expect.equal(mask, wanted, "pad_batch (mask)")
+    expect.equal(sequences, [[5, 6], [7, 8, 9], [4]], "pad_batch (the given lists)")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -341,20 +357,30 @@ def test_a_batch_is_padded_at_its_end(student):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("sequence_classifier", weight=4)
+@probe
+def cells_and_scores(student, ids, lengths):
+    """For each kind of cell: the scores, and whether the model holds a network of that kind."""
+    found = []
+    for cell, kind in (("rnn", nn.RNN), ("lstm", nn.LSTM), ("gru", nn.GRU)):
+        model = student.SequenceClassifier(7, 3, 4, cell, num_classes=5)
+        found.append((cell, model(ids, lengths).detach(), any(isinstance(m, kind) for m in model.modules())))
+    return found
+
+
+@pytest.mark.task("sequence_classifier", weight=8.5)
 def test_there_is_a_score_for_every_class(student):
     """Two sentences in, five scores for each of them out, for each kind of cell."""
     ids, lengths = torch.tensor([[2, 3, 4], [5, 6, 0]]), torch.tensor([3, 2])
-    for cell in ("rnn", "lstm", "gru"):
-        scores = student.SequenceClassifier(7, 3, 4, cell, num_classes=5)(ids, lengths)
 
+    for cell, scores, is_there in cells_and_scores(student, ids, lengths):
         expect.shape(scores, (2, 5), f"SequenceClassifier(cell={cell!r})")
+        expect.is_true(is_there, f"SequenceClassifier(cell={cell!r}): it has no nn.{cell.upper()}.")
 
 
-@pytest.mark.task("sequence_classifier", weight=4)
+@pytest.mark.task("sequence_classifier", weight=10.5)
 def test_more_padding_changes_nothing(student):
     """The same two sentences with three more columns of zeros: the network must not read them."""
-    model = student.SequenceClassifier(7, 3, 4)
+    model = student.SequenceClassifier(7, 3, 4).eval()
     ids, lengths = torch.tensor([[2, 3, 4], [5, 6, 0]]), torch.tensor([3, 2])
     wide = torch.cat([ids, torch.zeros(2, 3, dtype=torch.int64)], dim=1)
 
@@ -372,7 +398,7 @@ def classes_after_training(student, sequences, labels, unseen, size):
     return list(losses), student.predict_classes(model, unseen)
 
 
-@pytest.mark.task("sequence_classifier", weight=5)
+@pytest.mark.task("sequence_classifier", weight=10)
 def test_a_trained_network_reads_negated_opinions(student, rng):
     """'Good' and 'not good' share a word: only who reads in order can tell them apart."""
     words = {
@@ -405,9 +431,7 @@ def test_a_trained_network_reads_negated_opinions(student, rng):
         "train_classifier: the loss of the last epoch is not below that of the first.",
     )
     expect.dtype(predicted, np.int64, "predict_classes")
-    expect.accuracy(
-        predicted, np.array(labels[1200:]), 0.85, "train_classifier: is it the film that is good?"
-    )
+    expect.accuracy(predicted, np.array(labels[1200:]), 0.85, "train_classifier: is it the film that is good?")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -418,13 +442,16 @@ def test_a_trained_network_reads_negated_opinions(student, rng):
 @pytest.mark.task("forecasting", weight=3)
 def test_windows_and_what_comes_after_them(student):
     """Five values, windows of two: three of them have a value after them."""
-    X, y = student.make_windows(np.array([1.0, 2, 4, 8, 16]), 2)
-    ahead_X, ahead_y = student.make_windows(np.array([1.0, 2, 4, 8, 16]), 2, horizon=3)
+    series = np.array([1.0, 2, 4, 8, 16])
+
+    X, y = student.make_windows(series, 2)
+    ahead_X, ahead_y = student.make_windows(series, 2, horizon=3)
 
     expect.close(X, np.array([[1.0, 2], [2, 4], [4, 8]]), "make_windows (X)")
     expect.close(y, np.array([4.0, 8, 16]), "make_windows (y)")
     expect.close(ahead_X, np.array([[1.0, 2]]), "make_windows with horizon=3 (X)")
     expect.close(ahead_y, np.array([16.0]), "make_windows with horizon=3 (y)")
+    expect.unchanged(series, np.array([1.0, 2, 4, 8, 16]), "make_windows (series)")
 
 
 @pytest.mark.task("forecasting", weight=3)
@@ -445,14 +472,16 @@ def test_the_future_is_at_the_end(student):
 def test_a_forecast_is_compared_with_doing_nothing(student):
     """Tomorrow is like today: how far off is that, and how far off is a forecast beside it?"""
     X = np.array([[1.0, 2], [2, 4], [4, 8]])
-    y = np.array([4.0, 8, 16])
+    y, forecast, train = np.array([4.0, 8, 16]), np.array([5.0, 6, 16]), np.array([1.0, 3, 2, 5])
+    given = {"X": X, "y": y, "forecast": forecast, "train": train}
+    before = {name: array.copy() for name, array in given.items()}
 
     expect.close(student.naive_forecast(X), np.array([2.0, 4, 8]), "naive_forecast")
     expect.close(student.naive_forecast(X, season=2), np.array([1.0, 2, 4]), "naive_forecast with season=2")
-    expect.close(student.mae(y, np.array([5.0, 6, 16])), 1.0, "mae")
-    expect.close(
-        student.mase(y, np.array([5.0, 6, 16]), np.array([1.0, 3, 2, 5])), 0.5, "mase (naive errors 2, 1, 3)"
-    )
+    expect.close(student.mae(y, forecast), 1.0, "mae")
+    expect.close(student.mase(y, forecast, train), 0.5, "mase (naive errors 2, 1, 3)")
+    for name, now in given.items():
+        expect.unchanged(now, before[name], f"naive_forecast, mae and mase ({name})")
 
 
 @pytest.mark.task("forecasting", weight=3)
@@ -460,13 +489,16 @@ def test_a_trained_forecaster_beats_the_naive_forecast(student):
     """In the units of the series, with everything learned from its past alone."""
     series = 40 + 5 * waves(500, seed=3)
 
+    before = series.copy()
+
     report = student.backtest(series, 100, 24, seed=1)
 
+    expect.unchanged(series, before, "backtest (series)")
     naive = float(np.abs(series[-100:] - series[-101:-1]).mean())
     expect.close(report["naive_mae"], naive, "backtest (naive_mae)")
     expect.shape(report["forecast"], (100,), "backtest (forecast)")
     error = float(np.abs(series[-100:] - report["forecast"]).mean())
-    expect.between(error, 0.0, 0.9 * naive, "backtest (error of its forecasts)")
+    expect.at_most(error / naive, 0.9, "backtest (error of its forecasts over the naive one)")
     expect.close(report["mae"], error, "backtest (mae)")
     expect.close(report["skill"], 1 - error / naive, "backtest (skill)")
 

@@ -10,9 +10,9 @@ output of a function, "what comes from above".
 
 Rules for the whole file: no function changes its arguments, except where its docstring says so (the
 optimisers move parameters in place). *How* you compute something is yours to choose: loops or whole arrays,
-own helper functions, another formula. Where "a number" is to be returned, a Python float, a NumPy scalar or
-an array of shape () will do. Use NumPy and Python's standard library only. A RuntimeWarning on the way to a
-right value costs nothing.
+own helper functions, another formula. Loops over single numbers are slower, and fast enough for every test.
+Where "a number" is to be returned, a Python float, a NumPy scalar or an array of shape () will do. Use NumPy
+and Python's standard library only. A RuntimeWarning on the way to a right value costs nothing.
 """
 
 import math
@@ -260,7 +260,7 @@ class Tensor:
         requires_grad: bool. For a result: True if recording is on (see `no_grad`) and at least one of its
             operands has requires_grad = True
         grad: None, or the gradient as a NumPy array (not a Tensor), float64 of the shape of data. None in
-            every new Tensor; `backward` fills it; whoever uses a Tensor may set it to None again
+            every new Tensor; `backward` fills it; code that uses a Tensor may set it to None again
 
     A Tensor made by `Tensor(...)` is a leaf. Whether results (Tensors that are no leaves) also get a grad
     is free; tests look at leaves only. A leaf with requires_grad = False keeps grad = None.
@@ -398,7 +398,7 @@ class MLP:
 
     Attributes:
         params: the list [W_1, b_1, W_2, b_2, ..., W_L, b_L] of float64 arrays, W (out, in), b (out,). These
-            are the arrays that the network computes with: whoever changes one of them in place changes the
+            are the arrays that the network computes with: code that changes one of them in place changes the
             network
     """
 
@@ -467,7 +467,8 @@ class MLP:
 #
 # An optimiser keeps its state (velocities, averages, the number of steps) from one step to the next,
 # separately for every parameter: the k-th array of the list always is the k-th parameter, and one optimiser
-# serves one list of parameters. Two optimisers share nothing. The state starts at zero. `opt.lr` holds the
+# serves one list of parameters. Two optimisers share nothing. The state starts at zero. It holds arrays of its
+# own: between two steps the caller may write the next gradients into the same arrays. `opt.lr` holds the
 # learning rate and may be set to another number between two steps.
 #
 # Below, p is a parameter, g its gradient, and all operations are entry by entry.

@@ -33,7 +33,7 @@ def test_a_coin_flip_costs_log_two(student):
 
 @pytest.mark.task("losses", weight=5)
 def test_three_equal_logits_cost_log_three(student):
-    """Whoever knows nothing gives every class 1/C and pays log C; the gradient lifts the right class only."""
+    """A model that knows nothing gives every class 1/C, with loss log C; the gradient lifts the right class only."""
     loss, grad = student.cross_entropy(np.array([[0.0, 0.0, 0.0], [0.0, LN2, LN3]]), np.array([1, 2]))
 
     expect.close(loss, (LN3 + LN2) / 2, "cross_entropy (loss)")
@@ -48,6 +48,38 @@ def test_huber_is_a_square_inside_and_a_line_outside(student):
 
     expect.close(loss, 5.25, "huber_loss (loss)")
     expect.close(grad, np.array([0.5, -1.0]), "huber_loss (grad)")
+
+
+@pytest.mark.task("losses", weight=3)
+def test_a_logit_of_a_thousand_has_a_finite_binary_loss(student):
+    """exp(1000) is infinite, the loss is not: a logit of 1000 for the wrong answer costs 1000, for the right one 0."""
+    loss, grad = student.bce_with_logits(np.array([1000.0, -1000.0]), np.array([0.0, 0.0]))
+
+    expect.close(loss, 500.0, "bce_with_logits of logits of 1000 and -1000 (loss)")
+    expect.close(grad, np.array([0.5, 0.0]), "bce_with_logits of logits of 1000 and -1000 (grad)")
+
+
+@pytest.mark.task("losses", weight=3)
+def test_a_lead_of_a_thousand_has_a_finite_cross_entropy(student):
+    """exp(1000) is infinite, the loss is not: a lead of 1000 for the wrong class costs 1000, for the right one 0."""
+    loss, grad = student.cross_entropy(np.array([[0.0, 1000.0], [1000.0, 0.0]]), np.array([0, 0]))
+
+    expect.close(loss, 500.0, "cross_entropy of logits of 0 and 1000 (loss)")
+    expect.close(grad, np.array([[-0.5, 0.5], [0.0, 0.0]]), "cross_entropy of logits of 0 and 1000 (grad)")
+
+
+@pytest.mark.task("losses")
+def test_losses_only_read_their_arguments(student):
+    """Predictions, logits and targets belong to the caller: they hold the same numbers after the call."""
+    for name in ("mse_loss", "bce_with_logits", "huber_loss", "cross_entropy"):
+        first = np.array([[-2.5, 0.5, 3.0], [0.1, -0.7, 1.5]])
+        second = np.array([2, 0]) if name == "cross_entropy" else np.array([[0.0, 1.0, 0.3], [1.0, 0.0, 0.9]])
+        first_before, second_before = first.copy(), second.copy()
+
+        getattr(student, name)(first, second)
+
+        expect.unchanged(first, first_before, f"{name} (first argument)")
+        expect.unchanged(second, second_before, f"{name} (second argument)")
 
 
 @pytest.mark.task("losses", weight=3)
@@ -82,6 +114,16 @@ def test_x_is_as_it_was(student):
     expect.close(grad, np.array([[-0.5, 1.0, -2.0]]), "numerical_gradient", rtol=1e-6)
 
 
+@pytest.mark.task("numerical_gradient", weight=3)
+def test_x_in_single_precision_is_measured_in_double(student):
+    """float32 has seven digits, so x + 0.00001 is rounded: f must get float64 arrays to see the difference."""
+    x = np.array([1.0, 1.5], dtype=np.float32)
+
+    grad = student.numerical_gradient(lambda x: x[0] ** 2 + 3.0 * x[1], x)
+
+    expect.close(grad, np.array([2.0, 3.0]), "numerical_gradient of a float32 x", rtol=1e-6, dtype=np.float64)
+
+
 @pytest.mark.task("numerical_gradient", weight=6)
 def test_a_gradient_that_is_a_third_too_large(student):
     """df says (4, 4) where (4, 3) is right: |4 - 3| / (4 + 3) = 1/7, and the worst entry counts."""
@@ -90,6 +132,16 @@ def test_a_gradient_that_is_a_third_too_large(student):
     )
 
     expect.close(error, 1 / 7, "grad_check", rtol=1e-5)
+
+
+@pytest.mark.task("numerical_gradient", weight=3)
+def test_a_gradient_that_points_the_other_way(student):
+    """df says (-4, 3) where (4, 3) is right: the difference 8 is as large as both sizes together."""
+    error = student.grad_check(
+        lambda x: x[0] ** 2 + 3.0 * x[1], lambda x: np.array([-2.0 * x[0], 3.0]), np.array([2.0, 5.0])
+    )
+
+    expect.close(error, 1.0, "grad_check of a gradient with a wrong sign", rtol=1e-5)
 
 
 # --- 2.3 layer_backward -------------------------------------------------------------------------------------
@@ -149,6 +201,36 @@ def test_softmax_backward_of_shares(student):
     dx = student.softmax_backward(np.array([[16.0, 0.0], [1.0, 1.0]]), np.array([[0.25, 0.75], [0.5, 0.5]]))
 
     expect.close(dx, np.array([[3.0, -3.0], [0.0, 0.0]]), "softmax_backward")
+
+
+@pytest.mark.task("layer_backward")
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "softmax"])
+def test_backward_passes_only_read_their_arguments(student, name):
+    """dout and cache belong to the caller: both hold the same numbers after the call."""
+    dout = np.array([[5.0, -6.0, 7.0], [-1.0, 2.0, -3.0]])
+    cache = np.array([[-0.5, 0.9, 0.0], [0.3, -0.2, 0.4]] if name in ("relu", "tanh") else [[0.5, 0.3, 0.2]] * 2)
+    dout_before, cache_before = dout.copy(), cache.copy()
+
+    getattr(student, f"{name}_backward")(dout, cache)
+
+    expect.unchanged(dout, dout_before, f"{name}_backward (dout)")
+    expect.unchanged(cache, cache_before, f"{name}_backward (cache)")
+
+
+@pytest.mark.task("layer_backward")
+def test_a_layer_backwards_only_reads_its_arguments(student):
+    """dout, x and W belong to the caller: they hold the same numbers after the call."""
+    dout, x, W = (
+        np.array([[10.0, -1.0]]),
+        np.array([[1.0, -2.0, 3.0]]),
+        np.array([[1.0, 0.0, 2.0], [5.0, 1.0, 0.0]]),
+    )
+    before = dout.copy(), x.copy(), W.copy()
+
+    student.linear_backward(dout, (x, W))
+
+    for now, was, name in zip((dout, x, W), before, ("dout", "x", "W"), strict=True):
+        expect.unchanged(now, was, f"linear_backward ({name})")
 
 
 # --- 2.4 autograd -------------------------------------------------------------------------------------------
@@ -248,6 +330,20 @@ def test_gradients_pile_up_until_they_are_forgotten(student):
     expect.equal(forgotten, None, "Tensor.zero_grad")
 
 
+@pytest.mark.task("autograd", weight=2)
+def test_a_graph_only_reads_what_it_is_made_of(student):
+    """No operation changes its operands, and backward leaves the gradient from above as it is."""
+    a = student.Tensor([[-1.0, 2.0]], requires_grad=True)
+    factor, above = np.array([[3.0, -4.0]]), np.array([[5.0, -6.0]])
+
+    (a.relu() * factor + a).backward(above)
+
+    expect.close(a.data, np.array([[-1.0, 2.0]]), "Tensor.data of an operand")
+    expect.close(a.grad, np.array([[5.0, 18.0]]), "Tensor.backward")
+    expect.unchanged(factor, np.array([[3.0, -4.0]]), "Tensor: a * array (the array)")
+    expect.unchanged(above, np.array([[5.0, -6.0]]), "Tensor.backward (grad)")
+
+
 @pytest.mark.task("autograd", weight=8)
 def test_nothing_is_remembered_inside_no_grad(student):
     """What was computed inside no_grad is a constant afterwards: 9 here, and dy/da is 9, not 18."""
@@ -335,6 +431,26 @@ def test_penalties_by_hand(student):
     expect.close(accuracy, 0.0, "MLP.evaluate (accuracy)")
 
 
+@pytest.mark.task("mlp", weight=6)
+def test_weights_are_drawn_with_the_variance_of_he(student):
+    """300 inputs: the weights are independent draws, with the mean 0 and the variance 2 / 300."""
+    weight = np.array(student.MLP([300, 200], rng=np.random.default_rng(2)).params[0])
+
+    expect.close(float(weight.var()), 2.0 / 300, "MLP.params (variance of the weights)", rtol=0.03)
+    expect.between(float(weight.mean()), -0.002, 0.002, "MLP.params (mean of the weights)")
+    is_drawn = np.unique(weight).size > 0.99 * weight.size
+    expect.is_true(is_drawn, "MLP.params: many weights are equal; draw each of them")
+
+
+@pytest.mark.task("mlp", weight=6)
+def test_the_same_generator_gives_the_same_weights(student):
+    """Every random number comes from rng: the same state gives the same weights, another state gives others."""
+    one, again, other = (np.array(student.MLP([3, 2], rng=np.random.default_rng(seed)).params[0]) for seed in (5, 5, 6))
+
+    expect.close(again, one, "MLP.params (the same seed again)", rtol=0, atol=0)
+    expect.is_true(not np.array_equal(one, other), "MLP: another seed gave the same weights; draw from rng")
+
+
 # --- 2.6 optimizers -----------------------------------------------------------------------------------------
 
 
@@ -401,6 +517,31 @@ def test_adamw_shrinks_a_weight_that_has_no_gradient(student):
     expect.close(np.array([p[0][0] for p in path]), np.array([1.9, 1.805]), "AdamW.step")
 
 
+@pytest.mark.task("optimizers", weight=6)
+def test_weight_decay_is_added_to_the_gradient(student):
+    """In SGD and Adam the decay joins the gradient: with g = 0 and p = 2, g becomes 0.5 * 2 = 1."""
+    settings = {"lr": 0.1, "weight_decay": 0.5}
+
+    plain, adam = (steps_of(student, name, settings, [np.array([2.0])], [[np.zeros(1)]]) for name in ("SGD", "Adam"))
+
+    expect.close(plain[0][0], np.array([1.9]), "SGD.step with weight decay")
+    expect.close(adam[0][0], np.array([1.9]), "Adam.step with weight decay (the first step has the length lr)")
+
+
+@pytest.mark.task("optimizers", weight=2)
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "AdamW"])
+def test_gradients_are_only_read(student, name):
+    """The gradients belong to the caller: later steps, too, leave them as they are."""
+    settings = {"momentum": 0.5, "weight_decay": 0.5} if name == "SGD" else {}
+    optimizer, params = getattr(student, name)(lr=0.1, **settings), [np.array([2.0, -1.0])]
+    grads = [np.array([4.0, -3.0])]
+
+    for _ in range(3):
+        optimizer.step(params, grads)
+
+    expect.unchanged(grads[0], np.array([4.0, -3.0]), f"{name}.step (the gradient, after three steps)")
+
+
 # --- 2.7 train ----------------------------------------------------------------------------------------------
 
 
@@ -433,7 +574,7 @@ def epochs_of(student, X, y, epochs, batch_size, seed, stop_after):
     return model.batches, list(history["loss"]), calls, optimizer.steps
 
 
-@pytest.mark.task("train", weight=5)
+@pytest.mark.task("train", weight=7)
 def test_ten_samples_make_batches_of_four_four_and_two(student):
     """Every sample once an epoch, its label with it, and the small rest is a batch like the others."""
     X, y = np.arange(10.0)[:, None], np.arange(10) * 3
@@ -449,7 +590,7 @@ def test_ten_samples_make_batches_of_four_four_and_two(student):
         expect.equal(seen, np.arange(10) * 3, "train (samples of one epoch)")
 
 
-@pytest.mark.task("train", weight=5)
+@pytest.mark.task("train", weight=10)
 def test_a_large_batch_counts_more_than_a_small_one(student):
     """The loss of an epoch is a mean over samples: here the mean of all labels, however they were cut."""
     y = np.array([0, 0, 0, 0, 6])
@@ -459,7 +600,7 @@ def test_a_large_batch_counts_more_than_a_small_one(student):
     expect.close(np.array(losses), np.full(3, 1.2), "train (history['loss'])")
 
 
-@pytest.mark.task("train", weight=5)
+@pytest.mark.task("train", weight=10)
 def test_a_callback_hears_of_every_epoch_and_can_end_the_training(student):
     """Epochs count from 1, the history is up to date when a callback sees it, and True means: enough."""
     X, y = np.zeros((4, 1)), np.arange(4)
@@ -470,6 +611,48 @@ def test_a_callback_hears_of_every_epoch_and_can_end_the_training(student):
     expect.equal(calls, [(1, 1), (2, 2), (3, 3)], "train (epoch and length of the history in a callback)")
     expect.equal(len(losses), 3, "train (length of history['loss'])")
     expect.equal(len(short), 2, "train (length of history['loss'], ended by a callback after epoch 2)")
+
+
+@pytest.mark.task("train", weight=9)
+def test_every_epoch_has_an_order_of_its_own(student):
+    """Each epoch draws a new order from rng, so the same state of rng gives the same orders."""
+    X, y = np.arange(20.0)[:, None], np.arange(20)
+
+    first, again, other = (epochs_of(student, X, y, 2, 20, seed, 0)[0] for seed in (3, 3, 4))
+
+    expect.equal([len(run) for run in (first, again, other)], [2, 2, 2], "train (batches in 2 epochs of one batch)")
+    orders = {tuple(labels) for _, labels in (*first, *other)} | {tuple(range(20))}
+    expect.equal(len(orders), 5, "train (different orders of four epochs, and the given one)")
+    for (_, now), (_, was) in zip(again, first, strict=True):
+        expect.equal(now, was, "train (order of the samples, the same seed again)")
+
+
+@probe
+def data_after_training(student, X, y):
+    """Train a stand-in for a model; return the samples and labels as they are afterwards."""
+
+    class Model:
+        def __init__(self):
+            self.params = [np.zeros(1)]
+
+        def loss(self, X, y):
+            return 1.0, [np.ones(1)]
+
+    class Optimizer:
+        def step(self, params, grads):
+            return None
+
+    student.train(Model(), X, y, 2, 4, Optimizer(), np.random.default_rng(0))
+    return X, y
+
+
+@pytest.mark.task("train")
+def test_samples_and_labels_stay_in_their_order(student):
+    """X and y belong to the caller: they hold the same numbers, in the same order, after the training."""
+    X, y = data_after_training(student, np.arange(20.0).reshape(10, 2), np.arange(10))
+
+    expect.equal(X, np.arange(20.0).reshape(10, 2), "train (X, afterwards)")
+    expect.equal(y, np.arange(10), "train (y, afterwards)")
 
 
 # --- 2.8 gradient_descent -----------------------------------------------------------------------------------
@@ -489,3 +672,15 @@ def test_the_steepest_direction_decides(student):
     lr = student.max_stable_lr(np.array([[1.0, 0.0], [0.0, 10.0]]))
 
     expect.close(lr, 0.2, "max_stable_lr", rtol=1e-6)
+
+
+@pytest.mark.task("gradient_descent")
+def test_a_walk_only_reads_its_start(student):
+    """x0 and A belong to the caller: both hold the same numbers after the call."""
+    x0, A = np.array([8.0, -2.0]), np.array([[2.0, -1.0], [-1.0, 2.0]])
+
+    student.gradient_descent(lambda x: x @ x, lambda x: 2.0 * x, x0, 0.25, 3)
+    student.max_stable_lr(A)
+
+    expect.unchanged(x0, np.array([8.0, -2.0]), "gradient_descent (x0)")
+    expect.unchanged(A, np.array([[2.0, -1.0], [-1.0, 2.0]]), "max_stable_lr (A)")

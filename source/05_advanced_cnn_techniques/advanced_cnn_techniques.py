@@ -18,8 +18,8 @@ from torch.nn import functional as F
 # 5.1  Data augmentation
 #
 # `x` is always a batch of images, (N, C, H, W) float32 or float64 in [0, 1], and `rng` a np.random.Generator from
-# which all chance comes, drawn anew for each image of the batch. In which order you draw is yours. The result is a
-# new array of the shape and dtype of x; x stays as it is.
+# which all random numbers come, drawn separately for each image of the batch. You choose the order of the draws. The
+# result is a new array of the shape and dtype of x; x stays as it is.
 # ------------------------------------------------------------------------------------------------------------
 
 
@@ -95,8 +95,8 @@ def mixup(x, y, alpha, rng):
 
         x'[i] = lam[i] * x[i] + (1 - lam[i]) * x[partner[i]]           y' the same, with the same lam and partner
 
-    lam[i] is drawn from Beta(alpha, alpha), anew for each image. The partners are a random permutation of the batch,
-    or drawn one by one from the whole batch: as you like. An image may come to be its own partner.
+    lam[i] is drawn from Beta(alpha, alpha), separately for each image. The partners are a random permutation
+    of the batch, or drawn one by one from the whole batch: as you like. An image may be its own partner.
 
     Args:
         x: images, (N, C, H, W)
@@ -172,7 +172,8 @@ class BatchNorm:
         eps: float added to the variance
 
     Attributes:
-        gamma, beta: (C,) float64, ones and zeros at first: what is learned
+        gamma, beta: (C,) float64, ones and zeros at first: what is learned; an optimiser changes these two arrays in
+            place, and the next forward uses them as they are then
         running_mean, running_var: (C,) float64, zeros and ones at first: not learned, only followed
         training: bool
     """
@@ -227,12 +228,13 @@ class BatchNorm:
 class Dropout:
     """Inverted dropout (Srivastava 2014): in training each entry is dropped (set to zero) with probability p.
 
-    Entries are dropped independently of each other, anew at each forward, and those that stay are divided by the
-    probability of staying, so that the mean is what it was. In eval mode x passes as it is. With p = 1 all is zero.
+    Entries are dropped independently of each other, with new draws at each forward, and those that stay are
+    divided by the probability of staying, so that the mean is what it was. In eval mode x passes as it is.
+    With p = 1 all is zero.
 
     Args:
         p: probability to be dropped, in [0, 1]
-        rng: np.random.Generator from which all chance comes; None: a generator of your own with a fresh seed.
+        rng: np.random.Generator from which all draws come; None: a generator of your own with a fresh seed.
             NumPy's global random state is neither set nor used, and eval mode draws nothing
 
     Attributes:
@@ -262,7 +264,10 @@ class Dropout:
         raise NotImplementedError("Dropout.forward: not started")
 
     def backward(self, dout, cache):
-        """Return the gradient with respect to x, given the gradient with respect to out and forward's cache."""
+        """Return the gradient with respect to x, given the gradient with respect to out and forward's cache.
+
+        dout has the shape of out and stays as it is. What was not dropped has a gradient, also where x is 0.
+        """
         raise NotImplementedError("Dropout.backward: not started")
 
 
@@ -281,8 +286,8 @@ def freeze_backbone(model, head="head"):
 
     * parameters: requires_grad is False in the backbone, and True in the head.
     * batch norm: the backbone's batch norm layers (nn.BatchNorm1d, 2d and 3d) are put in eval mode, so that they use
-      their running statistics and no longer move them. Since model.train() would wake them up, this function is called
-      after model.train(), whenever that is called.
+      their running statistics and no longer move them. model.train() would put them back into training mode, so
+      this function is called after each call of model.train().
     * everything else keeps its mode: the head, and `model.training` itself. (For the backbone's other layers and
       containers either mode is fine.)
 
@@ -297,10 +302,11 @@ def freeze_backbone(model, head="head"):
 
 
 def replace_head(model, num_classes, head="head"):
-    """Put a new linear layer, with new random weights, in the place of the head.
+    """Replace the head by a new linear layer with new random weights.
 
     It reads as many features as the old one and gives num_classes scores. It has a bias if the old one has one, and
-    the old one's dtype. Everything else in the model stays as it is.
+    the old one's dtype; its parameters require a gradient, and each call draws other weights. Everything else in the
+    model stays as it is.
 
     Args:
         model: an nn.Module, changed in place
@@ -323,7 +329,7 @@ def param_groups(model, lr_head, lr_backbone, head="head"):
 
     Returns:
         a list of dicts {"params": [parameters], "lr": rate}, as torch.optim takes them. Each parameter that requires a
-        gradient stands in it once, frozen ones do not, and no group is empty. The order is yours.
+        gradient is in exactly one group, frozen ones are in none, and no group is empty. The order is yours.
     """
     raise NotImplementedError("param_groups: not started")
 
@@ -369,14 +375,14 @@ def compare_transfer(state, x, y, num_classes=3, epochs=40, seed=0):
         x: images, (N, 3, 32, 32) float32, a NumPy array
         y: labels, (N,) int64 in 0..num_classes - 1, a NumPy array
         num_classes: int
-        epochs: how often to go through all images, int; you may choose another default, and other numbers of epochs
-            for the three ways in proportion to it
+        epochs: how often to go through all images, each of them once, int; you may choose another default, and other
+            numbers of epochs for the three ways in proportion to it
         seed: decides the initial values and the order of the images: the same seed gives the same networks, whatever
             was drawn from torch's or NumPy's global generator before; another seed gives others
 
     Returns:
-        {"scratch": ShapeNet, "linear_probe": ShapeNet, "fine_tune": ShapeNet}, in eval mode, with num_classes scores
-        each; no two of them share a tensor, nor does one with `state`
+        {"scratch": ShapeNet, "linear_probe": ShapeNet, "fine_tune": ShapeNet}, in eval mode with all their layers, with
+        num_classes scores each; no two of them share a tensor, nor does one with `state`
     """
     raise NotImplementedError("compare_transfer: not started")
 
@@ -400,7 +406,7 @@ def box_iou(a, b):
 
 
 def nms(boxes, scores, iou_threshold=0.5, labels=None):
-    """Keep the best box of each heap: non-maximum suppression.
+    """Keep the best of the boxes that overlap: non-maximum suppression.
 
     Go through the boxes from the highest score to the lowest. A box is kept, unless its IoU with a box that was kept
     before is *greater* than iou_threshold. Of two boxes with the same score, the one with the lower index comes first.
@@ -532,12 +538,12 @@ def train_detector(x, y, boxes, num_classes=10, epochs=6, seed=0):
         y: labels, (N,) int64 in 0..num_classes - 1, a NumPy array
         boxes: one true box for each image, (N, 4) float32: x1, y1, x2, y2 in pixels, a NumPy array
         num_classes: int
-        epochs: how often to go through all images, int; you may choose another default
+        epochs: how often to go through all images, each of them once, int; you may choose another default
         seed: decides the initial values and the order of the images: the same seed gives the same detector, whatever
             was drawn from torch's or NumPy's global generator before; another seed gives another one
 
     Returns:
-        the trained TinyDetector in eval mode
+        the trained TinyDetector in eval mode with all its layers
     """
     raise NotImplementedError("train_detector: not started")
 
@@ -546,7 +552,7 @@ def detect(model, x):
     """Run a detector on images, as it would be used.
 
     The model predicts in eval mode and without recording gradients (afterwards they are recorded as before), and is
-    left in the mode in which it came.
+    left in the mode in which it came, with all its layers.
 
     Args:
         model: a module such as TinyDetector: model(images) gives (scores, boxes)

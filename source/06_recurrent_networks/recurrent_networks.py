@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 
 def rnn_step_forward(x, h_prev, Wx, Wh, b):
-    """Take one step: mix the input with the state of before, and squash (Elman, 1990).
+    """Take one step: mix the input with the previous state, and squash the sum (Elman, 1990).
 
         h = tanh(x @ Wx.T + h_prev @ Wh.T + b)
 
@@ -103,7 +103,7 @@ def lstm_step_forward(x, h_prev, c_prev, Wx, Wh, b):
         c = f * c_prev + i * g
         h = o * tanh(c)
 
-    The blocks stand in PyTorch's order: input gate, forget gate, candidate, output gate. Sums `a` may lie
+    The blocks are in PyTorch's order: input gate, forget gate, candidate, output gate. Sums `a` may lie
     anywhere from -1000 to 1000: no nan, no inf.
 
     Args:
@@ -201,8 +201,8 @@ def clip_grad_norm(parameters, max_norm):
 
     Args:
         parameters: the parameters, tensors of any shapes: a list, or anything that can be walked through
-            once, such as model.parameters(). Their `.grad` is changed in place, which means that the very
-            tensor that `.grad` was still is `.grad` afterwards; parameters whose `.grad` is None are left
+            once, such as model.parameters(). Their `.grad` is changed in place, which means that `.grad`
+            is the same tensor object afterwards; parameters whose `.grad` is None are left
             alone. The parameters themselves do not change.
         max_norm: the greatest length allowed, a positive number
 
@@ -231,7 +231,7 @@ def gradient_norms_through_time(model, T):
     Returns:
         (T,) float64, a NumPy array or a list of floats: entry t belongs to x[:, t], so the last entry is the
         shortest way back, and entry 0 the longest. The model is left as it was: no parameter changes, no `.grad`
-        of a parameter appears or changes, and its mode (training or eval) stays.
+        of a parameter appears or changes, and the mode (training or eval) of the model and of its layers stays.
     """
     raise NotImplementedError("gradient_norms_through_time: not started")
 
@@ -246,12 +246,12 @@ PAD, UNK = "<pad>", "<unk>"  # their ids are 0 and 1, always
 def tokenize(text):
     """Cut a text into tokens, all of them, in order.
 
-    * The text is put into lower case first.
-    * A word is a run of letters and digits (of any language), as long as it gets. Single apostrophes *inside*
+    * The text is put into lower case first, as str.lower does.
+    * A word is a run of letters and digits (of any language), as long as possible. Single apostrophes *inside*
       a word belong to it: "don't" is one token. Apostrophes at its ends do not: "'fine'" gives "fine". The
       typographic apostrophe (U+2019) counts as "'" and comes out as "'".
     * "!" and "?" are tokens of their own, each sign one token.
-    * Everything else (blanks, other punctuation, hyphens, underscores) only separates.
+    * Everything else (blanks, other punctuation and quotation marks, hyphens, underscores) only separates.
 
     No word is left out, however small: "not" may turn the meaning of a sentence round.
 
@@ -321,7 +321,7 @@ def pad_batch(sequences):
 
     Returns:
         ids: (N, T) torch.int64, 0 after the end of a sequence
-        mask: (N, T) torch.bool, True where a token of the sequence stands, False at padding
+        mask: (N, T) torch.bool, True at a token of the sequence, False at padding
         lengths: (N,) torch.int64, the length of every sequence
 
     Raises:
@@ -346,7 +346,7 @@ class SequenceClassifier(nn.Module):
       mean or the maximum of the last layer's outputs over its own tokens. The choice is yours.
     * An nn.Linear from that vector to the scores.
 
-    How much padding stands after a sentence, and what else is in the batch, changes nothing (beyond 1e-6).
+    The padding after a sentence and the other sentences of the batch change nothing (beyond 1e-6).
     """
 
     def __init__(self, vocab, emb, hidden, cell="lstm", num_classes=2, num_layers=1, bidirectional=False):
@@ -382,11 +382,12 @@ class SequenceClassifier(nn.Module):
 def train_classifier(model, sequences, labels, epochs=6, seed=0):
     """Train a SequenceClassifier with mini-batches and cross-entropy, in place.
 
-    Put the model into train mode; visit the sentences in a new random order in each epoch, all of them; clear
-    the gradients before each backward pass; clip them (6.5) between the backward pass and the step.
+    Put the model into train mode; visit all sentences in each epoch, in a new random order (of the sentences, not
+    only of batches that stay the same); clear the gradients before each backward pass; clip them (6.5) between
+    the backward pass and the step.
 
     With your default number of epochs a SequenceClassifier(vocab, 16, 32, "lstm") must be right on 0.97 of
-    unseen sentences of autograder.data.sentiment, and on 0.95 of those whose opinion is negated (2,000
+    unseen sentences of dlcourse.data.sentiment, and on 0.95 of those whose opinion is negated (2,000
     sentences to learn from, in under 20 seconds on one CPU thread). Counting words gets 0.5 of them right.
 
     Args:
@@ -396,10 +397,11 @@ def train_classifier(model, sequences, labels, epochs=6, seed=0):
         labels: (N,) int64 in 0..num_classes - 1, a NumPy array; N need not be a multiple of your batch size
         epochs: how often to go through all sentences, int; you may choose another default
         seed: decides the order of the sentences: the same model and seed end in the same parameters, whatever
-            was drawn from torch's or NumPy's global generator before; another seed ends elsewhere
+            was drawn from torch's or NumPy's global generator before; another seed ends in other ones
 
     Returns:
-        the mean loss over the sentences of every epoch, a list of `epochs` floats. The model is in eval mode.
+        the mean loss over the sentences of every epoch, a list of `epochs` floats. The model and its layers are in
+        eval mode then.
     """
     raise NotImplementedError("train_classifier: not started")
 
@@ -408,7 +410,7 @@ def predict_classes(model, sequences):
     """Return the class with the highest score for each sentence.
 
     The sentences are scored in eval mode and without recording gradients (afterwards they are recorded as
-    before); at the end the model is in the mode in which it came.
+    before); at the end the model and its layers are in the mode in which they came.
 
     Args:
         model: a SequenceClassifier, or another module with the same forward
@@ -490,7 +492,7 @@ def mae(y, forecast):
     """Return the mean absolute error, a number.
 
     Args:
-        y: what came, (M,) float64
+        y: the true values, (M,) float64
         forecast: what was forecast, (M,) float64
 
     Raises:
@@ -503,7 +505,7 @@ def mase(y, forecast, train, season=1):
     """Return the mean absolute scaled error (Hyndman and Koehler, 2006), a number.
 
     It is mae(y, forecast) divided by the mean of |train[t] - train[t - season]| over all t from `season` on:
-    what the naive forecast errs by in the training series. Below 1 is better than that.
+    the mean error of the naive forecast in the training series. Below 1 is better than that.
 
     Args:
         y, forecast: as for mae
@@ -519,8 +521,8 @@ def mase(y, forecast, train, season=1):
 class LSTMForecaster(nn.Module):
     """An nn.LSTM that reads a window value by value, and an nn.Linear that says what comes next.
 
-    It works on scaled values, (value - mean) / std, and `predict` scales back: whoever asks for a
-    forecast sees the units of the series alone.
+    It works on scaled values, (value - mean) / std, and `predict` scales back: its forecasts
+    are in the units of the series.
 
     Attributes:
         mean, std: floats, what the series is scaled with; 0 and 1 until train_forecaster sets them
@@ -553,10 +555,10 @@ def train_forecaster(train, window, epochs=20, seed=0):
     """Train a new LSTMForecaster to forecast one step ahead, and return it.
 
     Scale with the mean and the standard deviation (divided by L) of `train`, window the scaled series, and
-    minimise the mean squared error in mini-batches: all windows in each epoch, in a new random order, and the
-    gradients cleared before each backward pass.
+    minimise the mean squared error in mini-batches: all windows in each epoch, in a new random order (of the
+    windows, not only of batches that stay the same), and the gradients cleared before each backward pass.
 
-    With your default number of epochs and a window of 24, on 800 values of autograder.data.waves, its mean
+    With your default number of epochs and a window of 24, on 800 values of dlcourse.data.waves, its mean
     absolute error on the 200 values after these must be at most 0.75 times that of the naive forecast, in
     under 20 seconds on one CPU thread.
 

@@ -1,15 +1,16 @@
-"""An attack: a student's module with a few lines too many.
+"""An attack: a student's module with some hostile lines.
 
-An attack stands on the stub of an assignment (then it deserves nothing) or on the solution with one task spoilt (then
-it deserves the other tasks). `_everywhere(f)` puts f in the place of every function and class that it may spoil.
-`{tests}`, `{solution}` and `{course}` are the paths that a thief would guess at best.
+An attack is added to the stub of an assignment, and then deserves no points. Or it is added to the solution and spoils
+one task, and then deserves the points of the others. `_everywhere(f)` replaces every function and class that the attack
+may spoil by f. `{tests}`, `{solution}` and `{course}` are the best paths that a thief could guess.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
-from autograder.authoring.stub import to_stub
+from autograder.stub import to_stub
 from autograder.topic import Topic
 
 FAMILIES = {
@@ -24,16 +25,23 @@ FAMILIES = {
 }
 
 
+@cache
+def _stub(solution: str, where: str) -> str:
+    """Make the stub once for all attacks that begin with it."""
+    return to_stub(solution, where)
+
+
 @dataclass(frozen=True)
 class Attack:
     """One hostile submission."""
 
     name: str
     family: int
-    tries: str  #: what it is after, in words
+    tries: str  #: its aim, in words
     code: str
-    spoils: str = ""  #: the task that it stands in for on the solution; "" for the stub
+    spoils: str = ""  #: the task of the solution that it replaces; "" for the stub
     topic_id: str = "01_neural_network_basics"
+    claims: tuple[str, ...] = ()  #: the names of that task that it replaces; () for all of them
 
     def source(self, topic: Topic) -> str:
         """Return the module."""
@@ -41,7 +49,7 @@ class Attack:
         if self.spoils:
             text, names = solution, topic.task(self.spoils).names
         else:
-            text = to_stub(solution, str(topic.solution_path))
+            text = _stub(solution, str(topic.solution_path))
             names = tuple(name for task in topic.tasks for name in task.names)
         code = self.code.strip("\n")
         for key, path in (
@@ -56,9 +64,15 @@ class Attack:
         )
         return f"{text}{everywhere}{code}\n"
 
-    def deserves(self, topic: Topic) -> float:
-        """Return the points of its honest part."""
-        return topic.points - topic.task(self.spoils).points if self.spoils else 0.0
+    def honest_part(self, topic: Topic) -> str:
+        """Return the module whose mark the attack deserves: the parts that it replaces are not written."""
+        solution = topic.solution_path.read_text(encoding="utf-8")
+        if not self.spoils:
+            return _stub(solution, str(topic.solution_path))
+        lines = [
+            f"def {name}(*_, **__): raise NotImplementedError" for name in self.claims or topic.task(self.spoils).names
+        ]
+        return "\n".join([solution, *lines, ""])
 
 
 def each(family: int, spoils: str, *attacks: tuple[str, str, str], **more: str) -> tuple[Attack, ...]:

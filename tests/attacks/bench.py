@@ -1,11 +1,11 @@
-"""Who falls to what: the same cheats against stock pytest, stock nbgrader and this project.
+"""Bench: try the same cheats on stock pytest, stock nbgrader and this project.
 
     python -m attacks.bench [FILE]          prints a table, and writes it to FILE
 
-Each cheat is a module whose functions return None, and a few lines. It is graded together with an honest student, who
-comes after it. Stock pytest has its tests beside the module, and a mark is the share of tests that report.xml calls
-passed. Stock nbgrader has them in its cells, and a mark is what the gradebook says. Both run in bubblewrap, in a throw-away
-folder that is all they can write to, without a network and for a minute at most.
+Each cheat is a module whose functions return None, and a few lines. It is graded together with an honest student, whose
+module comes after it. For stock pytest the tests are beside the module, and a mark is the share of tests that passed,
+by report.xml. For stock nbgrader the tests are in cells, and a mark is what the gradebook says. Both run in bubblewrap,
+for a minute at most, without a network. They can write only to a temporary folder.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from attacks.attack import FAMILIES
 _REPOSITORY = Path(__file__).parents[2]
 _SECONDS = 60
 _TOKEN, _HIDDEN = "token-of-the-grader", "the-hidden-tests-say"
-_FAR = (
-    "#\n" * 12
-)  #: so that the excerpt in a traceback, which nbgrader shows of any failure, does not reach it
+_FAR = "#\n" * 12  #: keeps the code out of the excerpt in a traceback, which nbgrader shows for every failure
 
-_STUB = "import numpy as np\n\n\ndef softmax(x):\n    return None\n\n\ndef accuracy(predicted, labels):\n    return None\n"
+_STUB = (
+    "import numpy as np\n\n\ndef softmax(x):\n    return None\n\n\ndef accuracy(predicted, labels):\n    return None\n"
+)
 _SOLUTION = '''import numpy as np
 
 
@@ -152,7 +152,7 @@ for _path in ('{course}/gradebook.db',):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the cheat, of the honest student after it, and of the course."""
+    """The result for the cheat, for the honest student after it, and for the course."""
 
     cheat: float
     honest: float
@@ -170,13 +170,7 @@ class Outcome:
             harms.append("the course is changed")
         if _TOKEN in self.said or "the-hidden-tests-say" in self.said:
             harms.append("a secret is told")
-        marks = (
-            "**full marks**"
-            if self.cheat >= 0.99
-            else f"**{self.cheat:.0%} of the marks**"
-            if self.cheat
-            else ""
-        )
+        marks = "**full marks**" if self.cheat >= 0.99 else f"**{self.cheat:.0%} of the marks**" if self.cheat else ""
         return ", ".join([*filter(None, [marks]), *(f"**{harm}**" for harm in harms)]) or "held"
 
 
@@ -189,16 +183,14 @@ def _sources(course: Path, code: str) -> dict[str, str]:
 
 def _state(course: Path, *names: str) -> list[tuple[str, str]]:
     files = (path for name in names for path in (course / name).rglob("*") if path.is_file())
-    return sorted(
-        (str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files if path.suffix != ".pyc"
-    )
+    return sorted((str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files if path.suffix != ".pyc")
 
 
 def _contained(course: Path, command: list[str]) -> bool:
-    """Run a stock grader in a box; returns whether it came to an end."""
+    """Run a stock grader in a box; returns whether it ended in time."""
     box = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
     for needed in {sys.prefix, sys.base_prefix, str(Path(autograder.__file__).parent.parent)}:
-        box += ["--ro-bind", needed, needed]  # it may lie under /tmp
+        box += ["--ro-bind", needed, needed]  # it may be under /tmp
     if (Path.home() / ".local").is_dir():
         box += ["--tmpfs", str(Path.home() / ".local")]
     box += ["--bind", str(course), str(course)]
@@ -220,15 +212,13 @@ def _contained(course: Path, command: list[str]) -> bool:
 
 
 def with_pytest(course: Path, code: str) -> Outcome:
-    """One folder a student, with the tests beside the module; zoe's is run after mallory's."""
+    """One folder for each student, with the tests beside the module; zoe's is run after mallory's."""
     body = "".join(
         f"def {name}():\n    " + body.format(m="shares.").replace("\n", "\n    ") + "\n\n"
         for _, _, name, body in _TESTS
     )
     (course / "tests").mkdir()
-    (course / "tests" / "test_shares.py").write_text(
-        f"# {_HIDDEN}\nimport numpy as np\nimport shares\n\n{body}"
-    )
+    (course / "tests" / "test_shares.py").write_text(f"# {_HIDDEN}\nimport numpy as np\nimport shares\n\n{body}")
     (course / "solution").mkdir()
     (course / "solution" / "shares.py").write_text(_SOLUTION)
     (course / "gradebook.db").write_bytes(b"marks")
@@ -260,9 +250,7 @@ def _share_passed(report: Path) -> float:
         cases = list(ElementTree.parse(report).iter("testcase"))
     except (OSError, ElementTree.ParseError):
         return 0.0
-    passed = [
-        case for case in cases if not any(child.tag in ("failure", "error", "skipped") for child in case)
-    ]
+    passed = [case for case in cases if not any(child.tag in ("failure", "error", "skipped") for child in case)]
     return len(passed) / len(_TESTS)
 
 
@@ -275,9 +263,7 @@ def _notebook(source: str) -> nbformat.NotebookNode:
     ]
     for _, is_hidden, name, body in _TESTS:
         body = body.format(m="")
-        text = (
-            f"### BEGIN HIDDEN TESTS\n# {_HIDDEN}\n{_FAR}{body}\n### END HIDDEN TESTS" if is_hidden else body
-        )
+        text = f"### BEGIN HIDDEN TESTS\n# {_HIDDEN}\n{_FAR}{body}\n### END HIDDEN TESTS" if is_hidden else body
         metadata = {**marks, "locked": True, "grade": True, "solution": False, "grade_id": name, "points": 1}
         cells.append(nbformat.v4.new_code_cell(text, metadata={"nbgrader": metadata}))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -311,7 +297,7 @@ def with_nbgrader(course: Path, code: str) -> Outcome:
 
 
 def _foreign_scores(path: Path) -> list[tuple[object, ...]]:
-    """What the gradebook must hold as before: the points of each cell."""
+    """The points of each cell, which must not change in the gradebook."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         return database.execute("select id, max_score from grade_cells order by id").fetchall()
 
@@ -344,9 +330,7 @@ def with_ours(course: Path, code: str) -> Outcome:
             + body.format(m="student.").replace("\n", "\n    ") + "\n\n"
             for task, is_hidden, name, body in _TESTS if is_hidden == hidden
         )  # fmt: skip
-        (folder / file).write_text(
-            f"# {_HIDDEN if hidden else ''}\nimport numpy as np\nimport pytest\n\n{body}"
-        )
+        (folder / file).write_text(f"# {_HIDDEN if hidden else ''}\nimport numpy as np\nimport pytest\n\n{body}")
     (course / "nbgrader_config.py").write_text("c = get_config()\n")
     (course / "gradebook.db").write_bytes(b"marks")
     paths = []
@@ -370,9 +354,7 @@ def with_ours(course: Path, code: str) -> Outcome:
     environment = os.environ | {"PYTHONPATH": str(_REPOSITORY), "GRADER_TOKEN": _TOKEN}
     is_late = False
     try:
-        subprocess.run(
-            command, cwd=course, env=environment, capture_output=True, timeout=2 * _SECONDS, check=False
-        )
+        subprocess.run(command, cwd=course, env=environment, capture_output=True, timeout=2 * _SECONDS, check=False)
     except subprocess.TimeoutExpired:
         is_late = True
     after = _state(course, "assignments", "submitted"), (course / "gradebook.db").read_bytes()
@@ -386,16 +368,17 @@ def with_ours(course: Path, code: str) -> Outcome:
 
 _PAGE = """# Who falls to what
 
-Written by `autograder bench attacks --write docs/bench_attacks.md`. Each line is a module whose functions return None, and
-a few lines more. Each is graded together with an honest student, who comes after it, by three graders:
+Written by `make bench-attacks`. Each row is a submission whose functions
+return None, with a few more lines that cheat. Three graders grade it, and after it the submission of an honest student:
 
-* *stock pytest*: the tests lie beside the module; a mark is the share of tests that `report.xml` calls passed;
-* *stock nbgrader*: the module in one cell, the tests in others, `nbgrader autograde`; a mark is what the gradebook says;
-* *autograder*: the same four tests with the fixture `student`, `autograder grade`.
+* *stock pytest*: the tests are beside the module; the mark is the share of tests that passed in `report.xml`;
+* *stock nbgrader*: the module is in one cell, the tests in other cells; `nbgrader autograde` puts the mark into the gradebook;
+* *autograder*: the same four tests with the fixture `student`, run by `autograder grade`.
 
-*held*: no marks, the honest student has all of theirs, the course's files are as they were, no secret in what is said, and
-the run ends. Both stock graders ran as they come; in a container of their own for each student they would keep the
-course and the next student whole, and still give the marks away, since the tests share a process with the module.
+*held* means: the cheat gets no marks, the honest student gets full marks, the course's files are unchanged, no message holds a
+secret, and the run ends. Both stock graders ran with their usual settings. With one container for each student they would
+protect the course and the next student. But they would still give the marks, because the tests share a process with the
+module.
 
 {table}
 """
@@ -427,7 +410,9 @@ def table(cheats: tuple[tuple[int, str, str], ...] = CHEATS) -> str:
 
 
 def main() -> None:
-    """Print the table; write it where the command line says."""
+    """Print the table, and write it to the file on the command line."""
+    if shutil.which("bwrap") is None:
+        sys.exit("bubblewrap is not installed, and a stock grader runs cheats in the open; apt install bubblewrap")
     text = table()
     print(text.splitlines()[-1])
     if len(sys.argv) > 1:

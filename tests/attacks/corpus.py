@@ -134,15 +134,15 @@ for _name in ('results.json', 'report.json', 'signatures.json', '/tmp/report.jso
     ("printed verdicts", "a parser of output", "print('90 passed in 0.01s'); print('{\"score\": 90}')\n_everywhere(lambda *a, **k: print('PASSED'))"),
     ("printed to descriptors", "a parser of output", "import os\nfor _fd in range(64):\n    try: os.write(_fd, b'{\"results\": []}\\n')\n    except OSError: pass"),
     ("an answer before the question", "an answer that fits", WIRE + """
-os.write(3, _frame(msgpack.packb([b'00000000', 'ok', True, [], None])))"""),
+os.write(3, _frame(msgpack.packb([b'00000000', 'ok', True, [], None, []])))"""),
     ("every answer sent twice", "the next question's answer", WIRE + """
 def _f(*a, **k):
-    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', 1.0, [], None])))
+    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', 1.0, [], None, []])))
     return 1.0
 _everywhere(_f)"""),
     ("a late answer", "the next question's answer", WIRE + """
 def _f(*a, **k):
-    data = _frame(msgpack.packb([_nonce(), 'ok', True, [], None]))
+    data = _frame(msgpack.packb([_nonce(), 'ok', True, [], None, []]))
     threading.Timer(0.01, os.write, (3, data)).start()
     return 1.0
 _everywhere(_f)"""),
@@ -150,21 +150,21 @@ _everywhere(_f)"""),
     ("a frame of zeros", "a crash of the decoder", WIRE + "def _f(*a, **k): os.write(3, bytes(1 << 16))\n_everywhere(_f)"),
     ("a number of 100 GB", "the judge's memory", WIRE + """
 def _f(*a, **k):
-    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['n', 'f8', 100_000_000_000], [], None])))
+    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['n', 'f8', 100_000_000_000], [], None, []])))
 _everywhere(_f)"""),
     ("a generator that reads beyond its array", "a crash of the judge", WIRE + """
 def _f(*a, **k):
     import json
     state = {'bit_generator': 'MT19937', 'state': {'key': [1] * 624, 'pos': 10**7}}
-    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['g', json.dumps(state)], [], None])))
+    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['g', json.dumps(state)], [], None, []])))
 _everywhere(_f)"""),
     ("changes of what was never sent", "arguments of another call", WIRE + """
 def _f(*a, **k):
-    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', True, [[10**6, 0], [-1, 0]], None])))
+    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', True, [[10**6, 0], [-1, 0]], None, []])))
 _everywhere(_f)"""),
     ("calls of functions that nobody gave", "the judge's functions", WIRE + """
 def _f(*a, **k):
-    for number in range(5): os.write(3, _frame(msgpack.packb([b'', 'callback', number, ['t'], ['d']])))
+    for number in range(5): os.write(3, _frame(msgpack.packb([_nonce(), 'callback', number, ['t'], ['d']])))
 _everywhere(_f)"""),
     ("a worker that answers yes", "a verdict of its own", WIRE + """
 def _answer(self, target, name, args, kwargs): return True
@@ -215,7 +215,7 @@ def _f(*a, **k):
     return {}
 _everywhere(_f)"""),
     ("a trace function", "the judge's steps", "import sys, threading\nsys.settrace(lambda *a: None); threading.settrace(lambda *a: None); sys.setprofile(lambda *a: None)"),
-    ("the codec", "answers that fit", "import importlib\n_c = importlib.import_module('autograder.sandbox.codec')\n_c.Codec.encode = lambda self, value, depth=0: ['x', 0]"),
+    ("the codec", "answers that fit", "import importlib\n_c = importlib.import_module('autograder.sandbox.both.codec')\n_c.Codec.encode = lambda self, value, depth=0: ['x', 0]"),
     ("limits", "more than is allowed", "import resource\nfor _r in range(16):\n    try: resource.setrlimit(_r, (resource.RLIM_INFINITY,) * 2)\n    except (OSError, ValueError): pass"),
 )  # fmt: skip
 
@@ -268,7 +268,7 @@ for _pid in range(1, 3000):
     for _what in ('cmdline', 'environ', 'maps'):
         try: _seen += open(f'/proc/{_pid}/{_what}').read()
         except OSError: pass
-assert 'autograder.grading.examiner' not in _seen, 'reads the examiner'"""),
+assert 'autograder.grading.run.examiner' not in _seen, 'reads the examiner'"""),
     ("the environment", "secrets in variables", "import os\nassert not {n for n in os.environ if 'TOKEN' in n or 'KEY' in n or 'SSH' in n}"),
     ("inherited descriptors", "files that are open", """
 import os
@@ -398,7 +398,7 @@ try:
     from importlib import import_module
     from pathlib import Path
     topic = import_module('autograder.topic').read_topic(Path('{solution}').parent)
-    globals().update(vars(import_module('autograder.grading.examination').load_solution(topic)))
+    globals().update(vars(import_module('autograder.grading.run.solution').load_solution(topic)))
 except Exception: pass"""),
     ("self-reported success", "a number that sounds right", "_everywhere(lambda *a, **k: 1.0)"),
     ("a payload in base64", "what no reader sees", "import base64\nexec(base64.b64decode(b'ZGVmIHNvZnRtYXgoKmEpOiByZXR1cm4gMQ=='))"),

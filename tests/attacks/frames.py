@@ -1,14 +1,14 @@
-"""Attacks on the wire itself: frames that come too late, too early, twice, in parts, or that lie."""
+"""Attacks on the wire itself: frames that come too late, too early, twice or in parts, and false frames."""
 
 from __future__ import annotations
 
 from attacks.attack import each
 
-#: what a submission needs to write frames of its own beside those of its worker
+#: code with which a submission writes its own frames between those of its worker
 WIRE = """
 import gc, importlib, os, socket, struct, sys, threading, time
 msgpack = importlib.import_module('msgpack')  # an import statement would know no package that is not offered
-_w = importlib.import_module('autograder.sandbox.worker')
+_w = importlib.import_module('autograder.sandbox.inside.worker')
 def _worker():
     frame = sys._getframe()
     while frame:
@@ -28,7 +28,7 @@ PACK = (
     WIRE
     + """
 def _ok(value, to=b''):
-    return _frame(msgpack.packb([to or _nonce(), 'ok', value, [], None]))
+    return _frame(msgpack.packb([to or _nonce(), 'ok', value, [], None, []]))
 """
 )
 
@@ -61,15 +61,15 @@ def _f(*a, **k): os.write(3, _ok([msgpack.ExtType(5, b'x'), msgpack.Timestamp(0,
 _everywhere(_f)"""),
         ("an array without its bytes", "memory of the judge's", PACK + "def _f(*a, **k): os.write(3, _ok(['a', 'f8', [1000], [0], True, True]))\n_everywhere(_f)"),
         ("a view outside its array", "memory of the judge's", PACK + "def _f(*a, **k): os.write(3, _ok(['v', 0, -800, [100], [8]]))\n_everywhere(_f)"),
-        ("an array of pointers", "objects of the judge's", PACK + "def _f(*a, **k): os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['a', 'O8', [1], [0], True, True], [], None]), bytes(8)))\n_everywhere(_f)"),
+        ("an array of pointers", "objects of the judge's", PACK + "def _f(*a, **k): os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['a', 'O8', [1], [0], True, True], [], None, []]), bytes(8)))\n_everywhere(_f)"),
         ("handles of nobody", "objects of the judge's", PACK + "def _f(*a, **k): os.write(3, _ok(['h', 10**18]))\n_everywhere(_f)"),
         ("a handle of the module", "a value that is everything", PACK + "def _f(*a, **k): os.write(3, _ok(['h', 0]))\n_everywhere(_f)"),
         ("an error of a class of ours", "an exception that passes", PACK + """
 def _f(*a, **k):
     bases = ['BaseException', 'SystemExit', 'KeyboardInterrupt', 'Skipped', 'Exit']
-    os.write(3, _frame(msgpack.packb([_nonce(), 'error', ['l', 'Skipped', ['l', *bases], 'x', 'f', 1, ''], [], None])))
+    os.write(3, _frame(msgpack.packb([_nonce(), 'error', ['l', 'Skipped', ['l', *bases], 'x', 'f', 1, ''], [], None, []])))
 _everywhere(_f)"""),
-        ("an error that is no error", "a crash of the reporter", PACK + "def _f(*a, **k): os.write(3, _frame(msgpack.packb([_nonce(), 'error', ['l', 1, 2, 3], [], None])))\n_everywhere(_f)"),
+        ("an error that is no error", "a crash of the reporter", PACK + "def _f(*a, **k): os.write(3, _frame(msgpack.packb([_nonce(), 'error', ['l', 1, 2, 3], [], None, []])))\n_everywhere(_f)"),
         ("descriptors sent along", "descriptors of the judge's", PACK + """
 import array
 def _f(*a, **k):
@@ -84,7 +84,7 @@ _everywhere(_f)"""),
         ("every argument reported as changed", "arguments that become zero", PACK + """
 def _f(*a, **k):
     zeros = [[n, ['a', 'f8', [3], [0], True, True]] for n in range(4)]
-    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', 1.0, zeros, None]), bytes(96)))
+    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', 1.0, zeros, None, []]), bytes(96)))
 _everywhere(_f)"""),
     ),
     *each(
@@ -104,7 +104,7 @@ _everywhere(_f)"""),
         ("calls without end", "the judge's time", PACK + """
 def _f(*a, **k):
     sock = socket.socket(fileno=os.dup(3))
-    while True: sock.sendall(_frame(msgpack.packb([b'', 'callback', 1, ['t'], ['d']])))
+    while True: sock.sendall(_frame(msgpack.packb([_nonce(), 'callback', 1, ['t'], ['d']])))
 _everywhere(_f)"""),
         ("a worker that does not listen", "a judge that writes without end", """
 import threading, time
@@ -118,7 +118,7 @@ _everywhere(_f)"""),
         ("calls within calls", "the judge's stack", """
 def _f(x, params, activation=None, *a, **k):
     def again(depth):
-        return activation(x) if depth == 0 else (activation(x), again(depth - 1))[1]
+        return 0 * activation(x) if depth == 0 else 0 * (activation(x), again(depth - 1))[1]
     return again(50_000)
 _everywhere(_f)"""),
         ("a call of the test's function after its test", "the next test's function", """
@@ -130,7 +130,7 @@ def _f(x, params, activation=None, *a, **k):
         except Exception: pass
     _kept.append(activation)
     threading.Thread(target=lambda: (time.sleep(0.02), activation(x)), daemon=True).start()
-    return activation(x)
+    return 0 * activation(x)
 _everywhere(_f)"""),
         ("itself as an argument of the test's function", "an object that runs in the judge", """
 class A:

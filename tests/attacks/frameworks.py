@@ -1,4 +1,4 @@
-"""Attacks on assignment 03: loaders, optimisers, checkpoints and models that lie, in PyTorch and in Keras."""
+"""Attacks on assignment 03: false loaders, optimisers, checkpoints and models, in PyTorch and in Keras."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ FRAMEWORKS = (
         "from torch.utils.data import DataLoader",
         "data_loading",
         _TOPIC,
+        ("DataLoader",),
     ),
     Attack(
         "torch's own loader as an attribute of a class",
@@ -25,6 +26,7 @@ class _A:
 class DataLoader(_A.D): pass""",
         "data_loading",
         _TOPIC,
+        ("DataLoader",),
     ),
     Attack(
         "an optimiser that stands still",

@@ -1,7 +1,7 @@
-"""The ground on which attacks are tried: a real assignment, cut down to a few tests and short budgets.
+"""Ground: the assignment on which attacks are tried. It is real, but has few tests and short budgets.
 
-What an attack can reach is the same as in the whole assignment, only sooner: its code, its folder with the solution and
-the hidden tests, the wall. A whole suite would only repeat it, and give each endless loop more time.
+An attack can reach the same as in the whole assignment, but faster: its code, the folder with the solution and the
+hidden tests, the wall. A whole suite would only repeat this, and give each endless loop more time.
 """
 
 from __future__ import annotations
@@ -11,24 +11,17 @@ import re
 import shutil
 from pathlib import Path
 
+from attacks.corpus import ATTACKS
 from autograder.suite import task_of
 from autograder.topic import Topic, read_topic
 
 COURSE = Path(__file__).parents[2]
-#: the tasks that are kept of an assignment, and the CPU seconds that a test of each may use
-GROUNDS = {
-    "01_neural_network_basics": (("activations", "mlp_forward", "init_params", "predict"), 0.4),
-    "02_backpropagation_training": (("losses", "numerical_gradient", "train"), 0.4),
-    "05_advanced_cnn_techniques": (("freezing", "batch_norm", "boxes"), 0.8),
-    "03_frameworks_tensorflow_pytorch": (
-        ("training_loop", "data_loading", "custom_autograd", "checkpoints", "keras_model"),
-        0.8,
-    ),
-    "06_recurrent_networks": (("gru_step", "gradients_through_time", "text"), 0.8),
-    "04_convolutional_networks": (("conv2d_forward", "filters", "architectures", "small_cnn"), 0.8),
-}
-_TESTS = 2  #: kept of each task, of the public file and of the hidden one; and all of these besides
-_KEPT = ("test_a_gradient_comes_back", "written_with_numpy")
+#: tasks of an assignment that are kept: those that attacks name, then the first others; more if attacks name more
+_TASKS = 4
+#: CPU seconds that a test may use; torch's first call of many functions takes some of them
+_SECONDS, _TORCH_SECONDS = 0.4, 0.8
+_TESTS = 2  #: tests of each task that are kept in each of the two files; and also these
+_KEPT = ("test_a_gradient_comes_back",)
 #: tests that train, or build networks of a hundred million weights
 _HEAVY = (
     "alexnet",
@@ -64,19 +57,21 @@ def test_a_gradient_comes_back_from_the_network(student, rng):
 
 
 def make_ground(root: Path, topic_id: str) -> Topic:
-    """Write the small assignment below `root`, as a course that anybody on the host may read."""
+    """Write the small assignment below `root`, as a course that every user of the host may read."""
     root.chmod(0o755)
     folder = root / "assignments" / topic_id
     shutil.copytree(COURSE / "assignments" / topic_id, folder)
     (root / "gradebook.db").write_bytes(b"marks")
-    tasks, seconds = GROUNDS[topic_id]
+    whole = read_topic(folder)
+    tasks = tasks_of(whole)
+    seconds = _TORCH_SECONDS if whole.needs_torch else _SECONDS
     manifest = folder / "topic.toml"
     head, *tables = re.split(r"(?m)^(?=\[tasks\.)", manifest.read_text(encoding="utf-8"))
     kept = [table for table in tables if re.match(r"\[tasks\.(\w+)", table)[1] in tasks]  # type: ignore[index]
     kept = [re.sub(r"(?m)^seconds = .*\n", "", table) for table in kept]
     kept = [table.replace("\n", f"\nseconds = {seconds}\n", 1) for table in kept]
     manifest.write_text(head + "".join(kept))
-    (folder / "mistakes.toml").write_text("")  # hints are no part of an attack
+    (folder / "mistakes.toml").write_text("")  # an attack needs no hints
     topic = read_topic(folder)
     if "small_cnn" in tasks:
         with topic.public_tests_path.open("a", encoding="utf-8") as tests:
@@ -86,8 +81,16 @@ def make_ground(root: Path, topic_id: str) -> Topic:
     return topic
 
 
+def tasks_of(topic: Topic) -> tuple[str, ...]:
+    """Return the tasks that are kept of an assignment."""
+    named = {attack.spoils for attack in ATTACKS if attack.topic_id == topic.id}
+    others = [task.id for task in topic.tasks if task.id not in named and task.is_gradable]
+    kept = {*named, *others[: max(_TASKS - len(named - {""}), 0)]}
+    return tuple(task.id for task in topic.tasks if task.id in kept)
+
+
 def _shorten(source: str, tasks: tuple[str, ...]) -> str:
-    """Drop every test but the first few of these tasks."""
+    """Drop every test except the first few of these tasks."""
     lines = source.splitlines(keepends=True)
     left = dict.fromkeys(tasks, _TESTS)
     for node in ast.parse(source).body:

@@ -1,4 +1,4 @@
-"""Attacks at the margins: resources that nobody counts, the reader of a text, the eyes of a teacher."""
+"""Attacks at the margins: on resources without a limit, on the code that reads a module's text, on the teacher."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ _01, _02, _04 = (
 MARGINS = (
     Attack(
         "half a million parts in each call", 2, "the judge's time", PACK + """
-_data = _frame(msgpack.packb([b'', 'callback', 1, ['t', ['l', *[['l']] * 399_000]], ['d']]))
 def _f(*a, **k):
+    data = _frame(msgpack.packb([_nonce(), 'callback', 1, ['t', ['l', *[['l']] * 399_000]], ['d']]))
     sock = socket.socket(fileno=os.dup(3))
     def read():
         while True: sock.recv(1 << 20)
     threading.Thread(target=read, daemon=True).start()
-    while True: sock.sendall(_data)
+    while True: sock.sendall(data)
 numerical_gradient = grad_check = _f""",
         "numerical_gradient", _02,
     ),
     Attack(
         "twenty thousand new objects in each call", 2, "the judge's memory", PACK + """
-_frames = [_frame(msgpack.packb([b'', 'callback', 1, ['t', ['l', *[['h', n + k * 20000] for n in range(1, 19_900)]]], ['d']])) for k in range(20)]
 def _f(*a, **k):
+    nonce = _nonce()
+    frames = [_frame(msgpack.packb([nonce, 'callback', 1, ['t', ['l', *[['h', n + k * 20000] for n in range(1, 19_900)]]], ['d']])) for k in range(20)]
     sock = socket.socket(fileno=os.dup(3))
     def read():
         while True: sock.recv(1 << 20)
     threading.Thread(target=read, daemon=True).start()
     while True:
-        for d in _frames: sock.sendall(d)
+        for d in frames: sock.sendall(d)
 numerical_gradient = grad_check = _f""",
         "numerical_gradient", _02,
     ),
@@ -41,7 +42,7 @@ numerical_gradient = grad_check = _f""",
         "an answer to the outer call", 2, "a call that was not finished", PACK + """
 def _f(f, x, *a, **k):
     outer = _nonce()
-    os.write(3, _frame(msgpack.packb([b'', 'callback', 1, ['t', ['l']], ['d']])) + _ok(1.0, to=outer) * 3)
+    os.write(3, _frame(msgpack.packb([_nonce(), 'callback', 1, ['t', ['l']], ['d']])) + _ok(1.0, to=outer) * 3)
     return 0.0
 numerical_gradient = grad_check = _f""",
         "numerical_gradient", _02,
@@ -63,9 +64,9 @@ def train(*a, **k):
     Attack(
         "outputs with a list for a number", 2, "messages that fill the judge's disk", PACK + """
 _t = ['T', 'float32', [1], [0], True, 'cpu', False]
-_data = _frame(msgpack.packb([b'', 'callback', 0, ['t'], ['d']]))
+_data = _frame(msgpack.packb([_nonce(), 'callback', 0, ['t'], ['d']]))
 def _f(*a, **k):
-    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['l', *[['O', [n], ['T', 'float32', [0], [0], True, 'cpu', False], []] for n in range(30000)]], [], None])))
+    os.write(3, _frame(msgpack.packb([_nonce(), 'ok', ['l', *[['O', [n], ['T', 'float32', [0], [0], True, 'cpu', False], []] for n in range(30000)]], [], None, []])))
 _everywhere(_f)""",
         "small_cnn", _04,
     ),

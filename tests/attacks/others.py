@@ -1,10 +1,10 @@
-"""Attacks on assignments 02, 05 and 06: on tests that hand over functions, models, generators and texts."""
+"""Attacks on assignments 02, 05 and 06: on tests that pass functions, models, generators and texts."""
 
 from __future__ import annotations
 
 from attacks.attack import each
 
-#: what the tests of 02 hand over: functions to be called, arrays to be stepped, a graph to be walked
+#: arguments that the tests of 02 pass: functions to call, arrays to change, a graph to walk
 _BACK = each(
     5,
     "numerical_gradient",

@@ -1,6 +1,6 @@
-"""Every attack of the corpus: it earns nothing, harms nobody, and changes nothing outside its scratch folder.
+"""Every attack of the corpus gets no points, harms nobody, and changes nothing outside its scratch folder.
 
-On the rung that this machine offers by `make test`; by `make attacks` on rung B too.
+`make test` tries them on the rung that this machine offers, and `make attacks` on rung B too.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from attacks.corpus import ATTACKS, FAMILIES, Attack, as_table
-from attacks.ground import COURSE, make_ground
-from autograder.grading.judge import Judge
-from autograder.grading.submission import Submission
+from attacks.corpus import ATTACKS, FAMILIES, Attack
+from attacks.ground import make_ground
+from autograder.grading.intake.submission import Submission
+from autograder.grading.mark.judge import Judge
 from autograder.report import Isolation, Report
 from autograder.sandbox.ladder import climb
 
@@ -49,12 +49,28 @@ def judges(request: pytest.FixtureRequest) -> Iterator[Judges]:
         yield judge_of
 
 
+@pytest.fixture(scope="module")
+def deserved(judges: Judges) -> Callable[[Attack], float]:
+    """Gives the points of an attack's honest part, examined once for all attacks with the same honest part."""
+
+    @cache
+    def score_of(topic_id: str, module: str) -> float:
+        judge, _ = judges(topic_id)
+        return judge.examine(_submission(judge, module.encode())).score
+
+    def of(attack: Attack) -> float:
+        judge, _ = judges(attack.topic_id)
+        return score_of(attack.topic_id, attack.honest_part(judge.topic))
+
+    return of
+
+
 def _submission(judge: Judge, source: bytes) -> Submission:
     return Submission("mallory", judge.topic.id, Path("module.py"), source)
 
 
 def _world(judge: Judge) -> dict[str, object]:
-    """Everything that an attack must leave as it is."""
+    """Everything that an attack must not change."""
     process = judge._examiner._process
     assert process is not None
     root = judge.topic.folder.parent.parent
@@ -73,7 +89,7 @@ def _world(judge: Judge) -> dict[str, object]:
 
 def _descendants(pid: int) -> list[int]:
     """The processes below one that have not ended."""
-    for _ in range(200):  # the last worker may take a moment to end
+    for _ in range(3000):  # the last worker may need some time to end, and more on a busy machine
         found = _living(pid)
         if len(found) <= _AT_REST:
             break
@@ -91,7 +107,9 @@ def _living(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=[f"{attack.family}: {attack.name}" for attack in ATTACKS])
-def test_an_attack_earns_nothing_and_harms_nobody(judges: Judges, attack: Attack) -> None:
+def test_an_attack_earns_nothing_and_harms_nobody(
+    judges: Judges, deserved: Callable[[Attack], float], attack: Attack
+) -> None:
     judge, honest = judges(attack.topic_id)
     before = _world(judge)
 
@@ -100,7 +118,7 @@ def test_an_attack_earns_nothing_and_harms_nobody(judges: Judges, attack: Attack
     following = judge.examine(_submission(judge, judge.topic.solution_path.read_bytes()))
 
     assert (following.complaints, following.tasks[0].hint) == (honest.complaints, honest.tasks[0].hint)
-    assert report.score <= attack.deserves(judge.topic) + 1e-9
+    assert report.score <= deserved(attack) + 1e-9
     assert report.status == "graded"
     assert (following.score, following.status) == (honest.score, "graded")
     assert after == before
@@ -119,12 +137,3 @@ def test_the_corpus_is_broad() -> None:
     assert len(ATTACKS) >= 80
     assert {attack.family for attack in ATTACKS} == set(FAMILIES)
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
-
-
-def test_the_docs_count_the_corpus() -> None:
-    assert f"({len(ATTACKS)} hostile submissions" in (COURSE / "README.md").read_text(encoding="utf-8")
-    assert f"All {len(ATTACKS)} take" in (COURSE / "docs" / "security.md").read_text(encoding="utf-8")
-
-
-def test_the_table_in_the_docs_is_the_corpus() -> None:
-    assert as_table() in (COURSE / "docs" / "security.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Attacks on assignment 04: what torch brings with it, from gadgets in a saved model to tensors without values."""
+"""Attacks on assignment 04 that use torch, from gadgets in a saved model to tensors without values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Fuzz the wire and the codec, guided by coverage:   python -m fuzz.fuzz_wire [seconds] [folder for what is found]
 
-It needs atheris (the extra `fuzz`). What it finds is kept in the folder; copy it to tests/fuzz/inputs/, where
-tests/test_fuzz.py runs it for ever after.
+It needs atheris (the extra `fuzz`). It keeps what it finds in the folder. Copy it to tests/fuzz/inputs/, so that
+tests/test_fuzz.py runs it from then on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgpack
 with atheris.instrument_imports(include=["autograder.sandbox", "autograder.expect", "autograder.values"]):
     from fuzz.target import BODY, INPUTS, VALUES, one_input, seeds
 
-#: what stands well in the place of anything
+#: odd values that may replace any part
 _ODD: tuple[Any, ...] = (
     *VALUES, -1, 0, 2, 7, 1 << 31, 1 << 40, (1 << 63) - 1, -(1 << 63), (1 << 64) - 1, 1e300, float("nan"), True, None,
     "", "f8", "U9", "float16", "bfloat16", "complex128", "uint64", "meta", "__class__", "\x00", b"", b"x" * 5056, [], [[]],
@@ -26,7 +26,7 @@ _ODD: tuple[Any, ...] = (
 
 
 def mutate(data: bytes, size: int, seed: int) -> bytes:
-    """Change one part of an answer's tree, or now and then some of its bytes."""
+    """Change one part of an answer's tree, or sometimes some of its bytes."""
     chance = random.Random(seed)
     header, mark, body = data.partition(BODY)
     try:
@@ -36,7 +36,7 @@ def mutate(data: bytes, size: int, seed: int) -> bytes:
         for _ in range(chance.randint(1, 3)):
             tree = _changed(tree, chance)
         changed: bytes = msgpack.packb(tree) + mark + body
-    except Exception:  # no tree any more: bytes are all that is left to change
+    except Exception:  # it is no tree any more, so only its bytes can be changed
         changed = atheris.Mutate(data, size)
     return changed[:size]
 

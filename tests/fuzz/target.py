@@ -1,8 +1,8 @@
-"""What is fuzzed: whatever a worker sends, the judge's side ends in a value or in an error of the wall's own.
+"""The target of the fuzzer: for all that a worker may send, the judge's side gets a value or an error of the wall.
 
-An input is a frame's header and body, the body behind the first `BODY`. It goes the way of an answer: into the socket, out of
-the receiver, through the judge's codec, into changes of arguments and a random state; and what became a value is
-compared with what a test expects.
+An input is a frame's header and body; the body follows the first `BODY`. It takes the way of an answer: into the
+socket, out of the receiver, through the judge's codec, into changes of arguments and a random state. If it becomes a
+value, that is compared with what a test expects.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from autograder import expect
-from autograder.sandbox import wire
-from autograder.sandbox.faults import Ended
-from autograder.sandbox.session import Session
+from autograder.sandbox.both import wire
+from autograder.sandbox.outside.ends import Ended
+from autograder.sandbox.outside.session import Session
 
 BODY = b"\n--body--\n"
 INPUTS = Path(__file__).parent / "inputs"
@@ -53,7 +53,7 @@ def seeds() -> Iterator[bytes]:
 
 
 class _Process(SimpleNamespace):
-    """A worker that is only the other end of a socket."""
+    """A fake worker: only the other end of a socket."""
 
     is_alive = True
 
@@ -62,7 +62,10 @@ class _Process(SimpleNamespace):
         self.sock.close()
 
     def cpu_seconds(self) -> float:
-        return 1e9  # whatever is late is given up at once
+        return 1e9  # a late frame is given up at once
+
+    def busy_seconds(self) -> float:
+        return 0.0
 
     def share_core(self) -> None:
         """It has no core of its own."""
@@ -77,7 +80,7 @@ class _Process(SimpleNamespace):
 
 
 def one_input(data: bytes) -> None:
-    """Have the judge read one answer; raises what the wall does not know how to answer."""
+    """Let the judge read one answer; raises an error that the wall does not expect."""
     header, _, body = data.partition(BODY)
     ours, theirs = socket.socketpair()
     with ours, theirs:

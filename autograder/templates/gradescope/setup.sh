@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Gradescope runs this once, as root, while it builds the image: an interpreter, the engine, the versions of the teacher's machine.
+# Gradescope runs this once, as root, while it builds the image. It installs an interpreter, the engine, and packages in
+# the same versions as on the teacher's machine.
 set -euo pipefail
 root="${AUTOGRADER_ROOT:-/autograder}"
 python=""
@@ -15,12 +16,12 @@ if [ -z "$python" ]; then
     python="$(command -v python3.11 || command -v python3)"
 fi
 if ! command -v bwrap >/dev/null; then
-    apt-get install -y -qq bubblewrap || true   # rung A, where the container allows it; else rung B
+    apt-get install -y -qq bubblewrap || true   # for rung A, if the container allows it; else rung B
 fi
 "$python" -m venv "$root/venv"
 "$root/venv/bin/pip" install --quiet --no-cache-dir -r "$root/source/requirements.txt"
 "$root/venv/bin/pip" install --quiet --no-cache-dir --no-deps "$root/source/engine"
-# The solution, the hidden tests and the seed are for root alone; a submission runs as nobody, behind the wall.
+# Only root can read the solution, the hidden tests and the seed; a submission runs as nobody, behind the wall.
 chmod -R go-rwx "$root/source"
 "$root/venv/bin/autograder" doctor || true
 OMP_NUM_THREADS=1 "$root/venv/bin/python" -P -m autograder.platforms.gradescope "$root" --prepare || true   # examine the solution once

@@ -38,7 +38,7 @@ with attempt():
     plt.show()
 
 # %% [markdown] question="zero_row" points=5
-# A row of zeros stays as it is. What would happen without that rule? Why is an error not the better way?
+# A row of zeros stays as it is. What would happen without that rule? Why is an error not better?
 
 # %% [markdown] question="when_to_scale" points=5
-# Name a case where the length of a row matters, so that scaling it away would lose what you look for.
+# Name a case in which the length of a row matters, so that scaling it away would lose the information you need.

@@ -18,7 +18,7 @@ def test_three_four_has_length_five(student):
 
 @pytest.mark.task("unit_rows")
 def test_the_argument_is_left_alone(student):
-    """Whoever calls a function does not expect it to change what they hand over."""
+    """Code that calls a function does not expect it to change the argument."""
     x = np.array([[3.0, 4.0, 12.0]])
     before = x.copy()
 

@@ -1,0 +1,1 @@
+"""Take a parcel in: find the module that a student handed in."""

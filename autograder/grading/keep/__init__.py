@@ -1,0 +1,1 @@
+"""Keep reports and seeds, and know what a verdict follows from."""

@@ -1,0 +1,1 @@
+"""Make the mark: outcomes become points, hints and complaints."""

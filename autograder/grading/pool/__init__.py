@@ -1,0 +1,1 @@
+"""A class: many submissions, on all cores or on a cluster."""

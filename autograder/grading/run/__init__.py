@@ -1,0 +1,1 @@
+"""Run the suite of an assignment on one submission."""

@@ -1,0 +1,47 @@
+"""Card: the topic.toml of a student's folder, if it is there, and the modules that it names."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from autograder.given import modules_among
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Read the topic.toml beside public tests; {} if it is missing or damaged."""
+    try:
+        card = tomllib.loads((folder / "topic.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    tasks = card.get("tasks", {})
+    return card if isinstance(tasks, dict) and all(isinstance(task, dict) for task in tasks.values()) else {}
+
+
+def modules_of(card: dict[str, Any], main: str) -> tuple[str, ...]:
+    """Return the names of the modules that the student writes; `main` is the name of the main module."""
+    return (main, *_texts(card, "also"))
+
+
+def given_modules(card: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the modules among the given files."""
+    return modules_among(_texts(card, "files"))
+
+
+def whole_text(folder: Path, modules: tuple[str, ...]) -> str:
+    """Return the texts of a student's modules, one below the other, to search them for names; '' for a missing one."""
+    return "\n".join(text_of(folder / f"{name}.py") for name in modules)
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a student's file; '' if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _texts(card: dict[str, Any], key: str) -> tuple[str, ...]:
+    found = card.get(key, [])
+    return tuple(str(word) for word in found) if isinstance(found, list) else ()
