@@ -47,16 +47,19 @@ def few_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(gates, name, seeds)
 
 
-def found(tmp_path: Path, *, is_full: bool = False, is_quick: bool = False, **edits: Edit) -> list[str]:
+def found(
+    tmp_path: Path, *, is_full: bool = False, is_quick: bool = False, has_lesson: bool = False, **edits: Edit
+) -> list[str]:
     """What verify finds in the tiny topic, with enough mistakes, after these edits."""
     topic = make_course(tmp_path, **({"mistakes": ENOUGH} | edits)).topic("01_tiny")
-    return [str(finding) for finding in verify(topic, is_full=is_full, is_quick=is_quick).findings]
+    verdict = verify(topic, is_full=is_full, is_quick=is_quick, has_lesson=has_lesson)
+    return [str(finding) for finding in verdict.findings]
 
 
 @pytest.mark.usefixtures("few_seeds")
 class TestGates:
     def test_every_gate_holds_on_a_good_topic(self, tmp_path: Path) -> None:
-        assert found(tmp_path, is_full=True, mistakes=ENOUGH + EQUIVALENT) == []
+        assert found(tmp_path, is_full=True, has_lesson=True, mistakes=ENOUGH + EQUIVALENT) == []
         assert (tmp_path / "assignments" / "01_tiny" / "known.json").is_file()
 
     def test_signatures_that_are_not_there_are_not_fresh(self, tmp_path: Path) -> None:

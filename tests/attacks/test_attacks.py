@@ -23,7 +23,8 @@ from autograder.report import Isolation, Report
 from autograder.sandbox.ladder import climb
 
 Judges = Callable[[str], tuple[Judge, Report]]
-_AT_REST = 3  #: processes below an examiner without a worker: twice bubblewrap and the zygote
+#: processes of each zygote without a worker: twice bubblewrap and the zygote; a suite that forbids torch has two zygotes
+_AT_REST = 3
 RUNGS = [pytest.param("A"), pytest.param("B", marks=pytest.mark.attacks)]
 
 
@@ -88,22 +89,29 @@ def _world(judge: Judge) -> dict[str, object]:
 
 
 def _descendants(pid: int) -> list[int]:
-    """The processes below one that have not ended."""
+    """The processes below an examiner that have not ended."""
     for _ in range(3000):  # the last worker may need some time to end, and more on a busy machine
         found = _living(pid)
-        if len(found) <= _AT_REST:
+        if len(found) <= _AT_REST * len(_children(pid)):
             break
         time.sleep(0.01)
+    else:
+        pytest.fail(f"{len(found)} processes of the examiner are left; has a worker not ended?")
     return found
 
 
 def _living(pid: int) -> list[int]:
+    return sorted(found for child in _children(pid) for found in [child, *_living(child)])
+
+
+def _children(pid: int) -> list[int]:
+    """The children of a process that have not ended."""
     found = []
     for task in os.listdir(f"/proc/{pid}/task"):
         for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
             if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                found += [int(child), *_living(int(child))]
-    return sorted(found)
+                found.append(int(child))
+    return found
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=[f"{attack.family}: {attack.name}" for attack in ATTACKS])
