@@ -40,7 +40,7 @@ def test_images_become_codes_and_images_again(student, shape, latent):
     expect.close(rebuilt, decoded, "Autoencoder.forward", rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.task("network", weight=2)
+@pytest.mark.task("network", weight=3)
 def test_large_images_fit_the_budget(student):
     """Count the parameters for images of 28x28 pixels: at most 60,000."""
     *_, count = shapes_of_a_network(student, (1, 28, 28), 32, 2)
@@ -57,7 +57,7 @@ def decoded_extremes(student):
         return model.decode(torch.tensor([[0.0, 0.0, 0.0], [1e4, 1e4, -1e4], [-1e4, 1e4, 1e4]]))
 
 
-@pytest.mark.task("network", weight=5)
+@pytest.mark.task("network", weight=6)
 def test_every_code_gives_an_image(student):
     """A pixel is between 0 and 1, also for a code far from all others."""
     images = decoded_extremes(student)
