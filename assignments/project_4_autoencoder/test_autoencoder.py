@@ -22,7 +22,7 @@ from dlcourse import spies
 
 @probe
 def shapes_of_a_network(student, shape, latent, n):
-    model = student.Autoencoder(shape, latent)
+    model = student.Autoencoder(shape, latent).eval()
     x = torch.rand(n, *shape)
     with torch.no_grad():
         z = model.encode(x)

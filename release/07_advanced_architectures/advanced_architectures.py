@@ -91,7 +91,7 @@ def fit_autoencoder(model, x, epochs=50, seed=0):
     With your default number of epochs, on 1,300 rows of dlcourse.data.digits (64 pixels), and on digits that it has
     not seen, an Autoencoder(64, 8) makes at most 0.75 times the mean squared error of PCA with 8 components, and a
     linear one at most 1.08 times that error. (It can never beat the PCA of the very rows that it is judged on.) Each
-    takes less than 20 seconds on one CPU thread.
+    takes less than 20 CPU seconds on one thread.
 
     Args:
         model: an Autoencoder, or another module that takes rows (n, d) and gives (n, d)
@@ -149,7 +149,7 @@ def fit_denoiser(model, x, std, epochs=30, seed=0):
 
     With your default number of epochs, on 1,300 rows of dlcourse.data.digits with std 0.3, and on noisy digits that it
     has not seen, a DenoisingAE(64) leaves at most 0.4 of the mean squared error that the noise makes, and takes less
-    than 20 seconds on one CPU thread.
+    than 20 CPU seconds on one thread.
 
     Args:
         model: a DenoisingAE, or another module that takes rows (n, d) and gives (n, d)
@@ -216,7 +216,7 @@ def scaled_dot_product_attention(q, k, v, mask=None):
         k: keys, (..., S, d)
         v: values, (..., S, dv). The leading axes of q, k and v, none or many, are broadcast against each other
         mask: None, or bool that broadcasts to (..., T, S): True where a query may look at a key. Whatever is in a key
-            or value that nobody may look at (any finite number, however large) changes nothing
+            or value that nobody may look at (any number up to 1e30) changes nothing
 
     Returns:
         out: (..., T, dv)
@@ -398,8 +398,8 @@ class TransformerEncoder(nn.Module):
     def forward(self, x, mask=None, key_mask=None):
         """(N, T, d) -> (N, T, d); the masks serve in each block.
 
-        With a key_mask what is at positions that are not real changes nothing at real ones; with a causal mask what is
-        at later positions changes nothing at earlier ones.
+        With a key_mask what is at positions that are not real (any number up to 1000) changes nothing at real ones;
+        with a causal mask what is at later positions changes nothing at earlier ones.
         """
         raise NotImplementedError("TransformerEncoder.forward: not started")
 
@@ -496,7 +496,10 @@ class CNNLSTM(nn.Module):
     """
 
     def __init__(self, num_classes, channels=1):
-        """Make the layers, for frames with `channels` channels and at least 8 pixels of height and width."""
+        """Make the layers, for frames with `channels` channels.
+
+        Height and width of a frame are at least 8 pixels, and may differ.
+        """
         raise NotImplementedError("CNNLSTM.__init__: not started")
 
     def features(self, clips):
@@ -527,7 +530,7 @@ def fit_scores(model, x, y, epochs=8, seed=0):
         tokens of unseen rows right, and without positions at most 0.5 (that is all there is to know without order)
         a CNNLSTM(4) gets 0.90 of unseen clips right, from sequences.moving_shapes(600); it needs both of its parts
         for that, and says of a clip that runs backwards that the shape moves the other way
-    Each training takes less than 20 seconds on one CPU thread.
+    Each training takes less than 20 CPU seconds on one thread.
 
     Args:
         model: a module

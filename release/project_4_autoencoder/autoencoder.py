@@ -41,7 +41,7 @@ class Autoencoder(nn.Module):
         * at most 60,000 parameters, for each shape with C * H * W <= 784 and each latent from 1 to 32
         * the decoder sees the code and nothing else of the image
         * encoder and decoder are both nonlinear
-        * each pixel of a decoded image is in [0, 1], whatever the code
+        * each pixel of a decoded image is in [0, 1], for each code with entries between -1e6 and 1e6
         * a batch may hold any number of images from one on, in training mode too
         * in eval mode an image gives the same result each time, alone or in a batch
         * all random numbers come from torch's global generator: after the same torch.manual_seed two networks are
@@ -78,7 +78,7 @@ def fit(model, x, epochs=30, batch_size=50, lr=0.008, seed=0, noise=0.0, checkpo
 
     * In each epoch each image is used once, in a new random order. The last batch may be smaller.
     * model(batch) is called once for each batch, in training mode. Then there is one step of an optimiser of your
-      choice. The learning rate may follow a schedule; lr is its largest value, and with lr=0 nothing moves.
+      choice. The learning rate may follow a schedule; lr is its largest value, and with lr=0 no weight moves.
     * The loss is the mean squared error between the output and the clean images (times a constant, if you like).
     * With noise > 0 the input is the clean images plus normal noise of this standard deviation, not clipped. It is
       drawn again for each batch of each epoch. The target remains the clean images.
@@ -435,6 +435,7 @@ def run(config):
 
     1. Check the config (check_config). If the file of `data` lacks an array, or one has another dtype or number of
        axes than Config says, raise a ValueError that names `data`, before anything is trained and before `out` is made.
+       (All images have one size, and there are at least config.latent training images, and pixels.)
     2. Divide by 255; the images are then (N, 1, H, W) float32.
     3. Train an Autoencoder, then a second one as a denoiser with noise=config.noise, both with config's latent, epochs,
        batch_size and lr.
