@@ -571,7 +571,7 @@ def lr_range_test(model, batches, loss_fn, low=1e-5, high=10.0, steps=100):
         kept = 0.8 * kept + 0.2 * loss
         smooth.append(kept / (1 - 0.8 ** (i + 1)))
     best = int(np.nanargmin(smooth))
-    return np.array(rates), np.array(losses), max(rates[best] / 3, low)
+    return np.array(rates), np.array(losses), max(rates[best] / 10, low)
     ### END SOLUTION
 
 
