@@ -30,7 +30,7 @@ def _together(parts):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("splits", weight=2)
+@pytest.mark.task("splits", weight=3)
 def test_ten_rows_in_three_parts(student):
     """Each row is in exactly one part; sizes are counts or fractions; the seed decides."""
     y = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1])
@@ -47,7 +47,7 @@ def test_ten_rows_in_three_parts(student):
     expect.unchanged(y, before, "train_val_test_split: y")
 
 
-@pytest.mark.task("splits", weight=2)
+@pytest.mark.task("splits", weight=3)
 def test_a_rare_class_is_in_each_part(student):
     """With stratify each class is divided by itself: four rare rows in halves and quarters are two, one and one."""
     y = np.array([0] * 20 + [1] * 4)
@@ -59,7 +59,7 @@ def test_a_rare_class_is_in_each_part(student):
         expect.equal(counts.tolist(), [common, rare], f"train_val_test_split(stratify=True): classes in {name}")
 
 
-@pytest.mark.task("splits", weight=2)
+@pytest.mark.task("splits", weight=3)
 def test_a_group_stays_together(student):
     """All rows of a group are in the same part."""
     groups = np.array([3, 3, 8, 8, 5, 5, 1, 1, 9, 9])
@@ -74,7 +74,7 @@ def test_a_group_stays_together(student):
         expect.is_true(not both, "train_val_test_split(groups): a group is in two parts.")
 
 
-@pytest.mark.task("splits", weight=2)
+@pytest.mark.task("splits", weight=3)
 def test_each_row_is_validated_once(student):
     """In k folds each row is in one val, and train has all the others."""
     folds = student.kfold(np.zeros(7, dtype=int), 3, rng=np.random.default_rng(3))
@@ -96,7 +96,7 @@ def standardised(student, train, other):
     return same, there, scaler.inverse_transform(there[1]), scaler.mean, scaler.std
 
 
-@pytest.mark.task("splits", weight=2)
+@pytest.mark.task("splits", weight=3)
 def test_the_standardizer_knows_the_training_rows_alone(student):
     """The mean is 2 and the deviation 1 in the first column; a constant column becomes 0."""
     train, other = np.array([[1.0, 5], [3, 5]]), np.array([[4.0, 6], [0, 5]])
