@@ -153,7 +153,7 @@ class Standardizer:
             RuntimeError: fit was not called before
         """
         ### BEGIN SOLUTION
-        self._need_fit()
+        _need_fit(self)
         return ((x - self.mean) / self.std).astype(x.dtype)
         ### END SOLUTION
 
@@ -164,13 +164,18 @@ class Standardizer:
             RuntimeError: fit was not called before
         """
         ### BEGIN SOLUTION
-        self._need_fit()
+        _need_fit(self)
         return (z * self.std + self.mean).astype(z.dtype)
-
-    def _need_fit(self):
-        if not hasattr(self, "mean"):
-            raise RuntimeError("Standardizer: call fit with the training rows first")
         ### END SOLUTION
+
+
+### BEGIN SOLUTION
+def _need_fit(scaler):
+    if not hasattr(scaler, "mean"):
+        raise RuntimeError("Standardizer: call fit with the training rows first")
+
+
+### END SOLUTION
 
 
 # ------------------------------------------------------------------------------------------------------------

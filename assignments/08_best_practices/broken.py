@@ -10,82 +10,83 @@ import torch
 from torch.nn import functional as F
 
 
-def broken_1(model, x, y, epochs, lr):
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    losses = []
-    for _ in range(epochs):
-        probabilities = model(x).softmax(dim=1)
-        loss = F.cross_entropy(probabilities, y)
-        optimizer.zero_grad()
+def broken_1(net, inputs, labels, n_epochs, lr):
+    opt = torch.optim.SGD(net.parameters(), lr=lr)
+    paid = []
+    for _ in range(n_epochs):
+        probabilities = net(inputs).softmax(dim=1)
+        loss = F.cross_entropy(probabilities, labels)
+        opt.zero_grad()
         loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
+        opt.step()
+        paid.append(loss.item())
+    return paid
 
 
-def broken_2(x, y, batch_size, rng):
-    x = x[rng.permutation(len(x))]
-    y = y[rng.permutation(len(y))]
-    starts = range(0, len(x), batch_size)
-    return [(x[start : start + batch_size], y[start : start + batch_size]) for start in starts]
+def broken_2(inputs, labels, batch_size, rng):
+    inputs = inputs[rng.permutation(len(inputs))]
+    labels = labels[rng.permutation(len(labels))]
+    starts = range(0, len(inputs), batch_size)
+    return [(inputs[start : start + batch_size], labels[start : start + batch_size]) for start in starts]
 
 
-def broken_3(model, batches, lr):
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    optimizer.zero_grad()
-    losses = []
-    for x, y in batches:
-        loss = F.cross_entropy(model(x), y)
+def broken_3(net, batches, lr):
+    opt = torch.optim.SGD(net.parameters(), lr=lr)
+    opt.zero_grad()
+    paid = []
+    for inputs, labels in batches:
+        loss = F.cross_entropy(net(inputs), labels)
         loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
+        opt.step()
+        paid.append(loss.item())
+    return paid
 
 
-def broken_4(model, x, y):
+def broken_4(net, inputs, labels):
     with torch.no_grad():
-        predicted = model(x).argmax(dim=1)
-    return (predicted == y).float().mean().item()
+        predicted = net(inputs).argmax(dim=1)
+    right = predicted == labels
+    return right.float().mean().item()
 
 
-def broken_5(x, y, n_train, augment, rng):
-    order = rng.permutation(len(x))
-    x, y = augment(x[order], rng), y[order]
-    return x[:n_train], y[:n_train], x[n_train:], y[n_train:]
+def broken_5(inputs, labels, n_train, augment, rng):
+    order = rng.permutation(len(inputs))
+    inputs, labels = augment(inputs[order], rng), labels[order]
+    return inputs[:n_train], labels[:n_train], inputs[n_train:], labels[n_train:]
 
 
-def broken_6(encoder, head, x, y, lr):
-    optimizer = torch.optim.SGD([*encoder.parameters(), *head.parameters()], lr=lr)
-    features = torch.tensor(encoder(x).tolist())
-    loss = F.cross_entropy(head(features), y)
-    optimizer.zero_grad()
+def broken_6(encoder, head, inputs, labels, lr):
+    opt = torch.optim.SGD([*encoder.parameters(), *head.parameters()], lr=lr)
+    features = torch.tensor(encoder(inputs).tolist())
+    loss = F.cross_entropy(head(features), labels)
+    opt.zero_grad()
     loss.backward()
-    optimizer.step()
+    opt.step()
     return loss.item()
 
 
-def broken_7(model, x, y, epochs, lr):
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    losses = []
-    for _ in range(epochs):
-        error = model(x) - y
+def broken_7(net, inputs, labels, n_epochs, lr):
+    opt = torch.optim.SGD(net.parameters(), lr=lr)
+    paid = []
+    for _ in range(n_epochs):
+        error = net(inputs) - labels
         loss = (error**2).mean()
-        optimizer.zero_grad()
+        opt.zero_grad()
         loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
+        opt.step()
+        paid.append(loss.item())
+    return paid
 
 
-def broken_8(model, batches, epochs, lr, gamma):
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=gamma)
-    rates = []
-    for _ in range(epochs):
-        rates.append(optimizer.param_groups[0]["lr"])
-        for x, y in batches:
-            optimizer.zero_grad()
-            F.cross_entropy(model(x), y).backward()
-            optimizer.step()
-            scheduler.step()
-    return rates
+def broken_8(net, batches, n_epochs, lr, gamma):
+    opt = torch.optim.SGD(net.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(opt, gamma=gamma)
+    used = []
+    for _ in range(n_epochs):
+        used.append(opt.param_groups[0]["lr"])
+        for inputs, labels in batches:
+            opt.zero_grad()
+            F.cross_entropy(net(inputs), labels).backward()
+            opt.step()
+            schedule.step()
+    return used

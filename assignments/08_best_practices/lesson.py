@@ -68,14 +68,20 @@ def network(width=64, depth=1, act=nn.ReLU, inputs=64, classes=10, seed=0):
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
+def learn(model, optimizer, x, y):
+    """One step on all rows; the loss before it."""
+    loss = F.cross_entropy(model(x), y)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
+
+
 def train(model, x, y, steps=60, lr=0.01):
     """Some steps of Adam on all rows."""
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    x, y = torch.as_tensor(x), torch.as_tensor(y)
     for _ in range(steps):
-        optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()
-        optimizer.step()
+        learn(model, optimizer, torch.as_tensor(x), torch.as_tensor(y))
     return model
 
 
@@ -201,11 +207,7 @@ with attempt():
     optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
     paid, val_paid, stop, copies = [], [], None, {}
     for epoch in range(90):
-        loss = F.cross_entropy(model(few), few_labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        paid.append(loss.item())
+        paid.append(learn(model, optimizer, few, few_labels))
         val_paid.append(float(F.cross_entropy(torch.from_numpy(scores_of(model, val_rows)), val_labels)))
         last = copy.deepcopy(model)
         if stop is None and stopper.step(val_paid[-1], model):
@@ -275,9 +277,7 @@ with attempt():
         optimizer = make(model.parameters(), **options)
         given, wanted = torch.from_numpy(rows_train[:600]), torch.from_numpy(y_train[:600])
         for _ in range(40):
-            optimizer.zero_grad()
-            F.cross_entropy(model(given), wanted).backward()
-            optimizer.step()
+            learn(model, optimizer, given, wanted)
         tried.append((config, accuracy(model, rows_train[900:], y_train[900:])))
         return lambda rows: scores_of(model, rows).argmax(axis=1)
 
@@ -333,9 +333,7 @@ with attempt():
         changes, _ = bp.update_ratio(model, optimizer, batch, names)
         ratios[lr] = float(np.median(list(changes.values())))
         for _ in range(20):
-            optimizer.zero_grad()
-            F.cross_entropy(model(batch), names).backward()
-            optimizer.step()
+            learn(model, optimizer, batch, names)
         dead[lr] = float(np.mean(list(bp.dead_relu_fraction(model, batch).values())))
     drawing.diagnostics(norms, dead, ratios)
     for name, model in (("healthy", network()), ("with a softmax", nn.Sequential(network(), nn.Softmax(dim=1)))):

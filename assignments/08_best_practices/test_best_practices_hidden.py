@@ -527,7 +527,7 @@ def weights_over_time(student, values, options, further):
     return notes, all(one is other for one, other in zip(own, tensors, strict=True))
 
 
-@pytest.mark.task("early_stopping", weight=3)
+@pytest.mark.task("early_stopping", weight=5)
 def test_parameters_and_buffers_of_the_best_epoch(student):
     """EarlyStopping: a copy of all parameters and buffers is remembered, and stays as it is when training goes on."""
     notes, is_same = weights_over_time(student, [5.0, 3.0, 4.0, 2.0, 4.0, 4.0, 1.0], {"patience": 2}, 2)
@@ -800,7 +800,10 @@ def drawn(student, name, args, n, seed):
 def test_the_logarithm_is_uniform(student, rng):
     """log_uniform: it is the logarithm that is uniformly distributed, whatever the two ends are."""
     for low, high in ((1e-5, 10.0), (0.5, 2.0), (1e3, 1e9)):
-        draws = np.array(drawn(student, "log_uniform", (low, high), 600, int(rng.integers(10**6))), dtype=float)
+        seed = int(rng.integers(10**6))
+        draws = np.array(drawn(student, "log_uniform", (low, high), 600, seed), dtype=float)
+        again = np.array(drawn(student, "log_uniform", (low, high), 600, seed), dtype=float)
+        expect.is_true(bool((draws == again).all()), "log_uniform: the same seed gives other draws.")
         place = (np.log(draws) - math.log(low)) / math.log(high / low)
         expect.is_true(bool((place > -1e-9).all() and (place < 1 + 1e-9).all()), "log_uniform: a draw is out of range.")
         counts, _ = np.histogram(place, bins=4, range=(0, 1))
@@ -829,9 +832,10 @@ def test_each_rule_of_a_space(student, rng):
         expect.between(config["rate"], 1e-4, 1e-1, "sample: a log_uniform value")
         expect.between(config["drop"], -1.0, 3.0, "sample: a uniform value")
         expect.is_true(isinstance(config["width"], (int, np.integer)), "sample: an int is no whole number.")
-    widths = [int(config["width"]) for config in configs]
-    for width in (2, 3, 4, 5):  # 75 expected, standard deviation 7.5
-        expect.between(widths.count(width), 35, 115, "sample: how often each int is drawn")
+    many = drawn(student, "sample", ({"width": ("int", 2, 5)},), 2400, int(rng.integers(10**6)))
+    widths = [int(config["width"]) for config in many]
+    for width in (2, 3, 4, 5):  # 600 expected, standard deviation 21
+        expect.between(widths.count(width), 480, 720, "sample: how often each int is drawn")
     expect.is_true(set(widths) == {2, 3, 4, 5}, "sample: an int is out of its range.")
     kinds = [config["kind"] for config in configs]
     for kind in ("a", "b", None):  # 100 expected, standard deviation 8.2
@@ -842,7 +846,7 @@ def test_each_rule_of_a_space(student, rng):
     expect.between(float((rates < 10**-2.5).mean()), 0.33, 0.67, "sample: share of small log_uniform values")
 
 
-@pytest.mark.task("search", weight=2)
+@pytest.mark.task("search", weight=4)
 def test_an_option_brings_its_own_space(student, rng):
     """sample: an option that is a dict is a space, and a configuration of it is drawn if it is chosen."""
     space = {
@@ -872,6 +876,8 @@ def changed_afterwards(student):
     """Change what sample and random_search have returned, and what the objective got."""
     space = {"sizes": [1, 2], "deep": {"list": ("choice", [[3]])}, "option": ("choice", [{"names": ["x"]}])}
     config = student.sample(space, np.random.default_rng(0))
+    if not isinstance(config["deep"]["list"], list) or not isinstance(config["option"], dict):
+        return None
     config["sizes"].append(9)
     config["deep"]["list"].append(9)
     config["option"]["names"].append("y")
@@ -895,7 +901,9 @@ def changed_afterwards(student):
 @pytest.mark.task("search", weight=2)
 def test_configurations_share_nothing(student):
     """sample and random_search: a caller may change a configuration; the space and what is kept of a trial stay."""
-    sizes, listed, options, keys, kept = changed_afterwards(student)
+    found = changed_afterwards(student)
+    expect.is_true(found is not None, "sample: a space in a space is not drawn.")
+    sizes, listed, options, keys, kept = found
 
     expect.equal(sizes, [1, 2], "sample: a list of the space, after the configuration was changed")
     expect.equal(listed, [[3]], "sample: the options of the space, after the configuration was changed")
@@ -936,7 +944,7 @@ def test_failed_and_equal_trials(student):
     expect.close(low["value"], -5.0, "random_search: the best value beside -inf")
 
 
-@pytest.mark.task("search", weight=2)
+@pytest.mark.task("search", weight=4)
 def test_each_trial_has_its_own_draw(student):
     """random_search: each trial has a configuration and a seed of its own, both from rng."""
     runs = []
