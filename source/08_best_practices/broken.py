@@ -10,17 +10,17 @@ import torch
 from torch.nn import functional as F
 
 
-def broken_1(net, inputs, labels, epochs, lr):
+def broken_1(net, inputs, labels, n_epochs, lr):
     opt = torch.optim.SGD(net.parameters(), lr=lr)
-    losses = []
-    for _ in range(epochs):
+    paid = []
+    for _ in range(n_epochs):
         probabilities = net(inputs).softmax(dim=1)
         loss = F.cross_entropy(probabilities, labels)
         opt.zero_grad()
         loss.backward()
         opt.step()
-        losses.append(loss.item())
-    return losses
+        paid.append(loss.item())
+    return paid
 
 
 def broken_2(inputs, labels, batch_size, rng):
@@ -33,19 +33,20 @@ def broken_2(inputs, labels, batch_size, rng):
 def broken_3(net, batches, lr):
     opt = torch.optim.SGD(net.parameters(), lr=lr)
     opt.zero_grad()
-    losses = []
+    paid = []
     for inputs, labels in batches:
         loss = F.cross_entropy(net(inputs), labels)
         loss.backward()
         opt.step()
-        losses.append(loss.item())
-    return losses
+        paid.append(loss.item())
+    return paid
 
 
 def broken_4(net, inputs, labels):
     with torch.no_grad():
         predicted = net(inputs).argmax(dim=1)
-    return (predicted == labels).float().mean().item()
+    right = predicted == labels
+    return right.float().mean().item()
 
 
 def broken_5(inputs, labels, n_train, augment, rng):
@@ -64,28 +65,28 @@ def broken_6(encoder, head, inputs, labels, lr):
     return loss.item()
 
 
-def broken_7(net, inputs, labels, epochs, lr):
+def broken_7(net, inputs, labels, n_epochs, lr):
     opt = torch.optim.SGD(net.parameters(), lr=lr)
-    losses = []
-    for _ in range(epochs):
+    paid = []
+    for _ in range(n_epochs):
         error = net(inputs) - labels
         loss = (error**2).mean()
         opt.zero_grad()
         loss.backward()
         opt.step()
-        losses.append(loss.item())
-    return losses
+        paid.append(loss.item())
+    return paid
 
 
-def broken_8(net, batches, epochs, lr, gamma):
+def broken_8(net, batches, n_epochs, lr, gamma):
     opt = torch.optim.SGD(net.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.ExponentialLR(opt, gamma=gamma)
-    rates = []
-    for _ in range(epochs):
-        rates.append(opt.param_groups[0]["lr"])
+    used = []
+    for _ in range(n_epochs):
+        used.append(opt.param_groups[0]["lr"])
         for inputs, labels in batches:
             opt.zero_grad()
             F.cross_entropy(net(inputs), labels).backward()
             opt.step()
             schedule.step()
-    return rates
+    return used

@@ -35,8 +35,8 @@ def threshold(negative, positive, cut, numbers, curve, point, area):
     axes[1].plot(*curve, color=INK, lw=2)
     axes[1].plot([0, 1], [0, 1], color=GREY, ls=":")
     axes[1].plot(*point, "o", color=RED, ms=9)
-    axes[1].set(title=f"ROC curve, area {area:.3f}", xlabel="share of negative rows above", ylabel="of positive rows",
-                aspect="equal")  # fmt: skip
+    axes[1].set(title=f"ROC curve, area {area:.3f}", aspect="equal")
+    axes[1].set(xlabel="share of negative rows above", ylabel="share of positive rows above")
     plt.show()
 
 
@@ -133,7 +133,7 @@ def calibration(before, after, names):
     for ax, (confidence, is_right), name, colour in zip(axes, (before, after), names, (ORANGE, BLUE), strict=True):
         for low in np.linspace(0, 0.9, 10):
             inside = (confidence > low) & (confidence <= low + 0.1)
-            if inside.any():
+            if np.any(inside):
                 ax.bar(low + 0.05, is_right[inside].mean(), 0.092, color=colour, alpha=0.3 + 0.7 * inside.mean())
         ax.plot([0, 1], [0, 1], color=INK, ls=":", lw=1.4)
         ax.set(title=name, xlabel="confidence", ylabel="share of right rows", xlim=(0, 1), ylim=(0, 1))
