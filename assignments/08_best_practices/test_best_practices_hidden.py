@@ -1567,8 +1567,13 @@ def exported_and_loaded(student, seed, example_rows):
         Shy.forward = None  # whoever needs the class finds nothing to call
         x = torch.randn(37, 1, 4, 4)
         loaded = torch.export.load(path).module()
+    outs = []
     with torch.no_grad():
-        outs = [loaded(x[:count]) for count in (37, 1, 2, 5)]
+        for count in (37, 1, 2, 5):
+            try:
+                outs.append(loaded(x[:count]))
+            except Exception:  # a file for one number of rows alone
+                outs.append(None)
         maps = torch.relu(model.norm.eval()(model.conv(x)))
         want = model.head(maps.flatten(1))
     return outs, want, same
@@ -1581,6 +1586,7 @@ def test_the_file_runs_without_the_class(student, rng, example_rows):
     outs, want, same = exported_and_loaded(student, int(rng.integers(1000)), example_rows)
 
     for out in outs:
+        expect.is_true(out is not None, "export_model: the file refuses another number of rows than the example had.")
         what = "export_model: scores of one row" if len(out) == 1 else "export_model: scores"
         expect.close(out, want[: len(out)], what, rtol=1e-4, atol=1e-5)
     expect.is_true(same, "export_model: the model is not as before, with the mode of each layer.")
