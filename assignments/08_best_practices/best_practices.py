@@ -1222,7 +1222,8 @@ class InferenceModel:
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
             raise TypeError("predict: images must be a NumPy array of uint8")
         if images.ndim != 4 or images.shape[1:] != self.shape or len(images) == 0:
-            raise ValueError(f"predict: images must have the shape (N, *{self.shape}), not {images.shape}")
+            wanted = ", ".join(map(str, self.shape))
+            raise ValueError(f"predict: images must have the shape (N, {wanted}), not {images.shape}")
         if images.max() > self.high:
             raise ValueError(f"predict: a pixel is above {self.high}")
         x = (torch.from_numpy(images.astype(np.float32)) / self.high - self.mean) / self.std

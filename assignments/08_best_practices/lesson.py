@@ -71,10 +71,10 @@ def network(width=64, depth=1, act=nn.ReLU, inputs=64, classes=10, seed=0):
 def learn(model, optimizer, x, y):
     """One step on all rows; the loss before it."""
     loss = F.cross_entropy(model(x), y)
+    model.zero_grad()
     loss.backward()
     optimizer.step()
-    optimizer.zero_grad()
-    return loss.item()
+    return float(loss.detach())
 
 
 def train(model, x, y, steps=60, lr=0.01):
@@ -342,9 +342,8 @@ with attempt():
         print(f"{name}: first loss {loss:.2f} (log 10 = {expected:.2f}), sixteen rows by heart: {losses[-1]:.3f}")
 
 # %% [markdown]
-# Each layer of the sigmoid network takes most of the gradient away. A large rate kills
-# units: one huge step moves their bias so far down that they are 0 for every row, and then their gradient is 0
-# forever.
+# Each layer of the sigmoid network takes most of the gradient away. A large rate kills units: one huge step moves
+# their bias so far down that they are 0 for every row, and then their gradient is 0 forever.
 #
 # And look at the softmax: its first loss is *perfectly* fine. Only the second test, by heart, shows it.
 
@@ -481,7 +480,10 @@ class Handler(BaseHTTPRequestHandler):
         try:
             given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             labels, shares = self.predictor.predict(np.array(given, dtype=np.uint8))
-            status, said = 200, {"labels": labels.tolist(), "confidence": shares.max(axis=1).round(3).tolist()}
+            status, said = (
+                200,
+                {"labels": labels.tolist(), "confidence": [round(float(share), 3) for share in shares.max(axis=1)]},
+            )
         except (TypeError, ValueError, OverflowError) as error:
             status, said = 400, {"error": str(error)}
         body = json.dumps(said).encode()

@@ -1209,7 +1209,9 @@ def units_of_relus(student, seed):
     x = torch.randn(12, 2, 3, 3)
     with torch.no_grad():
         first[1].bias[1:4] = -1e6  # dead in eval mode and in train mode
-        first[1].bias[4] = -3.5  # hardly ever alive
+        first[1].bias[4] = -20.0  # alive at one place of one image
+        pattern = first[0].weight[4]
+        x[0, :, :2, :2] = 50 * pattern / (pattern**2).sum()
         model[3].bias[0] = -1e6
         model[3].bias[1] = -0.7
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
