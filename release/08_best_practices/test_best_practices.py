@@ -720,8 +720,14 @@ def exported(student):
         student.export_model(model, x[:4], path)
         is_training = model.training and model.drop.training
         loaded = torch.export.load(path).module()
+    outs = []
     with torch.no_grad():
-        return loaded(x), loaded(x[:1]), model.eval()(x), is_training
+        for rows in (x, x[:1]):
+            try:
+                outs.append(loaded(rows))
+            except Exception:  # a file for one number of rows alone
+                outs.append(None)
+        return *outs, model.eval()(x), is_training
 
 
 @pytest.mark.task("deployment", weight=4)
@@ -729,6 +735,8 @@ def test_an_export_needs_no_class(student):
     """The file alone computes what the network computes in eval mode, for five rows and for one."""
     five, one, want, is_training = exported(student)
 
+    for out in (five, one):
+        expect.is_true(out is not None, "export_model: the file refuses another number of rows than the example had.")
     expect.close(five, want, "export_model: scores of five rows", rtol=1e-5, atol=1e-6)
     expect.close(one, want[:1], "export_model: scores of one row", rtol=1e-5, atol=1e-6)
     expect.is_true(is_training, "export_model: the model is not in the mode in which it was.")

@@ -62,7 +62,7 @@ def broken_6(encoder, head, inputs, labels, lr):
     opt.zero_grad()
     loss.backward()
     opt.step()
-    return loss.item()
+    return float(loss.detach())
 
 
 def broken_7(net, inputs, labels, n_epochs, lr):
