@@ -760,7 +760,8 @@ def tried_on_a_line(student, x, y, seed, options, is_trained):
 def test_the_suggested_rate_trains(student, rng, scale):
     """lr_range_test: the rule of the suggestion is your choice, but plain SGD must learn with the suggested rate."""
     x = torch.from_numpy(rng.normal(size=(60, 3)) * scale).float()
-    y = torch.from_numpy(x.numpy() @ rng.normal(size=(3, 1)) / scale + rng.choice([-3.0, 3.0])).float()
+    weight = rng.normal(size=(3, 1))
+    y = torch.from_numpy(x.numpy() @ weight / np.linalg.norm(weight) * 3 / scale).float()
 
     _, _, suggestion, path = tried_on_a_line(student, x, y, 1, {}, True)
 
