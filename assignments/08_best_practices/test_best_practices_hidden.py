@@ -741,7 +741,7 @@ def tried_on_a_line(student, x, y, seed, options, is_trained):
     """Apply a range test to a linear regression, and train it with the suggested rate."""
     torch.manual_seed(seed)
     model = nn.Linear(x.shape[1], 1)
-    batches = [(x[part], y[part]) for part in (slice(0, 20), slice(20, 40), slice(40, 60))]
+    batches = [(x[part], y[part]) for part in (slice(0, 100), slice(100, 200), slice(200, 300))]
     rates, losses, suggestion = student.lr_range_test(model, batches, F.mse_loss, **options)
     path = []
     for i in range(100 if is_trained else 0):
@@ -759,7 +759,7 @@ def tried_on_a_line(student, x, y, seed, options, is_trained):
 @pytest.mark.parametrize("scale", [0.3, 1.0, 8.0], ids=["small", "usual", "large"])
 def test_the_suggested_rate_trains(student, rng, scale):
     """lr_range_test: the rule of the suggestion is your choice, but plain SGD must learn with the suggested rate."""
-    x = torch.from_numpy(rng.normal(size=(60, 3)) * scale).float()
+    x = torch.from_numpy(rng.normal(size=(300, 3)) * scale).float()
     weight = rng.normal(size=(3, 1))
     y = torch.from_numpy(x.numpy() @ weight / np.linalg.norm(weight) * 3 / scale).float()
 
@@ -773,7 +773,7 @@ def test_the_suggested_rate_trains(student, rng, scale):
 @pytest.mark.task("schedules", weight=2)
 def test_the_range_ends_when_the_loss_explodes(student, rng):
     """lr_range_test: it ends at the first loss above four times the smallest one, and this loss is the last."""
-    x = torch.from_numpy(rng.normal(size=(60, 3)) * 3).float()
+    x = torch.from_numpy(rng.normal(size=(300, 3)) * 3).float()
     y = torch.from_numpy(x.numpy().sum(axis=1, keepdims=True)).float()
 
     count, losses, _, _ = tried_on_a_line(student, x, y, 1, {"low": 0.001, "high": 1e6}, False)
