@@ -96,7 +96,7 @@ def scaled_and_not(student, x):
         return start, plain, model(10 + 2 * x), (model.window, model.steps)
 
 
-@pytest.mark.task("forecasting", weight=3)
+@pytest.mark.task("forecasting", weight=4)
 def test_a_forecaster_scales_inside(student, rng):
     """With a mean of 10 and a std of 2, values that are twice as large and 10 higher give such forecasts."""
     x = torch.from_numpy(rng.normal(size=(4, 5)).astype(np.float32))
@@ -120,7 +120,7 @@ def a_small_training(student, train, val, epochs):
     return [float(error) for error in errors], reached, (float(model.mean), float(model.std)), model.training
 
 
-@pytest.mark.task("forecasting", weight=4)
+@pytest.mark.task("forecasting", weight=5)
 def test_a_training_keeps_its_best_epoch(student):
     """One error for each epoch, in the units of the series; at the end the model makes the smallest of them."""
     series = drawn.seasonal(150, 3)
@@ -148,7 +148,7 @@ def sums_as_forecasts(student, history, steps):
     return [student.forecast(Sums(), history, count) for count in steps]
 
 
-@pytest.mark.task("forecasting", weight=3)
+@pytest.mark.task("forecasting", weight=4)
 def test_two_steps_at_a_time(student):
     """After (3, 1) this model says (4, 2), and after (4, 2) it says (6, 2): for three steps it is asked twice."""
     history = np.array([[9.0, 3.0, 1.0]])
@@ -310,7 +310,7 @@ def small(student):
     return *a_small_run(student, x, labels, options), x, np.unique(labels, return_inverse=True)[1]
 
 
-@pytest.mark.task("pipeline", weight=4)
+@pytest.mark.task("pipeline", weight=5)
 def test_a_run_leaves_its_files(small):
     """All files of STEPS are there. Of 60 rows 12 are for validation, 12 for the test, and none is in two parts."""
     report, found, *_ = small
@@ -328,7 +328,7 @@ def test_a_run_leaves_its_files(small):
     expect.equal(len(found["history"]["train_loss"]), report["epochs"], "history.json: number of training losses")
 
 
-@pytest.mark.task("pipeline", weight=3)
+@pytest.mark.task("pipeline", weight=5)
 def test_the_statistics_are_those_of_training_rows(small):
     """Mean and standard deviation come from the rows that split.json names for training."""
     _, found, _, x, _ = small
@@ -342,7 +342,7 @@ def test_the_statistics_are_those_of_training_rows(small):
     expect.close(found["statistics"]["std"], train.std(axis=0), "statistics.json: std", lists=True, hint=hint)
 
 
-@pytest.mark.task("pipeline", weight=4)
+@pytest.mark.task("pipeline", weight=6)
 def test_the_report_says_what_the_model_does(small):
     """The accuracy and the confusion are those of the test rows, which are read once; metrics.json says the same."""
     report, found, said, _, y = small
@@ -389,7 +389,7 @@ def resumed(student):
     return stopped_and_resumed(student, x, labels, {"epochs": 4, "hidden": 8, "batch_size": 8, "patience": 9})
 
 
-@pytest.mark.task("resume", weight=4)
+@pytest.mark.task("resume", weight=5)
 def test_a_stopped_run_goes_on(resumed):
     """Three batches an epoch, and the power fails in the third epoch: two epochs are kept, six batches are left."""
     whole, stopped, later, _ = resumed
@@ -402,7 +402,7 @@ def test_a_stopped_run_goes_on(resumed):
     expect.equal(later[0], whole[0], "run_pipeline: Report after a stop")
 
 
-@pytest.mark.task("resume", weight=3)
+@pytest.mark.task("resume", weight=4)
 def test_a_complete_run_does_nothing_again(resumed):
     """A run of a complete folder trains nothing, writes nothing, leaves the test rows alone, and says the same."""
     whole, _, _, again = resumed
