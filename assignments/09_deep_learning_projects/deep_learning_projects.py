@@ -608,7 +608,7 @@ def run_pipeline(config):
     Nothing is written outside of `out`, and files there that belong to no run stay. No figure is shown, and none is
     left open. You may import matplotlib inside of your functions.
 
-    The default values reach an accuracy of 0.90 on rows that nobody has seen, for 500 rows of drawn.table (a majority
+    The default values reach an accuracy of 0.90 on rows that nobody has seen, for 300 rows of drawn.table (a majority
     vote gets 0.40). It takes at most 20 CPU seconds.
 
     Args:
