@@ -40,7 +40,7 @@ class Notes:
 
 
 @contextmanager
-def watched(out, batch=None, write=None, read=None, holdout=Holdout):
+def watched(out, batch=None, write=None, read=None, draw=True, holdout=Holdout):
     """Watch what happens in the block, and stop it where it is asked for; `holdout` is the class that the run uses."""
     notes, out = Notes(), os.path.abspath(out)
     backward, open_file, save, read_rows = torch.Tensor.backward, builtins.open, torch.save, holdout.read
@@ -77,8 +77,19 @@ def watched(out, batch=None, write=None, read=None, holdout=Holdout):
         notes.reads.append(sorted(files_in(out)))
         return read_rows(self)
 
+    def savefig(figure, where, *args, **kwargs):
+        if hasattr(where, "write"):
+            where.write(b"not drawn")
+        else:
+            with noted_open(where, "wb") as file:
+                file.write(b"not drawn")
+
     torch.Tensor.backward, torch.save, holdout.read = noted_backward, noted_save, noted_read
     builtins.open = io.open = noted_open
+    if not draw:
+        from matplotlib.figure import Figure
+
+        draw_figure, Figure.savefig = Figure.savefig, savefig
     try:
         yield notes
     except Stop:
@@ -86,6 +97,8 @@ def watched(out, batch=None, write=None, read=None, holdout=Holdout):
     finally:
         torch.Tensor.backward, torch.save, holdout.read = backward, save, read_rows
         builtins.open = io.open = open_file
+        if not draw:
+            Figure.savefig = draw_figure
 
 
 def files_in(folder):
