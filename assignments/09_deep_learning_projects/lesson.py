@@ -71,15 +71,15 @@ year, month, ppm = np.loadtxt("data/co2.csv", delimiter=",", skiprows=1, unpack=
 SERIES = {
     "sunspots": (years, spots, "spots"),
     "carbon dioxide": (year + (month - 1) / 12, ppm, "ppm"),
-    "seasonal (drawn)": (np.arange(500), drawn.seasonal(500, 1), "value"),
-    "population (drawn)": (np.arange(500), drawn.population(500, 1), "animals"),
+    "seasonal (drawn)": (np.arange(900), drawn.seasonal(900, 1), "value"),
+    "population (drawn)": (np.arange(900), drawn.population(900, 1), "animals"),
 }
 #: for each series: window, season, values for validation and for the test
 PLANS = {
     "sunspots": (22, 11, 50, 80),
     "carbon dioxide": (24, 12, 90, 130),
-    "seasonal (drawn)": (24, 12, 100, 120),
-    "population (drawn)": (6, 2, 100, 120),
+    "seasonal (drawn)": (24, 12, 200, 250),
+    "population (drawn)": (6, 2, 200, 250),
 }
 pictures.series_and_cuts(SERIES, {name: plan[2:] for name, plan in PLANS.items()})
 
@@ -313,12 +313,12 @@ with attempt():
 # %%
 with attempt():
     folder = Path(tempfile.mkdtemp())
-    x, labels = drawn.table(90, 3)
+    x, labels = drawn.table(90, 8)
     drawn.write_table(folder / "small.csv", x, labels)
     unseen, names = drawn.table(2000, 4)
     test, truth = [], []
     for seed in range(16):
-        config = dlp.Config(folder / "small.csv", folder / str(seed), target="target", epochs=20, seed=seed)
+        config = dlp.Config(folder / "small.csv", folder / str(seed), target="target", seed=seed)
         report = dlp.run_pipeline(config)
         said = np.array(report.classes)[dlp.predict(config.out, unseen).argmax(axis=1)]
         test.append(report.test_accuracy)

@@ -41,7 +41,7 @@ def bars(groups, title, xlabel, line=None):
     for ax, (group, lengths) in zip(axes, groups.items(), strict=True):
         found = ax.barh(list(lengths), list(lengths.values()), color=[colours[name] for name in lengths])
         ax.bar_label(found, fmt=" %.2f")
-        ax.set(title=group, xlim=(0, 1.25 * max(lengths.values())))
+        ax.set(title=group, xlim=(0, 1.25 * max(*lengths.values(), line or 0)))
         if line is not None:
             ax.axvline(line, color=RED, ls=":", lw=1.3)
         ax.invert_yaxis()
@@ -89,8 +89,8 @@ def promises(levels, held):
         title="does an interval hold?",
         xlabel="level",
         ylabel="share of the future inside",
-        xlim=(0.4, 1),
-        ylim=(0.4, 1),
+        xlim=(0.45, 1),
+        ylim=(0.2, 1),
     )
     ax.legend(loc="lower right")
     plt.show()
@@ -98,7 +98,7 @@ def promises(levels, held):
 
 def often_read(test, truth):
     """Draw what runs reach on their own test rows, against what they reach on many rows that nobody has seen."""
-    _, ax = plt.subplots(figsize=(5.6, 4.2))
+    _, ax = plt.subplots(figsize=(8.4, 4))
     low = min(*test, *truth) - 0.02
     ax.plot([low, 1.01], [low, 1.01], color=GREY, lw=1.2, label="test rows tell the truth")
     ax.plot(truth, test, "o", color=BLUE, ms=6, alpha=0.7, label="a seed each")
@@ -110,7 +110,7 @@ def often_read(test, truth):
         xlabel="accuracy on 2,000 unseen rows",
         ylabel="accuracy on test rows",
     )
-    ax.legend(loc="lower left", fontsize=8.5)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     plt.show()
 
 

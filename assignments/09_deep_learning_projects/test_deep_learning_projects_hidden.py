@@ -924,9 +924,8 @@ def a_watched_run(student, x, labels, options):
 
     eye = nn.modules.module.register_module_forward_pre_hook(look)
     try:
-        with spies.watched(on_backward) as notes:
-            with stops.watched(out, draw=False, holdout=student.Holdout):
-                report = student.run_pipeline(student.Config(data, out, target="target", **options))
+        with spies.watched(on_backward) as notes, stops.watched(out, draw=False, holdout=student.Holdout):
+            report = student.run_pipeline(student.Config(data, out, target="target", **options))
     finally:
         eye.remove()
     return asdict(report), [batch.numpy() for batch in batches], any(notes.left_over), modes, student.predict(out, x)
