@@ -116,9 +116,9 @@ with attempt():
     pictures.bars(groups, "the same model, judged in two ways", "mean absolute error, three steps")
 
 # %% [markdown]
-# Cut at random, the model of carbon dioxide looks three times as good as the last value: of each test window it has
-# seen neighbours that overlap with it, on *both* sides. Nobody has such neighbours of tomorrow. Cut in time, the same
-# model is far worse than the last value, because it has never seen air like that of today.
+# Cut at random, the model of carbon dioxide seems to halve the error of the last value: of each test window it has seen
+# neighbours that overlap with it, on *both* sides. Nobody has such neighbours of tomorrow. Cut in time, the same model
+# is far worse than the last value, because it has never seen air like that of today.
 #
 # **Think.** Which other leaks can a series have? What if you scale it with its mean, before you cut it?
 
@@ -168,12 +168,13 @@ with attempt():
     )
 
 # %% [markdown]
-# Four series, four answers. The population follows a curve, and only the network can bend. The drawn seasons are waves
-# plus noise, and a line does all that can be done. Carbon dioxide *rises*: all of its future is above everything that
-# the network has seen in training, and there it has learned nothing, while a line just goes on. A network that had not
-# been compared with a line would have been sold as progress.
+# Four series, and the network is clearly the best on one of them. The population follows a curve, and only the network
+# can bend. The drawn seasons are waves plus noise, and a line does all that can be done. On the two real series the
+# line wins: there are few years of sunspots to learn a curve from, and all of carbon dioxide's future is above
+# everything that the network has seen. A network that was only compared with the last value would have been sold as
+# progress.
 #
-# **Think.** What would you change, so that the network can forecast carbon dioxide? (What is it that repeats?)
+# **Think.** What would you change, so that the network forecasts carbon dioxide better? (What is it that repeats?)
 #
 # **Direct or recursive?** A network that gives one step can forecast six: it takes its own forecasts for values. A
 # network that gives six steps at once needs no such trick. On the population:
@@ -192,9 +193,9 @@ with attempt():
     pictures.errors_by_step(errors, "a population in six years", "mean absolute error", (mean, "always the mean"))
 
 # %% [markdown]
-# One step is easy for both. Then the errors grow: this population is chaotic, so a small error of today is a large one
-# in some years. The recursive network is better here, because one step is a simple curve and six steps are a wild one.
-# On other series it is the other way round: a recursive forecast is fed with its own errors.
+# One step is easy for both, and after five years neither is better than the mean: this population is chaotic, and a
+# small error of today is a large one in some years. The recursive forecast is the worse one, because it is fed with its
+# own errors. But it can go on for as long as you like, and the direct one cannot: `forecast` combines the two.
 
 # %% [markdown]
 # ## P5.3 How wrong will it be?
@@ -246,9 +247,10 @@ with attempt():
     pictures.promises(levels, held)
 
 # %% [markdown]
-# Where the future is like the past, about as much is inside as was promised. Sunspots come close. For carbon dioxide
-# the promise is broken: the method asks for one thing, that the errors of tomorrow are like those of the calibration
-# part, and where a series leaves what was seen, they are not.
+# Where the future is like the past, as in the drawn series, about as much is inside as was promised. The real series
+# break the promise. The method asks for one thing, that the errors of tomorrow are like those of the calibration part.
+# But the sun was more active after 1930 than in the fifty years before, and carbon dioxide leaves what was seen. No
+# interval can warn of that; only counting, again and again, can.
 
 # %% [markdown] question="honest_forecast" points=5
 # **Question 1 (5 points).** A supermarket wants to know how many loaves of bread to bake in each of 40 shops on each
@@ -326,8 +328,9 @@ with attempt():
     pictures.often_read(test, truth)
 
 # %% [markdown]
-# Eighteen test rows are few, so the test accuracies spread widely around the truth, and the best of them is mostly
-# luck. Whoever chooses by test rows has used them for training: they have chosen a parameter, the seed.
+# Eighteen test rows are few, so the test accuracies spread much more widely than the truth, and a seed with a perfect
+# score may be one of the worst. Each number by itself is honest; the largest of sixteen is not. Whoever chooses a seed
+# by its test rows has used them for training: they have chosen a parameter with them.
 
 # %% [markdown]
 # ## P5.6 Go on where it stopped
