@@ -103,6 +103,7 @@ def watched(out, batch=None, write=None, read=None, draw=True, holdout=Holdout):
 
 def files_in(folder):
     """Return the files below a folder, as paths from there."""
-    return [
-        os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder) for name in names
-    ]  # fmt: skip
+    found = []
+    for at, _, names in os.walk(folder):
+        found += [os.path.relpath(os.path.join(at, name), folder) for name in names]
+    return found
