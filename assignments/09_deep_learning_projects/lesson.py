@@ -229,7 +229,7 @@ def sun(today=1985, level=0.9):
 explore(sun, today=(1930, 2002, 1), level=(0.5, 0.95, 0.05))
 
 # %% [markdown]
-# The interval is wider for later years, because each step has errors of its own. And it reaches below nought, which
+# The interval is wider for later years, because each step has errors of its own. And it reaches below zero, which
 # the number of spots cannot: nobody told the interval what a spot is.
 #
 # **Does it hold?** An interval is a promise, so count how often it is kept.

@@ -58,7 +58,8 @@ def watched(out, batch=None, write=None, read=None, draw=True, holdout=Holdout):
             return
         notes.writes.append(os.path.relpath(path, out))
         if len(notes.writes) - 1 == write:
-            open_file(path, "wb").close()
+            if not os.path.isdir(path):  # module tempfile opens a folder
+                open_file(path, "wb").close()
             raise Stop
 
     def noted_open(file, mode="r", *args, **kwargs):

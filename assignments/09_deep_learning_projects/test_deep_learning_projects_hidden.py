@@ -147,7 +147,7 @@ def looks_of_a_forecaster(student, x, other, mean, std):
     model = student.Forecaster(7, 3).eval()
     with torch.no_grad():
         plain = model(x)
-        bend = float((model(x) + model(-x) - 2 * model(0 * x)).abs().max())
+        bend = float((model(x) + model(other) - 2 * model((x + other) / 2)).abs().max())
         alone = model(x[1:2])
         differs = float((plain - model(other)).abs().max())
         model.mean.fill_(mean)
@@ -211,7 +211,7 @@ def test_each_epoch_uses_each_window_once(student, rng):
     _, _, _, given, modes, left_over, _ = a_watched_training(student, train, val, 3, 0)
 
     X, _ = _windows(train, 4, 2)
-    expect.is_true(len(given) >= 6, "fit: with 99 windows there are fewer than two batches in an epoch.")
+    expect.is_true(len(given) >= 6, "fit: with 99 windows there are batches of more than 64.")
     rows = np.concatenate(given)
     expect.shape(rows, (3 * len(X), 4), "fit(epochs=3): all windows that the model gets in training")
     epochs = rows.reshape(3, len(X), 4)
@@ -1058,14 +1058,15 @@ def test_the_model_is_good_on_rows_that_nobody_has_seen(student, seed):
 
 @pytest.fixture(scope="module")
 def cut(student, seed):
-    """A whole run; and for each file that it writes, a run that is stopped while it does so, and a second one."""
+    """A whole run; and runs that are stopped in a batch or while they write a file, each with a second one."""
     rows = _rows(np.random.default_rng([seed, 6]))
     whole = {"data": 0, "out": "whole", "options": SMALL | {"epochs": 2}}
     (first,) = play(student, [rows], [whole])
     places = np.unique(np.linspace(0, first["writes"] - 1, 6).round().astype(int)).tolist()
+    stops_at = [{"batch": 4}, *({"write": place} for place in places if place >= 0)]
     moves = [whole]
-    for place in places:
-        moves += [whole | {"out": f"cut{place}", "stop": {"write": place}}, whole | {"out": f"cut{place}", "seeds": 3}]
+    for number, stop in enumerate(stops_at):
+        moves += [whole | {"out": f"cut{number}", "stop": stop}, whole | {"out": f"cut{number}", "seeds": 3}]
     return first, play(student, [rows], moves)
 
 
@@ -1075,7 +1076,7 @@ def test_a_stop_in_a_file_does_no_harm(cut):
     whole, (_, *notes) = cut
 
     for stopped, later in zip(notes[::2], notes[1::2], strict=True):
-        expect.is_true(stopped["stopped"], "run_pipeline: a second run in a new folder writes fewer files.")
+        expect.is_true(stopped["stopped"], "run_pipeline: a run in a new folder does less than the one before it.")
         expect.is_true(stopped["done"] != ALL_STEPS, "steps_done: a step with half a file is called finished.")
         _expect_same(later, whole, "after a stop in a file")
         expect.equal(later["done"], ALL_STEPS, "steps_done after the end")
@@ -1125,7 +1126,22 @@ def test_only_what_is_missing_is_done(student, seed):
     expect.equal(no_statistics["before"], ("split",), "steps_done without statistics.json")
 
 
-@pytest.mark.task("resume", weight=4)
+@pytest.mark.task("resume", weight=3)
+def test_the_best_epoch_may_be_before_the_stop(student, seed):
+    """run_pipeline: after a stop the best epoch may be one from before it, and patience goes on counting from there."""
+    rng = np.random.default_rng([seed, 10])
+    x, labels = _rows(rng, 60)
+    labels = [labels[i] for i in rng.permutation(60)]  # learned by heart: the best epoch is an early one
+    move = {"data": 0, "out": "a", "options": {"epochs": 30, "patience": 6, "batch_size": 12, "hidden": 32}}
+
+    (whole,) = play(student, [(x, labels)], [move])
+    cut = 3 * (whole["report"]["best_epoch"] + 3) + 1  # in the fourth epoch after the best one
+    _, later = play(student, [(x, labels)], [move | {"stop": {"batch": cut}}, move])
+
+    _expect_same(later, whole, "stopped after its best epoch")
+
+
+@pytest.mark.task("resume", weight=6)
 def test_the_files_of_another_run_are_not_used(student, seed):
     """steps_done and run_pipeline: a folder with another config, or other data under the same name, is done again."""
     rng = np.random.default_rng([seed, 8])

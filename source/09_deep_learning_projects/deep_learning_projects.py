@@ -150,9 +150,9 @@ def fit(model, train, val, epochs=30, seed=0):
 
     1. Set model.mean and model.std to the mean and the standard deviation (divided by L) of `train`; if all values of
        train are equal, std is 1.
-    2. In each epoch each window of `train` (as by make_windows) is used once, in a new random order, in mini-batches:
-       one call of model(batch) for each, in training mode, and the gradients cleared before the backward pass. The
-       loss is your choice, and so are the optimiser and a schedule.
+    2. In each epoch each window of `train` (as by make_windows) is used once, in a new random order, in mini-batches
+       of at most 64: one call of model(batch) for each, in training mode, and the gradients cleared before the backward
+       pass. The loss is your choice, and so are the optimiser and a schedule.
     3. After each epoch measure the mean absolute error over all windows and steps of `val`, in eval mode and in the
        units of the series.
     4. At the end the model has the parameters of the epoch with the smallest of these errors (the first one, if

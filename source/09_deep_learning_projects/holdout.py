@@ -4,7 +4,7 @@ Test rows say how good a model is only if nothing was chosen with their help. So
 split, and read when the model is finished.
 
     holdout = Holdout(x, y)
-    x, y = holdout.read()      a second read is a RuntimeError
+    features, labels = holdout.read()      a second read is a RuntimeError
 """
 
 from __future__ import annotations

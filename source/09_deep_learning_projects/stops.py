@@ -58,7 +58,8 @@ def watched(out, batch=None, write=None, read=None, draw=True, holdout=Holdout):
             return
         notes.writes.append(os.path.relpath(path, out))
         if len(notes.writes) - 1 == write:
-            open_file(path, "wb").close()
+            if not os.path.isdir(path):  # module tempfile opens a folder
+                open_file(path, "wb").close()
             raise Stop
 
     def noted_open(file, mode="r", *args, **kwargs):
@@ -103,6 +104,7 @@ def watched(out, batch=None, write=None, read=None, draw=True, holdout=Holdout):
 
 def files_in(folder):
     """Return the files below a folder, as paths from there."""
-    return [
-        os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder) for name in names
-    ]  # fmt: skip
+    found = []
+    for at, _, names in os.walk(folder):
+        found += [os.path.relpath(os.path.join(at, name), folder) for name in names]
+    return found
