@@ -19,8 +19,8 @@
 # | an autoencoder | images without labels | learning without labels, and finding what is strange |
 # | this one | series and tables | time, uncertainty, and a run that can be trusted |
 #
-# Each of them has the same bones: data, a split, a baseline, training, an honest evaluation, and something on disk
-# that outlives the notebook. Here you write the bones.
+# Each of them has the same parts: data, a split, a baseline, training, an honest evaluation, and files that are still
+# there when the notebook is closed. In this assignment these parts are the subject.
 #
 # **How to work.** Your code goes into `deep_learning_projects.py`, beside this notebook. Each function there has a
 # docstring that says exactly what it must do: replace the line `raise NotImplementedError(...)`. Then run the cells
@@ -171,8 +171,7 @@ with attempt():
 # Four series, and the network is clearly the best on one of them. The population follows a curve, and only the network
 # can bend. The drawn seasons are waves plus noise, and a line does all that can be done. On the two real series the
 # line wins: there are few years of sunspots to learn a curve from, and all of carbon dioxide's future is above
-# everything that the network has seen. A network that was only compared with the last value would have been sold as
-# progress.
+# everything that the network has seen. Compared with the last value alone, the network would look good on each of them.
 #
 # **Think.** What would you change, so that the network forecasts carbon dioxide better? (What is it that repeats?)
 #
@@ -247,10 +246,10 @@ with attempt():
     pictures.promises(levels, held)
 
 # %% [markdown]
-# Where the future is like the past, as in the drawn series, about as much is inside as was promised. The real series
-# break the promise. The method asks for one thing, that the errors of tomorrow are like those of the calibration part.
-# But the sun was more active after 1930 than in the fifty years before, and carbon dioxide leaves what was seen. No
-# interval can warn of that; only counting, again and again, can.
+# Where the future is like the past, as in the drawn series, about as much is inside as was promised. For the real
+# series it is less. The method needs one thing: the errors of tomorrow must be like those of the calibration part. But
+# the sun was more active after 1930 than in the fifty years before, and carbon dioxide rises above what was seen. No
+# interval shows that by itself. You must count, and count again when new values arrive.
 
 # %% [markdown] question="honest_forecast" points=5
 # **Question 1 (5 points).** A supermarket wants to know how many loaves of bread to bake in each of 40 shops on each
@@ -377,5 +376,5 @@ with attempt():
 # ## What you have now
 #
 # A forecast that knows what it had to beat and how wrong it will be, and a pipeline that you can leave alone at night.
-# The other projects fill the same bones with images and texts. Before you trust any of their numbers, ask what you
+# The other projects use the same parts for images and texts. Before you trust any of their numbers, ask what you
 # asked here: what is the baseline, which rows did it see, and could I do it again?
