@@ -703,11 +703,12 @@ def play(student, tables, moves):
         ]
         if not notes.is_stopped:
             note["report"] = json.loads(json.dumps(asdict(report)))
-            for name in ("split", "statistics", "history", "metrics"):
-                with open(os.path.join(out, f"{name}.json")) as file:
-                    note[name] = json.load(file)
-            with open(os.path.join(out, "card.md"), encoding="utf-8") as file:
-                note["card"] = file.read()
+            for name in ("split.json", "statistics.json", "history.json", "metrics.json", "card.md"):
+                path, short = os.path.join(out, name), name.split(".")[0]
+                note[short] = None
+                if os.path.exists(path):
+                    with open(path, encoding="utf-8") as file:
+                        note[short] = file.read() if short == "card" else json.load(file)
             note["said"] = np.asarray(student.predict(out, x), dtype=np.float64)
         found.append(note)
     return found
@@ -752,6 +753,7 @@ SAME = ("report", "split", "statistics", "history", "metrics", "card")
 
 def _expect_same(note, whole, what):
     for name in SAME:
+        expect.is_true(note[name] is not None, f"run_pipeline, {what}: the file of {name} is missing.")
         expect.equal(note[name], whole[name], f"run_pipeline, {what}: {name}")
     expect.close(note["said"], whole["said"], f"run_pipeline, {what}: what predict says", rtol=0, atol=1e-12)
 
@@ -1141,7 +1143,7 @@ def test_the_best_epoch_may_be_before_the_stop(student, seed):
     _expect_same(later, whole, "stopped after its best epoch")
 
 
-@pytest.mark.task("resume", weight=6)
+@pytest.mark.task("resume", weight=8)
 def test_the_files_of_another_run_are_not_used(student, seed):
     """steps_done and run_pipeline: a folder with another config, or other data under the same name, is done again."""
     rng = np.random.default_rng([seed, 8])
