@@ -12,6 +12,7 @@ from autograder.errors import AutograderError
 from autograder.grading.intake.submission import Submission
 from autograder.grading.mark.judge import Judge, ManifestTest, mark
 from autograder.grading.mark.told import WITHHELD
+from autograder.grading.run.solution import load_solution
 from autograder.report import Report, TestResult
 
 
@@ -212,3 +213,12 @@ def test_a_module_that_passes_only_what_asks_for_no_answer_is_told_so(judge: Jud
     report = mark(task, tests, results, lambda *_: None, judge._teller, cheap=frozenset({"test_shape"}))
 
     assert (report.score, report.hint) == (0.0, WITHHELD)
+
+
+def test_a_solution_may_define_a_dataclass(tmp_path):
+    """With annotations as texts a dataclass looks up its own module, which has to be known."""
+    config = "\n\nfrom dataclasses import dataclass\n\n\n@dataclass\nclass Config:\n    factor: int = 2\n"
+    topic = make_course(tmp_path, solution=SOLUTION + config).topic("01_tiny")
+
+    assert load_solution(topic).Config().factor == 2
+    assert load_solution(topic) is not load_solution(topic)

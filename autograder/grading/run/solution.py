@@ -21,6 +21,7 @@ def load_solution(topic: Topic) -> ModuleType:
     if spec is None or spec.loader is None:
         raise AutograderError(f"{topic.solution_path}: cannot be imported")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # a dataclass looks for its own module there
     exec(_code_of(str(topic.solution_path)), vars(module))
     return module
 

@@ -1,0 +1,1170 @@
+"""Hidden tests of the image classification project: labels, unseen images and formulas stay with the judge."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from torch import nn
+from torch.optim import optimizer as optimizers
+
+from autograder import expect, probe
+from dlcourse import spies
+from dlcourse.data import SHAPES10, shapes10
+
+#: the first step of the accuracy on unseen shapes, about what a perceptron reaches; half of the points are for it
+FIRST_STEP = 0.60
+
+
+# ------------------------------------------------------------------------------------------------------------
+# P1.1  Preprocessing
+# ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.task("preprocessing", weight=3)
+def test_statistics_are_those_of_all_pixels_together(student, rng):
+    """channel_statistics: one mean and one deviation of each channel, over all pixels of all images together."""
+    x = rng.integers(0, 90, size=(7, 5, 6, 4)) + rng.integers(0, 160, size=(7, 1, 1, 4))
+    x = x.astype(np.uint8)
+    before = x.copy()
+
+    mean, std = student.channel_statistics(x)
+
+    pixels = x.reshape(-1, 4) / 255
+    expect.close(mean, pixels.mean(axis=0), "channel_statistics: mean", rtol=1e-5)
+    expect.close(std, pixels.std(axis=0), "channel_statistics: std", rtol=1e-4)
+    expect.unchanged(x, before, "channel_statistics: x")
+
+
+@pytest.mark.task("preprocessing", weight=3)
+def test_every_image_is_treated_in_the_same_way(student, rng):
+    """preprocess: the given mean and std are used, and the result for one image does not depend on the others."""
+    x = rng.integers(0, 256, size=(6, 5, 14, 2)).astype(np.uint8)[:, :, ::2]  # not contiguous
+    mean, std = rng.uniform(size=2), rng.uniform(0.1, 0.5, size=2)
+    before = x.copy()
+
+    images, alone = student.preprocess(x, mean, std), student.preprocess(x[2:3], mean, std)
+
+    want = ((x / 255 - mean) / std).transpose(0, 3, 1, 2)
+    expect.close(images, want, "preprocess", rtol=1e-4, atol=1e-5, dtype=np.float32)
+    expect.close(alone, want[2:3], "preprocess of a single image", rtol=1e-4, atol=1e-5, dtype=np.float32)
+    expect.unchanged(x, before, "preprocess: x")
+
+
+@pytest.mark.task("preprocessing", weight=2)
+def test_a_constant_channel_gives_no_strange_numbers(student, rng):
+    """A constant channel has the deviation 0 and is divided by 1, so it is 0 everywhere after preprocess."""
+    x = rng.integers(0, 256, size=(9, 7, 11, 3)).astype(np.uint8)
+    x[..., 1] = 77
+
+    mean, std = student.channel_statistics(x)
+    images = student.preprocess(x, np.asarray(mean), np.asarray(std))
+    darker = student.preprocess(x // 2, np.array([0.1, 77 / 255, 0.3]), np.array([0.2, 0.0, 0.3]))
+
+    expect.finite(images, "preprocess of a constant channel")
+    expect.close(images[:, 1], np.zeros((9, 7, 11)), "preprocess of a constant channel, with its statistics", atol=1e-5)
+    want = np.full((9, 7, 11), (38 - 77) / 255)
+    expect.close(darker[:, 1], want, "preprocess of a channel with the deviation 0", rtol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# P1.2  Augmentation
+# ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.task("augmentation", weight=4)
+def test_stripes_keep_their_direction(student, rng, seed):
+    """augment: no image gets another class: stripes keep their direction, and what is above stays above."""
+    N, side = 64, 32
+    phase = rng.uniform(size=(N, 1, 1, 1))
+    wave = np.where((np.arange(side)[:, None] / 6 + phase) % 1 < 0.5, 1.0, -1.0)  # (N, 1, side, 1)
+    across = np.broadcast_to(wave, (N, 3, side, side)).astype(np.float32).copy()
+    upright = across.transpose(0, 1, 3, 2).copy()
+    bright_top = np.ones((N, 3, side, side), dtype=np.float32)
+    bright_top[:, :, side // 2 :] = -1
+
+    draws = np.random.default_rng([seed, 1])
+    across, upright, bright_top = (student.augment(x, draws) for x in (across, upright, bright_top))
+
+    for images in (across, upright, bright_top):
+        expect.shape(images, (N, 3, side, side), "augment")
+    for images, along in ((across, 2), (upright, 3)):
+        steps = {axis: np.abs(np.diff(images, axis=axis)).mean(axis=(1, 2, 3)) for axis in (2, 3)}
+        kept = bool((steps[along] > steps[5 - along]).all())
+        expect.is_true(kept, "augment: stripes change their direction, and with it their class.")
+    upper, lower = bright_top[:, :, : side // 2], bright_top[:, :, side // 2 :]
+    kept = bool((upper.mean(axis=(1, 2, 3)) > lower.mean(axis=(1, 2, 3))).all())
+    expect.is_true(kept, "augment: what is above in an image does not stay above.")
+
+
+@pytest.mark.task("augmentation", weight=3)
+def test_an_image_stays_what_it_was_and_in_its_place(student, rng):
+    """augment: the labels do not move, so each image is a variant of the image in its place, and of no other."""
+    corners = np.array([[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(8)]) * 4.0 - 2.0
+    order = rng.permutation(np.tile(np.arange(8), 6))
+    x = np.broadcast_to(corners[order][:, :, None, None], (48, 3, 18, 24)).astype(np.float32).copy()
+    x += rng.normal(scale=0.2, size=x.shape).astype(np.float32)
+
+    images = student.augment(x, np.random.default_rng(int(rng.integers(1000))))
+
+    expect.shape(images, x.shape, "augment")
+    sight = (np.abs(images) > 0.05).any(axis=1).mean(axis=(1, 2))  # (48,)
+    expect.is_true(bool((sight >= 0.5).all()), "augment: less than half of an image stays in sight.")
+    seen = np.sign(np.sum(images, axis=(2, 3), dtype=np.float64))
+    expect.is_true(
+        bool((seen == np.sign(corners[order])).all()),
+        "augment: an image is not a variant of the image in its place, or is mixed with another one.",
+    )
+
+
+@pytest.mark.task("augmentation", weight=2)
+def test_other_images_do_not_matter(student, rng):
+    """augment: the result for an image depends on the image and the draws, and on no other image."""
+    x = rng.normal(size=(12, 2, 16, 21)).astype(np.float32)
+    other = x.copy()
+    other[5:] = rng.normal(size=(7, 2, 16, 21)) * 3
+
+    images, beside = (student.augment(part, np.random.default_rng(8)) for part in (x, other))
+    one = student.augment(x[:1], np.random.default_rng(8))
+
+    expect.equal(beside[:5], images[:5], "augment: images whose neighbours in the batch have changed")
+    expect.shape(one, (1, 2, 16, 21), "augment of a single image")
+
+
+@probe
+def draws_of_augment(student, x):
+    """Augment under several global states; note whether these are touched, and whether memory is shared."""
+    found = []
+    is_touched = False
+    for number in range(2):
+        np.random.seed(number)
+        torch.manual_seed(number)
+        before = np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()
+        found.append(student.augment(x, np.random.default_rng(4)))
+        after = np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()
+        is_touched = is_touched or before != after
+    is_shared = bool(np.shares_memory(found[0], x) or np.shares_memory(found[0], found[1]))
+    return found[0], found[1], student.augment(x, np.random.default_rng(5)), is_touched, is_shared
+
+
+@pytest.mark.task("augmentation", weight=2)
+def test_all_draws_come_from_the_rng(student, rng):
+    """augment: all draws come from rng, the global random states are not touched, and the images are in new memory."""
+    x = rng.normal(size=(16, 1, 17, 16)).astype(np.float32)
+
+    first, second, other, is_touched, is_shared = draws_of_augment(student, x)
+
+    expect.equal(second, first, "augment with the same rng, under other global random states")
+    expect.is_true(not np.array_equal(other, first), "augment: another rng gives the same images.")
+    expect.is_true(not is_touched, "augment: it changes a global random state.")
+    expect.is_true(not is_shared, "augment: the images share memory with x, or with those of another call.")
+
+
+# ------------------------------------------------------------------------------------------------------------
+# P1.3  The network
+# ------------------------------------------------------------------------------------------------------------
+
+
+@probe
+def scores_of_networks(student, seeds):
+    """The scores of new networks, and those after all parameters moved a little (none is 0) and grew."""
+    new, grown = [], []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        model = student.build_cnn(10).eval()
+        x = torch.randn(6, 3, 20, 18)
+        with torch.no_grad():
+            new.append(model(x))
+            last = new[-1]
+            for parameter in model.parameters():
+                parameter += 0.05 * torch.randn(parameter.shape)
+            for _ in range(4):
+                for parameter in model.parameters():
+                    parameter *= 4
+                scores = model(x)
+                if not bool(torch.isfinite(scores).all()):  # a deep network has grown beyond all numbers
+                    break
+                last = scores
+        grown.append(last)
+    return torch.stack(new), torch.stack(grown)
+
+
+@pytest.mark.task("network", weight=5)
+def test_scores_are_raw(student, rng):
+    """build_cnn: scores are raw: no softmax, no log_softmax, and nothing else that limits their range or signs."""
+    new, grown = scores_of_networks(student, rng.integers(0, 1000, size=4).tolist())
+
+    expect.finite(new, "build_cnn: scores")
+    sums = new.sum(dim=2)
+    is_softmax = bool((new >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
+    expect.is_true(not is_softmax, "build_cnn: the scores are the probabilities of a softmax.")
+    logs = torch.logsumexp(new, dim=2)
+    is_log = torch.allclose(logs, torch.zeros_like(logs), atol=1e-4)
+    expect.is_true(not is_log, "build_cnn: the scores are those of a log_softmax.")
+    expect.is_true(bool((grown < 0).any()), "build_cnn: no score is negative.")
+    expect.is_true(bool((grown > 0).any()), "build_cnn: no score is positive.")
+    expect.is_true(bool(grown.abs().max() > 1.5), "build_cnn: something limits the range of the scores.")
+
+
+@probe
+def modes_of_a_network(student):
+    torch.manual_seed(4)
+    model = student.build_cnn(5)
+    sizes = [(1, 16, 16), (1, 32, 32), (2, 17, 31), (7, 16, 33)]
+    trained = [tuple(model.train()(torch.randn(n, 3, H, W)).shape) for n, H, W in sizes]
+    x = torch.randn(7, 3, 19, 24)
+    model.eval()
+    with torch.no_grad():
+        return trained, model(x), model(x), model(x[3:4])
+
+
+@pytest.mark.task("network", weight=3)
+def test_a_batch_of_a_network_may_have_one_image(student):
+    """build_cnn: a batch may hold one image, in training mode too, and in eval mode the other images change nothing."""
+    trained, scores, again, alone = modes_of_a_network(student)
+
+    expect.equal(trained, [(1, 5), (1, 5), (2, 5), (7, 5)], "build_cnn, training mode: shapes of the scores")
+    expect.close(again, scores, "build_cnn, eval mode: scores of the same images, a second time", rtol=0, atol=0)
+    expect.close(alone, scores[3:4], "build_cnn, eval mode: scores of a single image", rtol=1e-3, atol=1e-4)
+
+
+@probe
+def influences(student, channels):
+    """Which channels change the scores, and how many parameters have no gradient."""
+    torch.manual_seed(6)
+    model = student.build_cnn(6, channels).eval()
+    x = torch.randn(8, channels, 24, 20)
+    with torch.no_grad():
+        for parameter in model.parameters():  # some begin at 0, and what is behind them has no influence yet
+            parameter += 0.05 * torch.randn(parameter.shape)
+    scores = model(x)
+    (scores * torch.randn(scores.shape)).sum().backward()
+    idle = sum(p.requires_grad and (p.grad is None or not bool(p.grad.any())) for p in model.parameters())
+    changed = []
+    with torch.no_grad():
+        for channel in range(channels):
+            other = x.clone()
+            other[:, channel] = torch.randn(8, 24, 20) * 2 + 1
+            changed.append(not torch.allclose(model(other), scores, rtol=1e-4, atol=1e-7))
+    return changed, idle, bool((scores.std(dim=0) > 0).all())
+
+
+@pytest.mark.task("network", weight=2)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_all_channels_and_parameters_have_an_influence(student, channels):
+    """build_cnn: each channel of the image has an influence on the scores, and each parameter has one too."""
+    changed, idle, differs = influences(student, channels)
+
+    expect.is_true(differs, "build_cnn: other images get the same scores.")
+    expect.equal(changed, [True] * channels, "build_cnn: whether each channel has an influence on the scores")
+    expect.equal(idle, 0, "build_cnn: parameters without an influence on the scores")
+
+
+@probe
+def networks_of_seeds(student):
+    found = []
+    for number, seed in enumerate((1, 1, 2)):
+        torch.manual_seed(seed)
+        np.random.seed(number)
+        model = student.build_cnn(3)
+        found.append(torch.cat([p.detach().flatten() for p in model.parameters()]).numpy())
+    torch.manual_seed(2)
+    pair = [torch.cat([p.detach().flatten() for p in student.build_cnn(3).parameters()]) for _ in range(2)]
+    return found, torch.equal(*pair)
+
+
+@pytest.mark.task("network")
+def test_weights_come_from_the_global_generator(student):
+    """build_cnn: after the same torch.manual_seed two networks are equal, and without it they differ."""
+    (one, same, other), twins = networks_of_seeds(student)
+
+    expect.close(same, one, "build_cnn: parameters after the same seed", rtol=0, atol=0)
+    expect.is_true(not np.allclose(other, one), "build_cnn: two seeds give the same parameters.")
+    expect.is_true(not twins, "build_cnn: two networks after one seed are equal.")
+
+
+# ------------------------------------------------------------------------------------------------------------
+# P1.4  Training
+# ------------------------------------------------------------------------------------------------------------
+
+
+@probe
+def watched_training(student, train, val, options, seed):
+    """Train a small model; note what it gets and gives in each mode, and the learning rate of each step."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(train[0][0].size, 4)
+            self.inner = nn.Dropout(0.0)
+            self.notes = []
+
+        def forward(self, x):
+            scores = self.inner(self.layer(x.flatten(1)))
+            modes = (self.training, self.inner.training, torch.is_grad_enabled())
+            self.notes.append((modes, x.detach().clone().numpy(), scores.detach().clone().numpy()))
+            return scores
+
+    torch.manual_seed(0)
+    model = Net().eval()
+    start = model.layer.weight.detach().clone().numpy()
+    rates = []
+    hook = optimizers.register_optimizer_step_pre_hook(
+        lambda optimizer, args, kwargs: rates.append([float(group["lr"]) for group in optimizer.param_groups])
+    )
+    try:
+        with spies.watched() as notes:
+            config = student.Config("no file", "no folder", **options)
+            history = student.fit(model, train, val, config, np.random.default_rng(seed))
+    finally:
+        hook.remove()
+    names = ("train_loss", "val_loss", "val_accuracy", "lr")
+    history = {name: [float(value) for value in history[name]] for name in names if name in history}
+    weights = start, model.layer.weight.detach().numpy()
+    return history, model.notes, rates, weights, notes.left_over, notes.squashed, model.inner.training
+
+
+def _cross_entropy(scores, labels):
+    scores = scores.astype(np.float64)
+    top = scores.max(axis=1)
+    logs = np.log(np.exp(scores - top[:, None]).sum(axis=1)) + top
+    return logs - scores[np.arange(len(labels)), labels]
+
+
+def _numbered(rng, n):
+    """Images whose first pixel is their number, and labels of four classes."""
+    x = rng.normal(size=(n, 1, 2, 3)).astype(np.float32)
+    x[:, 0, 0, 0] = np.arange(n) / 10
+    return x, rng.integers(0, 4, size=n)
+
+
+def _numbers(images):
+    return np.rint(images[:, 0, 0, 0] * 10).astype(int)
+
+
+@pytest.mark.task("training", weight=5)
+def test_each_epoch_uses_each_training_image_once(student, rng):
+    """fit: each epoch uses each image once, in a new random order, then all validation images in eval mode."""
+    train, val = _numbered(rng, 22), _numbered(rng, 9)
+    kept = [part.copy() for part in (*train, *val)]
+    options = {"epochs": 3, "batch_size": 4, "lr": 0.02, "patience": 3, "augment": False}
+
+    history, notes, rates, (start, end), left_over, squashed, still = watched_training(student, train, val, options, 5)
+
+    for name in ("train_loss", "val_loss", "val_accuracy", "lr"):
+        expect.equal(len(history.get(name, ())), 3, f"fit(epochs=3): length of history[{name!r}]")
+    trained = [(modes, images, scores) for modes, images, scores in notes if modes[0]]
+    expect.equal([len(images) for _, images, _ in trained], [4, 4, 4, 4, 4, 2] * 3, "fit: sizes of the batches")
+    expect.is_true(all(modes[1] for modes, *_ in trained), "fit: a layer is not in training mode while it trains.")
+    epochs = [np.concatenate([_numbers(images) for _, images, _ in trained[6 * e : 6 * e + 6]]) for e in range(3)]
+    for epoch in epochs:
+        expect.equal(np.sort(epoch), np.arange(22), "fit: images used in an epoch, sorted")
+    orders = {tuple(epoch.tolist()) for epoch in epochs} | {tuple(range(22))}
+    expect.equal(len(orders), 4, "fit: different orders of three epochs and of the given images")
+    given = np.concatenate([images for _, images, _ in trained[:6]])
+    expect.equal(given[np.argsort(epochs[0])], train[0], "fit without augment: images of the first epoch")
+    expect.equal(len(rates), 18, "fit: steps of the optimiser, with 18 batches")
+    expect.is_true(not any(left_over), "fit: a backward pass began with the gradient of the last one.")
+    expect.is_true(not any(squashed), "fit: cross_entropy gets probabilities, but it needs raw scores.")
+    expect.is_true(not np.allclose(end, start), "fit: the parameters never changed.")
+    expect.equal(still, False, "fit: whether a layer is in training mode afterwards")
+    for now, before, name in zip((*train, *val), kept, ("images", "labels") * 2, strict=True):
+        expect.unchanged(now, before, f"fit: {name}")
+
+
+@pytest.mark.task("training", weight=4)
+def test_the_history_says_what_was_measured(student, rng):
+    """fit: the history holds means over all images, of training and of validation, where the last batch is smaller."""
+    train, val = _numbered(rng, 22), _numbered(rng, 301)
+    options = {"epochs": 3, "batch_size": 5, "lr": 0.02, "patience": 3, "augment": False}
+
+    history, notes, *_ = watched_training(student, train, val, options, 6)
+
+    for name in ("train_loss", "val_loss", "val_accuracy"):
+        expect.equal(len(history.get(name, ())), 3, f"fit(epochs=3): length of history[{name!r}]")
+    epochs, was_training = [], False
+    for (training, inner, grad), images, scores in notes:
+        if training and not was_training:
+            epochs.append(([], []))
+        was_training = training
+        expect.is_true(training or not (inner or grad), "fit: validation is not in eval mode, or records gradients.")
+        expect.is_true(bool(epochs), "fit: the model is called in eval mode before the first epoch.")
+        epochs[-1][0 if training else 1].append((_numbers(images), scores, images))
+    expect.equal(len(epochs), 3, "fit(epochs=3): times that training follows a validation, or the start")
+    for number, (first, second) in enumerate(epochs):
+        for part, name, (x, y) in ((first, "train", train), (second, "val", val)):
+            seen = np.concatenate([numbers for numbers, *_ in part]) if part else np.zeros(0, dtype=int)
+            expect.equal(np.sort(seen), np.arange(len(y)), f"fit: images of {name} that an epoch uses, sorted")
+            given = np.concatenate([images for *_, images in part])
+            expect.equal(given, x[seen], f"fit: images of {name}, as the model gets them")
+            scores = np.concatenate([scores for _, scores, _ in part])
+            loss = float(_cross_entropy(scores, y[seen]).mean())
+            expect.close(history[f"{name}_loss"][number], loss, f"fit: {name}_loss", rtol=1e-3, atol=1e-5)
+        right = float((scores.argmax(axis=1) == val[1][seen]).mean())
+        expect.close(history["val_accuracy"][number], right, "fit: val_accuracy", rtol=1e-5)
+
+
+@pytest.mark.task("training", weight=3)
+def test_the_learning_rate_follows_a_schedule(student, rng):
+    """fit: the learning rate is large once and small at the end, and never above the one of the config."""
+    train, val = _numbered(rng, 12), _numbered(rng, 4)
+    options = {"batch_size": 4, "patience": 8, "augment": False}
+
+    history, _, rates, *_ = watched_training(student, train, val, {"epochs": 8, "lr": 0.01, **options}, 2)
+    *_, (start, end), _, _, _ = watched_training(student, train, val, {"epochs": 2, "lr": 0.0, **options}, 2)
+
+    expect.equal(len(rates), 24, "fit: steps of eight epochs of three batches")
+    largest = [max(step) for step in rates]
+    expect.is_true(max(largest) <= 0.01 * 1.00001, "fit: the learning rate of a step is above config.lr.")
+    expect.is_true(max(largest) >= 0.005 * 0.99999, "fit: no step has half of config.lr or more.")
+    expect.is_true(largest[-1] <= 0.001 * 1.00001, "fit: the last step has more than a tenth of config.lr.")
+    expect.close(
+        history.get("lr"), [largest[3 * e + 2] for e in range(8)], "fit: lr", rtol=1e-5, atol=1e-12, lists=True
+    )
+    expect.close(end, start, "fit(lr=0): parameters", rtol=0, atol=0)
+
+
+@probe
+def augmented_training(student, train, val):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(train[0][0].size, 2)
+            self.given = []
+
+        def forward(self, x):
+            self.given.append((self.training, x.detach().clone().numpy()))
+            return self.layer(x.flatten(1))
+
+    found = []
+    for number, seed in enumerate((3, 3, 4)):
+        torch.manual_seed(0)
+        model = Net()
+        np.random.seed(number)
+        torch.manual_seed(number)
+        config = student.Config("", "", epochs=2, batch_size=8, lr=0.01, patience=2, augment=True)
+        student.fit(model, train, val, config, np.random.default_rng(seed))
+        found.append([np.concatenate([x for mode, x in model.given if mode is training]) for training in (True, False)])
+    return found
+
+
+@pytest.mark.task("training", weight=5)
+def test_only_training_images_are_augmented(student, rng):
+    """fit: with augment on, training images vary from epoch to epoch, by the rng, and validation images never do."""
+    train = rng.normal(size=(40, 1, 16, 16)).astype(np.float32), rng.integers(0, 2, size=40)
+    val = rng.normal(size=(9, 1, 16, 16)).astype(np.float32), rng.integers(0, 2, size=9)
+
+    (given, seen), (again, _), (other, _) = augmented_training(student, train, val)
+
+    expect.equal(len(seen), 18, "fit(epochs=2): validation images that the model saw")
+    known = {image.tobytes() for image in val[0]}
+    expect.is_true(all(image.tobytes() in known for image in seen), "fit: validation images are augmented.")
+    expect.equal(len(given), 80, "fit(epochs=2): training images that the model saw")
+    known = {image.tobytes() for image in train[0]}
+    changed = sum(image.tobytes() not in known for image in given)
+    expect.is_true(changed >= 8, "fit: with config.augment the training images are not augmented.")
+    one, two = ({image.tobytes() for image in part} - known for part in (given[:40], given[40:]))
+    expect.is_true(len(two - one) >= 4, "fit: two epochs have the same variants of the images.")
+    expect.equal(again, given, "fit with the same rng: training images")
+    expect.is_true(not np.array_equal(other, given), "fit: another rng gives the same training images.")
+
+
+@probe
+def scripted_trainings(student, scripts, seed):
+    """Train models whose validation loss follows a script: with and without a stop in the epoch of the script."""
+
+    class Stop(Exception):
+        pass
+
+    class Scripted(nn.Module):
+        def __init__(self, losses, stop):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(2))
+            self.register_buffer("steps", torch.zeros((), dtype=torch.long))  # two batches an epoch
+            self.losses, self.stop, self.after, self.calls = losses, stop, [], 0
+
+        def forward(self, x):
+            if self.training:
+                if self.calls == self.stop:
+                    raise Stop
+                self.calls += 1
+                self.steps += 1
+                return self.weight.expand(len(x), 2)
+            state = self.weight.detach().clone().numpy(), int(self.steps)
+            if not self.after or self.after[-1][1] != state[1]:  # validation may have several batches
+                self.after.append(state)
+            loss = torch.tensor(self.losses[int(self.steps) // 2 - 1])
+            return torch.stack([torch.zeros(()), torch.log(torch.expm1(loss))]).expand(len(x), 2)
+
+    x, y = np.zeros((7, 1, 1, 1), dtype=np.float32), np.array([0, 0, 1, 0, 0, 1, 0])
+    val = np.zeros((3, 1, 1, 1), dtype=np.float32), np.zeros(3, dtype=np.int64)
+    found = []
+    for losses, patience, stop in scripts:
+        path = None if stop is None else os.path.join(tempfile.mkdtemp(), "state")
+        config = student.Config("", "", epochs=len(losses), batch_size=4, lr=0.1, patience=patience, augment=False)
+        if stop is not None:
+            with contextlib.suppress(Stop):
+                student.fit(Scripted(losses, stop), (x, y), val, config, np.random.default_rng(seed), path)
+        calls = []
+        for _ in range(1 if stop is None else 2):  # the second time all is done
+            model = Scripted(losses, None)
+            history = student.fit(model, (x, y), val, config, np.random.default_rng(seed), checkpoint=path)
+            calls.append(model.calls)
+            seen = [float(loss) for loss in history.get("val_loss", ())]
+            found.append((seen, model.after, model.weight.detach().numpy(), int(model.steps), model.calls))
+    return found
+
+
+SCRIPTS = [
+    ([0.8, 0.7, 0.75, 0.6, 0.65, 0.62, 0.5, 0.55], 3, 7, 8),  # never three in a row: all epochs, the seventh is kept
+    ([0.5, 0.5, 0.5, 0.4], 2, 1, 3),  # equal is no progress
+    ([0.9, 0.3, 0.8, 0.4, 0.2], 1, 2, 3),  # a patience of one
+    ([0.3, 0.9, 0.8, 0.7, 0.6], 4, 1, 5),  # falls again, but not below the best
+]
+
+
+@pytest.mark.task("training")
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_the_best_epoch_decides(student, number):
+    """fit: progress is a loss below all before; without it for too long, the training stops; the best state is kept."""
+    losses, patience, best, epochs = SCRIPTS[number]
+
+    ((seen, after, weight, steps, _),) = scripted_trainings(student, [(losses, patience, None)], 1)
+
+    expect.equal(len(seen), epochs, "fit: epochs until the training stops")
+    expect.close(seen, losses[:epochs], "fit: val_loss", rtol=1e-4, lists=True)
+    expect.equal(len(after), epochs, "fit: epochs with a validation")
+    expect.close(
+        weight, after[best - 1][0], "fit: parameters at the end, beside those of the best epoch", rtol=0, atol=0
+    )
+    expect.equal(steps, after[best - 1][1], "fit: a buffer at the end, beside that of the best epoch")
+
+
+@pytest.mark.task("training", weight=3)
+def test_the_best_state_survives_a_stop(student):
+    """fit with a checkpoint: the best state, and how long there was no progress, are taken from the file too."""
+    losses = [0.6, 0.4, 0.5, 0.45, 0.44, 0.3]
+
+    whole, resumed, finished = scripted_trainings(student, [(losses, 3, None), (losses, 3, 7)], 2)
+
+    expect.equal(len(whole[0]), 5, "fit(patience=3): epochs until the training stops")
+    for (seen, _, weight, steps, _), when in ((resumed, "after a stop"), (finished, "complete, a second time")):
+        expect.close(seen, whole[0], f"fit, {when}: val_loss", rtol=0, atol=0, lists=True)
+        expect.close(weight, whole[2], f"fit, {when}: parameters", rtol=0, atol=0)
+        expect.equal(steps, whole[3], f"fit, {when}: a buffer of the model")
+    expect.equal(resumed[4], 4, "fit: batches after a stop in the fourth of five epochs of two batches")
+    expect.equal(finished[4], 0, "fit: batches of a training that was complete")
+
+
+@probe
+def stopped_training(student, train, val, stop):
+    """Train a model with dropout and batch norm without a stop, with one, and once more; count its batches."""
+
+    class Stop(Exception):
+        pass
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(
+                nn.Flatten(), nn.Linear(256, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.3), nn.Linear(6, 3)
+            )
+            self.calls, self.limit = 0, None
+
+        def forward(self, x):
+            if self.training:
+                if self.calls == self.limit:
+                    raise Stop
+                self.calls += 1
+            return self.body(x)
+
+    def flat(model):
+        return np.concatenate([value.double().numpy().ravel() for value in model.state_dict().values()])
+
+    def told(history):
+        return [
+            float(value) for name in ("train_loss", "val_loss", "val_accuracy", "lr") for value in history.get(name, ())
+        ]
+
+    config = student.Config("", "", epochs=5, batch_size=8, lr=0.02, patience=5, augment=True)
+    path = os.path.join(tempfile.mkdtemp(), "state")
+    found, calls = {}, {}
+    plan = [("whole", 4, None, None), ("again", 4, None, None), ("other", 5, None, None)]
+    plan += [("stopped", 4, stop, path), ("resumed", 4, None, path), ("finished", 4, None, path)]
+    for number, (name, seed, limit, checkpoint) in enumerate(plan):
+        torch.manual_seed(8)
+        model = Net()
+        model.limit = limit
+        torch.manual_seed(100 + number)
+        np.random.seed(100 + number)
+        try:
+            history = student.fit(model, train, val, config, np.random.default_rng(seed), checkpoint)
+        except Stop:
+            calls[name] = "stopped"
+        else:
+            found[name], calls[name] = (told(history), flat(model)), model.calls
+    return found, calls, os.path.isfile(path)
+
+
+@pytest.fixture(scope="module")
+def stopped(student, seed):
+    rng = np.random.default_rng([seed, 3])
+    train, val = ((rng.normal(size=(n, 1, 16, 16)).astype(np.float32), rng.integers(0, 3, size=n)) for n in (30, 11))
+    return stopped_training(student, train, val, 10)  # four batches an epoch: in the middle of the third one
+
+
+@pytest.mark.task("training", weight=2)
+def test_the_rng_decides_a_training(stopped):
+    """fit: model, arguments and rng decide weights and history, dropout too; another rng gives another training."""
+    found, _, _ = stopped
+
+    expect.close(found["again"][0], found["whole"][0], "fit: history with the same rng", rtol=0, atol=0, lists=True)
+    expect.close(found["again"][1], found["whole"][1], "fit: weights with the same rng", rtol=0, atol=0)
+    expect.is_true(not np.allclose(found["other"][1], found["whole"][1]), "fit: two rngs give the same weights.")
+
+
+@pytest.mark.task("training", weight=5)
+def test_a_stopped_training_goes_on_where_it_was(stopped):
+    """fit with a checkpoint: after a stop it goes on with the next epoch, and ends as if there had been no stop."""
+    found, calls, is_there = stopped
+
+    expect.is_true(calls["stopped"] == "stopped" and is_there, "fit: a stop in the third epoch leaves no checkpoint.")
+    expect.equal(calls["resumed"], 12, "fit: batches after a stop in the third of five epochs of four batches")
+    expect.equal(calls["finished"], 0, "fit: batches when all epochs are done")
+    for name, when in (("resumed", "after a stop"), ("finished", "all epochs done")):
+        expect.close(found[name][0], found["whole"][0], f"fit, {when}: history", rtol=0, atol=0, lists=True)
+        expect.close(found[name][1], found["whole"][1], f"fit, {when}: weights", rtol=0, atol=0)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# P1.5  The report
+# ------------------------------------------------------------------------------------------------------------
+
+
+def _labels(rng, n, classes, absent=(), unpredicted=()):
+    """Labels and scores: some classes have no image, some are never predicted."""
+    y = rng.choice([c for c in range(classes) if c not in absent], size=n)
+    scores = rng.normal(size=(n, classes))
+    scores[np.arange(n), y] += 1.0
+    scores[:, list(unpredicted)] = -50.0
+    return y, scores
+
+
+@pytest.mark.task("report", weight=4)
+@pytest.mark.parametrize("absent", [(), (2,)])
+def test_a_report_agrees_with_the_definitions(student, rng, absent):
+    """evaluate_report: the confusion has true classes as rows; precision, recall and F1 follow their definitions."""
+    y, scores = _labels(rng, 150, 6, absent=absent, unpredicted=(1, 2) if absent else ())
+    names = [f"class {letter}" for letter in "uvwxyz"]
+    kept = y.copy(), scores.copy()
+
+    report = student.evaluate_report(scores, y, names)
+
+    predicted = scores.argmax(axis=1)
+    want = confusion_matrix(y, predicted, labels=range(6))
+    shares = precision_recall_fscore_support(y, predicted, labels=range(6), zero_division=0)
+    expect.equal(report.get("confusion"), want, "evaluate_report: confusion")
+    for name, values in zip(("precision", "recall", "f1"), shares, strict=False):
+        expect.close(report.get(name), values, f"evaluate_report: {name}", rtol=1e-6, atol=1e-9)
+    expect.equal(report.get("support"), want.sum(axis=1), "evaluate_report: support")
+    expect.close(report.get("accuracy"), float((predicted == y).mean()), "evaluate_report: accuracy")
+    expect.close(report.get("macro_f1"), float(shares[2].mean()), "evaluate_report: macro_f1", rtol=1e-6)
+    expect.unchanged(y, kept[0], "evaluate_report: y")
+    expect.unchanged(scores, kept[1], "evaluate_report: scores")
+
+
+@pytest.mark.task("report", weight=4)
+def test_confused_pairs_are_in_order(student, rng):
+    """evaluate_report: the pairs with most images come first, of equals the one in the upper row, then further left."""
+    pairs = [(0, 1), (3, 2), (1, 0), (2, 3), (3, 0), (0, 3), (2, 2), (1, 1)]
+    counts = [2, 4, 2, 1, 4, 1, 9, 1]
+    y, predicted = (np.repeat([pair[i] for pair in pairs], counts) for i in (0, 1))
+    order = rng.permutation(len(y))
+    y, predicted = y[order], predicted[order]
+    names = ["one", "two", "three", "four"]
+
+    report = student.evaluate_report(np.eye(4)[predicted], y, tuple(names))
+    right = student.evaluate_report(np.eye(4)[y], y, names)
+
+    want = [["four", "one", 4], ["four", "three", 4], ["one", "two", 2], ["two", "one", 2], ["one", "four", 1],
+            ["three", "four", 1]]  # fmt: skip
+    found = [list(pair) for pair in report.get("confused", ())]
+    expect.equal(len(found), 6, "evaluate_report: number of confused pairs")
+    expect.equal(found, want, "evaluate_report: confused")
+    expect.equal(list(right.get("confused", ["missing"])), [], "evaluate_report: confused, if all is right")
+
+
+@pytest.mark.task("report", weight=3)
+def test_the_first_of_equal_scores_is_predicted(student):
+    """evaluate_report: the first of equal scores counts, scores may be of any size, and one image is enough."""
+    scores = np.array([[1.0, 1.0, 0.0], [-900.0, -900.0, -900.0], [0.0, 2.0, 2.0], [1000.0, -1000.0, 1000.0]])
+    y = np.array([1, 0, 1, 2])
+
+    report = student.evaluate_report(scores, y, ["a", "b", "c"])
+    one = student.evaluate_report(scores[:1].astype(np.float32), y[:1], ["a", "b", "c"])
+
+    want = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0]])
+    expect.equal(report.get("confusion"), want, "evaluate_report: confusion, with equal scores")
+    expect.close(report.get("precision"), np.array([1 / 3, 1.0, 0.0]), "evaluate_report: precision, with a 0 / 0")
+    expect.equal(one.get("confusion"), np.array([[0, 0, 0], [1, 0, 0], [0, 0, 0]]), "evaluate_report of one image")
+    expect.close(one.get("f1"), np.zeros(3), "evaluate_report of one image: f1")
+    expect.close(one.get("accuracy"), 0.0, "evaluate_report of one image: accuracy")
+
+
+# ------------------------------------------------------------------------------------------------------------
+# P1.6  Figures
+# ------------------------------------------------------------------------------------------------------------
+
+
+@probe
+def looked_at(student, name, *given):
+    """All that a test asks of a figure: its lines, images, texts and places, and what pyplot holds."""
+    import matplotlib.pyplot as plt
+
+    open_before, shown = plt.get_fignums(), []
+    show = plt.show
+    plt.show = lambda *args, **options: shown.append(1)
+    try:
+        figure = getattr(student, name)(*given)
+    finally:
+        plt.show = show
+    is_closed = plt.get_fignums() == open_before
+    plt.close("all")
+    figure.canvas.draw()
+    found = []
+    for axes in figure.axes:
+        box = axes.get_position()
+        legends = [legend for legend in (axes.get_legend(), *figure.legends) if legend is not None]
+        found.append({
+            "lines": [np.asarray(line.get_xydata(), dtype=float) for line in axes.lines],
+            "images": [np.asarray(image.get_array()) for image in axes.images],
+            "limits": [[float(end) for end in image.get_clim()] for image in axes.images],
+            "texts": [([float(at) for at in text.get_position()], text.get_text()) for text in axes.texts],
+            "titles": [axes.get_title(place) for place in ("left", "center", "right")],
+            "labels": [axes.get_xlabel(), axes.get_ylabel()],
+            "ticks": [[tick.get_text() for tick in axis.get_ticklabels()] for axis in (axes.xaxis, axes.yaxis)],
+            "legend": [text.get_text() for legend in legends for text in legend.get_texts()],
+            "place": [float(box.y0), float(box.x0)],
+        })  # fmt: skip
+    return found, is_closed, len(shown)
+
+
+def _well_behaved(name, is_closed, shown):
+    expect.equal(shown, 0, f"{name}: calls of plt.show")
+    expect.is_true(is_closed, f"{name}: pyplot holds a further open figure afterwards.")
+
+
+@pytest.mark.task("figures", weight=2)
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_curves_are_over_epochs_from_one(student, rng, epochs):
+    """plot_history: both losses are on one axes with a legend, the accuracy on another, over epochs from 1 on."""
+    history = {name: rng.uniform(size=epochs).tolist() for name in ("train_loss", "val_loss", "val_accuracy")}
+    kept = {name: list(values) for name, values in history.items()}
+
+    found, is_closed, shown = looked_at(student, "plot_history", history)
+
+    places = {}
+    for name, values in history.items():
+        want = np.stack([np.arange(1, epochs + 1), values], axis=1)
+        holds = [any(line.shape == want.shape and np.allclose(line, want) for line in one["lines"]) for one in found]
+        expect.is_true(any(holds), f"plot_history: no line shows {name} over the epochs.")
+        places[name] = holds.index(True)
+    expect.is_true(places["train_loss"] == places["val_loss"], "plot_history: the two losses are on different axes.")
+    expect.is_true(places["val_accuracy"] != places["val_loss"], "plot_history: an accuracy is on the axes of a loss.")
+    for place in set(places.values()):
+        named = all(label.strip() for label in found[place]["labels"])
+        expect.is_true(named, "plot_history: an axis has no label.")
+    expect.is_true(len(found[places["val_loss"]]["legend"]) >= 2, "plot_history: the legend does not name both losses.")
+    expect.equal(history, kept, "plot_history: history afterwards")
+    _well_behaved("plot_history", is_closed, shown)
+
+
+@pytest.mark.task("figures", weight=4)
+def test_cells_of_a_confusion_say_share_and_number(student, rng):
+    """plot_confusion: the colour of a cell is its share of the row, its text is the number of images."""
+    confusion = rng.integers(1, 60, size=(4, 4))
+    confusion[2] = 0  # a class without images
+    confusion[0] *= 9
+    confusion[1, 3] = 0
+    names = ["apple", "bee", "cow", "dune"]
+    before = confusion.copy()
+
+    found, is_closed, shown = looked_at(student, "plot_confusion", {"confusion": confusion, "class_names": names})
+
+    held = [one for one in found if one["images"]]
+    expect.is_true(bool(held), "plot_confusion: no axes has an image by imshow.")
+    cells = next((one for one in held if one["images"][0].shape == (4, 4)), held[0])
+    want = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    image = np.asarray(cells["images"][0], dtype=float)
+    expect.close(image, want, "plot_confusion: values of the image", rtol=1e-5, atol=1e-8)
+    expect.close(cells["limits"][0], [0.0, 1.0], "plot_confusion: first and last value of the colours", lists=True)
+    texts = {(round(at[1]), round(at[0])): text for at, text in cells["texts"] if text.strip()}
+    for (row, column), count in np.ndenumerate(confusion):
+        text = texts.get((row, column), "0")
+        expect.is_true(text.strip() == str(count), "plot_confusion: the text of a cell is not its number of images.")
+    expect.is_true("predicted" in cells["labels"][0].lower(), "plot_confusion: horizontal label without predicted.")
+    expect.is_true("true" in cells["labels"][1].lower(), "plot_confusion: vertical label without true.")
+    for words, axis in zip(cells["ticks"], ("horizontal", "vertical"), strict=True):
+        expect.equal([word for word in words if word.strip()], names, f"plot_confusion: names at the {axis} axis")
+    expect.unchanged(confusion, before, "plot_confusion: confusion")
+    _well_behaved("plot_confusion", is_closed, shown)
+
+
+@pytest.mark.task("figures", weight=2)
+@pytest.mark.parametrize(("wrong", "right"), [(15, 9), (5, 4), (0, 3)])
+def test_the_most_certain_mistakes_come_first(student, rng, wrong, right):
+    """plot_mistakes: of the wrong predictions, the most certain ones come first, with both names in the title."""
+    n, names = wrong + right, ["ape", "bus", "cup"]
+    x = rng.integers(0, 256, size=(n, 6, 5, 3)).astype(np.uint8)
+    y = rng.integers(0, 3, size=n)
+    predicted = y.copy()
+    bad = rng.permutation(n)[:wrong]
+    predicted[bad] = (y[bad] + rng.integers(1, 3, size=wrong)) % 3
+    lead = rng.permutation(np.linspace(0.2, 4.0, n))
+    scores = np.zeros((n, 3))
+    scores[np.arange(n), predicted] = lead
+    scores += rng.normal(scale=20, size=(n, 1))  # a softmax does not see this
+    kept = x.copy(), y.copy(), scores.copy()
+
+    found, is_closed, shown = looked_at(student, "plot_mistakes", x, y, scores, names)
+
+    drawn = [one for one in found if one["images"]]
+    expect.equal(len(drawn), min(wrong, 12), "plot_mistakes: axes with an image")
+    drawn.sort(key=lambda one: (-round(one["place"][0], 1), one["place"][1]))  # from the top, then from the left
+    order = sorted(bad.tolist(), key=lambda index: (-lead[index], index))[:12]
+    for one, index in zip(drawn, order, strict=True):
+        image = one["images"][0].astype(float)
+        expect.is_true(image.shape == x[index].shape, "plot_mistakes: an image is not (H, W, 3).")
+        is_right = np.allclose(image, x[index]) or np.allclose(image, x[index] / 255, atol=1e-6)
+        expect.is_true(is_right, "plot_mistakes: an image is not in its place, or has other colours.")
+        title = " ".join(one["titles"])
+        true, guess = title.find(names[y[index]]), title.find(names[predicted[index]])
+        expect.is_true(true >= 0 and guess >= 0, "plot_mistakes: a title does not hold both names.")
+        expect.is_true(true < guess, "plot_mistakes: the name of the true class does not come first in a title.")
+    for now, before, name in zip((x, y, scores), kept, ("x", "y", "scores"), strict=True):
+        expect.unchanged(now, before, f"plot_mistakes: {name}")
+    _well_behaved("plot_mistakes", is_closed, shown)
+
+
+# ------------------------------------------------------------------------------------------------------------
+# P1.7  The whole project in one call
+# ------------------------------------------------------------------------------------------------------------
+
+
+@probe
+def config_refusals(student, faults):
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "images.npz")
+    np.savez(path, train_images=np.zeros((4, 16, 16, 3), dtype=np.uint8))
+    said = []
+    for fault in faults:
+        values = {"data": path, "out": os.path.join(folder, "out"), **fault}
+        if values["out"] == "the data file":
+            values["out"] = path
+        try:
+            student.check_config(student.Config(**values))
+        except ValueError as error:
+            said.append(str(error))
+        except NotImplementedError:
+            raise
+        except Exception:
+            said.append("")
+        else:
+            said.append(None)
+    return said
+
+
+@pytest.mark.task("run", weight=2)
+def test_each_fault_of_a_config_is_named(student):
+    """check_config: a ValueError names the field, for values out of range and of another type; others pass."""
+    good = [
+        {}, {"epochs": 1}, {"batch_size": 1}, {"patience": 1}, {"seed": 0}, {"seed": 10**6}, {"lr": 1}, {"lr": 1e-5},
+        {"val_share": 0.5}, {"val_share": 0.01}, {"augment": False},
+    ]  # fmt: skip
+    bad = [
+        {"epochs": 0}, {"epochs": 2.0}, {"epochs": True}, {"epochs": "3"}, {"batch_size": 0}, {"batch_size": None},
+        {"patience": 0}, {"patience": 1.0}, {"seed": -1}, {"seed": 1.5}, {"lr": 0.0}, {"lr": float("nan")},
+        {"lr": float("inf")}, {"lr": True}, {"lr": "0.1"}, {"val_share": 0.0}, {"val_share": 0.51},
+        {"val_share": -0.1}, {"val_share": "0.1"}, {"augment": 0}, {"augment": "yes"}, {"augment": None},
+        {"data": "missing.npz"}, {"out": "the data file"},
+    ]  # fmt: skip
+
+    said = config_refusals(student, good + bad)
+
+    for config, text in zip(good, said, strict=False):
+        name = next(iter(config), "nothing special")
+        expect.equal(text, None, f"check_config of an allowed config ({name}): its error")
+    for config, text in zip(bad, said[len(good) :], strict=True):
+        (name,) = config
+        expect.is_true(text is not None, f"check_config: a value of {name} that is not allowed passes.")
+        expect.is_true(name in text, f"check_config: a ValueError for a faulty {name} does not name it.")
+
+
+@probe
+def bad_data(student, files):
+    """Run with faulty data files; note whether each is refused by name, and what was trained and written."""
+    told, written, steps = [], [], []
+    hook = optimizers.register_optimizer_step_pre_hook(lambda *given: steps.append(1))
+    try:
+        for held in files:
+            folder = tempfile.mkdtemp()
+            data = os.path.join(folder, "d.npz")
+            np.savez(data, **held)
+            try:
+                student.run(student.Config(data, os.path.join(folder, "out"), epochs=1))
+            except ValueError as error:
+                told.append("data" in str(error))
+            except NotImplementedError:
+                raise
+            except Exception:
+                told.append(False)
+            else:
+                told.append(False)
+            written.append(os.path.exists(os.path.join(folder, "out")))
+        try:
+            student.run(student.Config(data, os.path.join(folder, "out"), epochs=0))
+        except ValueError as error:
+            told.append("epochs" in str(error))
+        else:
+            told.append(False)
+    finally:
+        hook.remove()
+    return told, len(steps), any(written)
+
+
+@pytest.mark.task("run", weight=2)
+def test_a_faulty_data_file_is_refused(student, rng):
+    """run: an array that is missing or of another kind, or a label that does not fit, is an error that names data."""
+    good = _small_data(rng, 12, 6)
+    changes = [
+        {"train_images": None}, {"test_labels": None}, {"class_names": None},
+        {"train_images": good["train_images"].astype(np.float32)}, {"test_images": good["test_images"][0]},
+        {"train_labels": good["train_labels"][:-1]}, {"train_labels": good["train_labels"].astype(np.float64)},
+        {"test_labels": good["test_labels"].astype(np.int64)}, {"train_labels": good["train_labels"].astype(np.int64)},
+    ]  # fmt: skip
+    changes[-2]["test_labels"][0] = 3
+    changes[-1]["train_labels"][0] = -1
+    files = [{name: of for name, of in (good | change).items() if of is not None} for change in changes]
+
+    told, steps, is_written = bad_data(student, files)
+
+    expect.equal(told, [True] * 10, "run: whether faulty data files, and a faulty config, are refused by name")
+    expect.equal(steps, 0, "run with faulty data: steps of an optimiser")
+    expect.is_true(not is_written, "run: with faulty data it makes the folder out.")
+
+
+def _small_data(rng, n, m):
+    """Images whose colour says the class, and mistakes in some labels."""
+    data = {"class_names": np.array(["red", "green", "blue"])}
+    for part, count in (("train", n), ("test", m)):
+        labels = rng.integers(0, 3, size=count)
+        images = rng.integers(0, 120, size=(count, 16, 18, 3))
+        images[np.arange(count), :, :, labels] += rng.integers(0, 60, size=(count, 1, 1))
+        data |= {f"{part}_images": images.astype(np.uint8), f"{part}_labels": labels.astype(np.uint8)}
+    return data
+
+
+@probe
+def several_runs(student, data, other_test, x, stop):
+    """Run small configs in several folders, with and without a stop; count the steps of the optimisers."""
+
+    class Stop(Exception):
+        pass
+
+    count, limit = [0], [None]
+
+    def look(*given):
+        if count[0] == limit[0]:
+            raise Stop
+        count[0] += 1
+
+    root = tempfile.mkdtemp()
+    paths = {"data": os.path.join(root, "images.npz"), "tampered": os.path.join(root, "tampered.npz")}
+    np.savez(paths["data"], **data)
+    np.savez(paths["tampered"], **{**data, **other_test})
+    here = os.path.join(root, "here")
+    os.mkdir(here)
+    old = os.getcwd()
+    os.chdir(here)
+    found = {}
+    hook = optimizers.register_optimizer_step_pre_hook(look)
+    try:
+        plan = [
+            ("whole", "data", "a", {}, None),
+            ("tampered", "tampered", "b", {}, None),
+            ("stopped", "data", "c", {}, stop),
+            ("resumed", "data", "c", {}, None),
+            ("finished", "data", "c", {}, None),
+            ("other", "data", "b", {"seed": 5}, None),
+            ("back", "data", "b", {}, None),
+        ]
+        for number, (name, file, folder, changes, at) in enumerate(plan):
+            torch.manual_seed(number)
+            np.random.seed(number)
+            count[0], limit[0] = 0, at
+            out = os.path.join(root, folder)
+            options = {"epochs": 3, "batch_size": 10, "lr": 0.01, "patience": 3, "val_share": 0.3, "seed": 2, **changes}
+            try:
+                results = student.run(student.Config(paths[file], out, augment=True, **options))
+                numbers = [float(getattr(results, key)) for key in ("accuracy", "val_accuracy", "epochs", "parameters")]
+                steps = count[0]
+                found[name] = numbers, steps, np.asarray(student.predict(out, x))
+            except Stop:
+                found[name] = None
+        listing = sorted(
+            os.path.relpath(os.path.join(at, name), root) for at, _, names in os.walk(root) for name in names
+        )
+        with open(os.path.join(root, "c", "report.json")) as file:
+            written = json.load(file)
+        pictures = []
+        for name in ("history.png", "confusion.png", "mistakes.png"):
+            with open(os.path.join(root, "c", name), "rb") as file:
+                pictures.append(file.read(4) == b"\x89PNG")
+        moved = os.path.join(root, "moved")
+        shutil.move(os.path.join(root, "c"), moved)
+        for path in paths.values():
+            os.remove(path)
+        before = sorted(os.listdir(moved))
+        scores = [np.asarray(student.predict(moved, part)) for part in (x, x[1:2], data["test_images"])]
+        is_changed = sorted(os.listdir(moved)) != before
+    finally:
+        hook.remove()
+        os.chdir(old)
+    outside = [name for name in listing if name.split(os.sep)[0] not in ("a", "b", "c") and not name.endswith(".npz")]
+    size = sum(parameter.numel() for parameter in student.build_cnn(3, 3).parameters())
+    return found, outside, written, pictures, scores, is_changed, size
+
+
+@pytest.fixture(scope="module")
+def runs(student, seed):
+    rng = np.random.default_rng([seed, 6])
+    data, other = _small_data(rng, 57, 26), _small_data(rng, 3, 9)
+    other = {name: of for name, of in other.items() if name.startswith("test")}
+    x = rng.integers(0, 256, size=(6, 16, 18, 3)).astype(np.uint8)
+    # 40 images to learn from, 17 for validation: four batches an epoch, and the stop is in the second one
+    return *several_runs(student, data, other, x, 6), data
+
+
+def _same_run(run, whole, what):
+    expect.is_true(run is not None, "run: it was stopped before its end.")
+    expect.close(run[0], whole[0], f"run, {what}: Results", rtol=1e-6, atol=0, lists=True)
+    expect.close(run[2], whole[2], f"run, {what}: scores of predict", rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.task("run", weight=2)
+def test_a_run_is_decided_by_its_config(runs):
+    """run: the config decides the Results and the predictions, not the folder, and not what is in it."""
+    found, *_ = runs
+    whole = found["whole"]
+
+    expect.is_true(whole is not None, "run: it was stopped before its end.")
+    expect.equal(whole[1], 12, "run: steps of three epochs of four batches, after validation images are held out")
+    _same_run(found["back"], whole, "after a run with another config in the folder")
+    expect.equal(found["other"][1], 12, "run with another config in a used folder: steps")
+    expect.is_true(not np.allclose(found["other"][2], whole[2]), "run: two seeds give the same network.")
+
+
+@pytest.mark.task("run", weight=3)
+def test_a_stopped_run_goes_on(runs):
+    """run: after a stop, epochs that are done are not trained again, and the end is the same; a complete run rests."""
+    found, *_ = runs
+    whole, resumed, finished = found["whole"], found["resumed"], found["finished"]
+
+    expect.is_true(found["stopped"] is None, "run: it went on after an error in a step.")
+    expect.equal(resumed[1], 8, "run: steps after a stop in the second of three epochs of four batches")
+    expect.equal(finished[1], 0, "run, already complete: steps")
+    _same_run(resumed, whole, "after a stop")
+    _same_run(finished, whole, "already complete")
+
+
+@pytest.mark.task("run", weight=7)
+def test_test_images_decide_nothing(runs):
+    """run: nothing but the evaluation depends on the test images: no statistics, no choice of an epoch."""
+    found, *_ = runs
+    whole, tampered = found["whole"], found["tampered"]
+
+    expect.is_true(tampered is not None and whole is not None, "run: it was stopped before its end.")
+    expect.close(tampered[2], whole[2], "run: scores of predict, with other test images", rtol=1e-5, atol=1e-6)
+    expect.close(tampered[0][1], whole[0][1], "run: val_accuracy, with other test images", rtol=1e-6)
+
+
+@pytest.mark.task("run", weight=4)
+def test_the_numbers_of_a_run_are_true(runs):
+    """run: the numbers are those of the saved network, and the files say what the Results say."""
+    found, outside, written, pictures, (_, _, scores), _, size, data = runs
+    accuracy, val_accuracy, epochs, parameters = found["finished"][0]
+
+    y = data["test_labels"].astype(np.int64)
+    predicted = scores.argmax(axis=1)
+    expect.close(accuracy, float((predicted == y).mean()), "run: accuracy, beside that of predict", rtol=1e-6)
+    share = val_accuracy * 17
+    expect.close(share, float(round(share)), "run: val_accuracy, times the number of validation images", rtol=1e-4)
+    expect.equal([int(epochs), int(parameters)], [3, size], "run: epochs and parameters")
+    expect.equal(outside, [], "run: files outside of the folder out")
+    expect.equal(pictures, [True] * 3, "run: whether the figures are PNG files")
+    expect.is_true(type(written) is dict, "run: report.json holds no object.")
+    want = confusion_matrix(y, predicted, labels=range(3))
+    expect.equal(np.array(written.get("confusion")), want, "run: confusion in report.json")
+    shares = precision_recall_fscore_support(y, predicted, labels=range(3), zero_division=0)
+    for name, values in zip(("precision", "recall", "f1"), shares, strict=False):
+        expect.close(written.get(name), values, f"run: {name} in report.json", rtol=1e-6, lists=True)
+    expect.close(written.get("accuracy"), accuracy, "run: accuracy in report.json", rtol=1e-6)
+
+
+@pytest.mark.task("run", weight=3)
+def test_predict_needs_nothing_but_the_folder(runs):
+    """predict: the folder is enough, also in another place, and the result for one image is that of the image alone."""
+    found, _, _, _, (scores, alone, _), is_changed, _, _ = runs
+
+    expect.shape(scores, (6, 3), "predict")
+    expect.close(scores, found["whole"][2], "predict, after the folder was moved", rtol=1e-5, atol=1e-6)
+    expect.close(alone, scores[1:2], "predict for a single image", rtol=1e-3, atol=1e-4)
+    expect.is_true(not is_changed, "predict: it adds or removes files of the folder.")
+
+
+@probe
+def a_whole_run(student, data, unseen):
+    folder = tempfile.mkdtemp()
+    path, out = os.path.join(folder, "images.npz"), os.path.join(folder, "out")
+    np.savez(path, **data)
+    student.run(student.Config(path, out))
+    return np.asarray(student.predict(out, unseen))
+
+
+@pytest.fixture(scope="module")
+def unseen(student, seed):
+    """The scores of unseen shapes, by a run with the default config, and their labels."""
+
+    def raw(n, number):
+        x, y = shapes10(n, (seed, number))
+        return (255 * x).round().astype(np.uint8).transpose(0, 2, 3, 1).copy(), y
+
+    data = {"class_names": np.array(SHAPES10)}
+    for part, n, number in (("train", 2400, 1), ("test", 100, 2)):
+        data[f"{part}_images"], data[f"{part}_labels"] = raw(n, number)
+    x, labels = raw(1000, 3)
+    return a_whole_run(student, data, x), labels
+
+
+def _share_right(unseen):
+    scores, labels = unseen
+    expect.shape(scores, (len(labels), 10), "predict")
+    return float((scores.argmax(axis=1) == labels).mean())
+
+
+@pytest.mark.task("run", weight=9)
+def test_a_run_reaches_the_level_of_a_perceptron(unseen):
+    """run: with the default config, the network beats chance by far on images that no one has seen."""
+    expect.at_least(_share_right(unseen), FIRST_STEP, "run: accuracy on unseen shapes")
+
+
+@pytest.mark.task("run", weight=3)
+@pytest.mark.parametrize("step", [0.75, 0.85, 0.93])
+def test_a_run_reaches_more_than_a_perceptron(unseen, step):
+    """run: with the default config, the network is right on most images that no one has seen."""
+    expect.at_least(_share_right(unseen), step, "run: accuracy on unseen shapes")
