@@ -24,8 +24,8 @@ SHORTEST = 12  #: a shorter line, such as `return x`, tells nothing
 #: a shorter text may be in both by chance: a line of Python, such as `raise ValueError(`, in the engine and in a
 #: solution; the end of a sentence, such as "that use it.", in a test's docstring and in any text
 SHORTEST_SHARED = 32
-#: a single line of Python that is shorter, such as `path.parent.mkdir(parents=True, exist_ok=True)`, may be in a file
-#: of the engine and in a solution by chance; a second one would be no chance
+#: a single line of Python that is shorter, such as one that makes a folder, may be in a file of the engine and in a
+#: solution by chance; a second one would be no chance
 SHORTEST_SHARED_CODE = 48
 
 _MARKER = re.compile(r"(?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS|MARK SCHEME)")
