@@ -448,7 +448,7 @@ def test_each_epoch_uses_each_text_once(student, rng):
     expect.is_true(
         one[:7] != one[7:14] and one[7:14] != one[14:] and one[:7] != one[14:], "train: two epochs have one order."
     )
-    # a batch of the first epoch that comes again as a whole was not drawn anew
+    # a batch of the first epoch that comes again as a whole was not drawn again
     repeated = [batch for batch in one[7:14] if batch in one[:7]]
     expect.is_true(not repeated, "train: the batches stay together, only their order is new.")
     expect.equal(orders[1], orders[0], "train: batches under the same seed of the rng")
