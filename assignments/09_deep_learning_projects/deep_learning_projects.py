@@ -809,7 +809,7 @@ def _read_json(path):
 
 def _write(path, content):
     """Write a file whole or not at all: a stop leaves what was there before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    os.makedirs(path.parent, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
     os.replace(part, path)

@@ -1131,7 +1131,7 @@ def test_only_what_is_missing_is_done(student, seed):
 @pytest.mark.task("resume", weight=3)
 def test_the_best_epoch_may_be_before_the_stop(student, seed):
     """run_pipeline: after a stop the best epoch may be one from before it, and patience goes on counting from there."""
-    rng = np.random.default_rng([seed, 10])
+    rng = np.random.default_rng((seed, 10))
     x, labels = _rows(rng, 60)
     labels = [labels[i] for i in rng.permutation(60)]  # learned by heart: the best epoch is an early one
     move = {"data": 0, "out": "a", "options": {"epochs": 30, "patience": 6, "batch_size": 12, "hidden": 32}}

@@ -24,9 +24,6 @@ SHORTEST = 12  #: a shorter line, such as `return x`, tells nothing
 #: a shorter text may be in both by chance: a line of Python, such as `raise ValueError(`, in the engine and in a
 #: solution; the end of a sentence, such as "that use it.", in a test's docstring and in any text
 SHORTEST_SHARED = 32
-#: a single line of Python that is shorter, such as one that makes a folder, may be in a file of the engine and in a
-#: solution by chance; a second one would be no chance
-SHORTEST_SHARED_CODE = 48
 
 _MARKER = re.compile(r"(?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS|MARK SCHEME)")
 _JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
@@ -124,13 +121,12 @@ def _search(topic: Topic, path: Path, text: str, wanted: tuple[Secret, ...], *, 
         topic.known_path.name,
     ):
         yield Leak(path, 1, f"a file named {path.name}, which never leaves assignments/")
-    found = [(secret, at) for secret in wanted if (at := _find(secret, text))]
-    if is_wheel:
-        found = [(secret, at) for secret, at in found if not secret.is_code or len(secret.text) >= SHORTEST_SHARED]
-        if len(found) == 1 and found[0][0].is_code and len(found[0][0].text) < SHORTEST_SHARED_CODE:
-            found = []
-    for secret, at in found:
-        yield Leak(path, text.count("\n", 0, at.start()) + 1, secret.what)
+    for secret in wanted:
+        if is_wheel and secret.is_code and len(secret.text) < SHORTEST_SHARED:
+            continue
+        at = _find(secret, text)
+        if at:
+            yield Leak(path, text.count("\n", 0, at.start()) + 1, secret.what)
     if not is_wheel:  # a wheel holds stub.py, which names the markers
         for at in _MARKER.finditer(text):
             yield Leak(path, text.count("\n", 0, at.start()) + 1, f"a marker, {at[0]!r}")
