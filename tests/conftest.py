@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from autograder.course import Course
 
 #: letters of a test's name with its case, and of one value of a case
 _LONGEST_ID, _LONGEST_VALUE = 250, 40
+#: a user's cache for this run alone
+CACHE = pytest.StashKey[str]()
 _ATTACK = re.compile(r"test_an_attack_earns_nothing_and_harms_nobody\[([A-D])-")
 
 
@@ -27,6 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[DRAW] = drawn(config)
+    os.environ["XDG_CACHE_HOME"] = config.stash[CACHE] = tempfile.mkdtemp(prefix="autograder-cache-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[CACHE], ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from test_check import MODULE, TESTS
 
 import autograder
+from autograder.student import status as status_module
 from autograder.student.check import status_command
+from autograder.student.memory import recall
 
 
 @pytest.fixture
@@ -50,3 +55,82 @@ def test_without_an_assignment_it_says_where_to_go(tmp_path, capsys):
     assert status_command(tmp_path) == 2
 
     assert "No assignment in" in capsys.readouterr().out
+
+
+def lines_of(folder, capsys) -> list[str]:
+    assert status_command(folder) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def the_tests_run(monkeypatch, is_allowed: bool) -> list[Path]:
+    """The folders whose tests ran; an error if one runs that may not."""
+    ran: list[Path] = []
+    run = status_module.run_public_tests
+
+    def noted(folder: Path) -> object:
+        assert is_allowed, folder
+        ran.append(folder)
+        return run(folder)
+
+    monkeypatch.setattr(status_module, "run_public_tests", noted)
+    return ran
+
+
+def test_what_has_not_changed_is_not_run_again(course, capsys, monkeypatch):
+    before = lines_of(course, capsys)
+
+    the_tests_run(monkeypatch, is_allowed=False)
+
+    assert lines_of(course, capsys) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("sums.py", MODULE + "\n"), ("test_sums.py", TESTS + "\n"), ("table.csv", "1"), ("topic.toml", "tasks = {}")],
+)
+def test_a_change_of_any_file_runs_that_assignment_alone(course, capsys, monkeypatch, file, text):
+    before = lines_of(course, capsys)
+    (course / "02_begun" / file).write_text(text)
+    ran = the_tests_run(monkeypatch, is_allowed=True)
+
+    assert lines_of(course, capsys) == before
+    assert ran == [course / "02_begun"]
+
+
+def test_notebooks_and_caches_do_not_count(course, capsys, monkeypatch):
+    lines_of(course, capsys)
+    (course / "01_done" / "01_done.ipynb").write_text("{}")
+    (course / "01_done" / ".ipynb_checkpoints").mkdir()
+    (course / "01_done" / ".ipynb_checkpoints" / "sums.py").write_text("x")
+
+    the_tests_run(monkeypatch, is_allowed=False)
+
+    lines_of(course, capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_kept"), [([], True), (["-k", "double"], False), (["--autograder-seed=3"], False)]
+)
+def test_only_a_whole_run_of_pytest_is_remembered(course, arguments, is_kept):
+    folder = course / "02_begun"
+    assert recall(folder) is None
+
+    subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], cwd=folder, capture_output=True, check=False)
+
+    assert (recall(folder) is not None) is is_kept
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"state": 1}', b"\xff"])
+def test_a_damaged_memory_costs_only_a_run(course, capsys, damage):
+    before = lines_of(course, capsys)
+    for path in (Path(os.environ["XDG_CACHE_HOME"]) / "autograder" / "status").glob("*.json"):
+        path.write_bytes(damage)
+
+    assert lines_of(course, capsys) == before
+
+
+def test_without_a_cache_that_can_be_written_it_works(course, capsys, monkeypatch, tmp_path):
+    (tmp_path / "a_file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a_file"))
+
+    assert lines_of(course / "01_done", capsys) == ["  01_done  ██████████ 100%  all public tests pass"]

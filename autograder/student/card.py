@@ -29,6 +29,12 @@ def given_modules(card: dict[str, Any]) -> tuple[str, ...]:
     return modules_among(_texts(card, "files"))
 
 
+def packages_of(card: dict[str, Any]) -> tuple[str, ...]:
+    """Return the packages that the student's module may import, the extras of single tasks too."""
+    tasks = card.get("tasks", {}).values()
+    return (*_texts(card, "imports"), *(str(task["extra"]) for task in tasks if "extra" in task))
+
+
 def whole_text(folder: Path, modules: tuple[str, ...]) -> str:
     """Return the texts of a student's modules, one below the other, to search them for names; '' for a missing one."""
     return "\n".join(text_of(folder / f"{name}.py") for name in modules)

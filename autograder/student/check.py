@@ -56,6 +56,8 @@ def check_command(task: str | None, folder: Path) -> int:
 def status_command(folder: Path) -> int:
     """Print the progress of every assignment in `folder`, each as soon as it is known.
 
+    Only the tests of an assignment that has changed since its last whole run are run.
+
     Returns:
         0, or 2 if there is no assignment
     """
@@ -68,7 +70,16 @@ def status_command(folder: Path) -> int:
     if not found:
         print(f"No assignment in {folder}: go to the folder that holds your assignments, or into one of them.")
         return 2
-    write(status(found, ascii_only=not can_write("█░", sys.stdout.encoding)))
+    is_terminal = sys.stdout.isatty()
+
+    def say_running(assignment: Path) -> None:
+        if is_terminal:
+            print(f"  {assignment.name}: its public tests run ...", end="", flush=True)
+
+    for line in status(found, ascii_only=not can_write("█░", sys.stdout.encoding), on_run=say_running):
+        if is_terminal:
+            print("\r\x1b[K", end="")
+        write([line])
     return 0
 
 

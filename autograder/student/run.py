@@ -49,8 +49,18 @@ class StudentRun:
         self._unimportable: set[Path] = set()
         self._endless: set[tuple[Path, str]] = set()  # (test file, task) in which a test did not end
         self._shown: set[str] = set()  # tasks for which a test's code has been shown
+        self._states: dict[Path, str] = {}  # test file -> the state of its folder before the first test
         self._waiting: Deadline | None = None
         self._is_debugged = bool(config.getoption("usepdb", False))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Note the state of each folder of which every test will run, under the usual seed."""
+        files = [] if self.config.getoption("autograder_seed") else self.selection.whole_files(session.items)
+        if files:
+            from autograder.student.memory import state_of
+
+            self._states = {file: state_of(file.parent) for file in files}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -228,6 +238,16 @@ class StudentRun:
             import json
 
             Path(path).write_text(json.dumps([asdict(trial) for trial in self.trials]), encoding="utf-8")
+        self._remember()
+
+    def _remember(self) -> None:
+        """Keep what this run found in each folder of which every test has ended, for `autograder status`."""
+        for file, state in self._states.items():
+            trials = [trial for trial in self.trials if trial.file == str(file)]
+            if len(trials) == self.selection.tests_in(file):
+                from autograder.student.memory import remember
+
+                remember(file.parent, state, trials)
 
 
 def _ending(text: str, most: int = 800) -> str:

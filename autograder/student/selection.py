@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +61,20 @@ class Selection:
         """How many tests the task has in that file; 0 if only some of them were looked at."""
         some = any("::" in argument for argument in self.config.args)
         return 0 if some else self.tests_of.get((item.path, task_of(item)), 0)
+
+    def tests_in(self, file: Path) -> int:
+        """How many tests with a task a file has."""
+        return sum(count for (path, _), count in self.tests_of.items() if path == file)
+
+    def whole_files(self, items: Iterable[pytest.Item]) -> list[Path]:
+        """The public tests of the topics of which a run of `items` tries every test."""
+        if any("::" in argument for argument in self.config.args):
+            return []
+        from autograder.student.public_tests import find_public_tests
+
+        chosen = Counter(item.path for item in items if task_of(item))
+        files = [file for file, count in chosen.items() if count == self.tests_in(file)]
+        return [file for file in files if find_public_tests(file.parent) == file]
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Let -k find the tests of a task or of a function, and count the tests before any is deselected."""

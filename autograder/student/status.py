@@ -1,12 +1,16 @@
-"""`autograder status`: the progress of every assignment of a student, one line each, and the next task."""
+"""`autograder status`: the progress of every assignment of a student, one line each, and the next task.
+
+The line comes from the last run of all public tests of the assignment. They run again only if something has changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from autograder.student.progress import Progress
-from autograder.student.public_tests import PublicRun, find_public_tests, run_public_tests
+from autograder.student.memory import recall
+from autograder.student.progress import Progress, progress
+from autograder.student.public_tests import PublicRun, find_public_tests, main_module, run_public_tests
 from autograder.student.report import Look, StyledLine, bar, command
 
 
@@ -18,17 +22,32 @@ def assignments(folder: Path) -> list[Path]:
     return sorted(path for path in inside if find_public_tests(path) is not None)
 
 
-def status(folders: list[Path], *, ascii_only: bool = False) -> Iterator[StyledLine]:
-    """Run the public tests of each assignment, and yield its line as soon as it is known.
+def status(
+    folders: list[Path], *, ascii_only: bool = False, on_run: Callable[[Path], None] = lambda _: None
+) -> Iterator[StyledLine]:
+    """Yield the line of each assignment as soon as it is known.
 
     A line has a bar, the points that the public tests reach, and the task to continue with.
+
+    Args:
+        folders: the assignments
+        ascii_only: for a terminal that cannot write block characters
+        on_run: called with an assignment before its tests run
     """
     longest = max(len(folder.name) for folder in folders)
     for folder in folders:
-        run = run_public_tests(folder)
+        run = _last_run(folder)
+        if run is None:
+            on_run(folder)
+            run = run_public_tests(folder)
         spans: list[tuple[str, Look]] = [(f"  {folder.name:<{longest}}  ", "title")]
         spans += _spans(run, ascii_only=ascii_only)
         yield StyledLine(tuple(spans))
+
+
+def _last_run(folder: Path) -> PublicRun | None:
+    tests, trials = find_public_tests(folder), recall(folder)
+    return PublicRun(progress(trials, folder, main_module(tests))) if tests and trials else None
 
 
 def _spans(run: PublicRun, *, ascii_only: bool) -> list[tuple[str, Look]]:
