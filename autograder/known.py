@@ -4,6 +4,8 @@
      "tests": ["test_a", "test_b[3]", ...],       the number of a test below is its place in this list
      "slow": [7],                                 tests that train something: under one seed only
      "cheap": [1],                                tests that code without any right answer passes
+     "files": "6f1c",                             the digest of the suite and the solution with which this was found
+     "changes": {"7": ["step:0"]},                the arguments that the solution changes in a test, if there are any
      "mistakes": [["softmax", "the axis is ignored", "0:Xy3k 1 5:a9Zq/2"], ...]}
 
 The third text of a mistake lists the tests that it fails. Each entry is the number of a test. If the test's message is
@@ -22,7 +24,8 @@ import json
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from autograder.faults import KNOWN_ERRORS
 from autograder.replacements import Mistake
@@ -78,7 +81,9 @@ class Known:
     cheap: frozenset[str] = frozenset()
     slow: frozenset[str] = frozenset()
     seeds: int = 0
-    tests: tuple[str, ...] = field(default=())
+    tests: tuple[str, ...] = ()
+    #: for each test the arguments that the solution changes; None if the suite or the solution was edited since
+    changes: Mapping[str, tuple[str, ...]] | None = None
 
     @property
     def failing(self) -> tuple[tuple[Mistake, frozenset[str]], ...]:
@@ -125,7 +130,24 @@ def read_known(topic: Topic) -> Known:
         for mistake in topic.mistakes
         if (mistake.task, mistake.name) in signs
     )
-    return Known(entries, cheap, slow, seeds, tuple(tests))
+    return Known(entries, cheap, slow, seeds, tuple(tests), _changes(topic, kept, tests))
+
+
+def files_of(topic: Topic) -> str:
+    """Name the state of an assignment's own files: its suite, solution and given files."""
+    digest = hashlib.sha256()
+    for path in topic.own_files:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _changes(topic: Topic, kept: dict[str, Any], tests: Sequence[str]) -> dict[str, tuple[str, ...]] | None:
+    try:
+        if kept["files"] != files_of(topic):
+            return None
+        return {tests[int(number)]: tuple(map(str, of)) for number, of in kept["changes"].items()}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return None
 
 
 def cheap_tests(topic: Topic) -> frozenset[str]:
@@ -176,6 +198,8 @@ def write_known(
     cheap: Iterable[str],
     slow: Iterable[str],
     seeds: int,
+    files: str,
+    changes: Mapping[str, Iterable[str]],
 ) -> bytes:
     """Return known.json.
 
@@ -185,6 +209,8 @@ def write_known(
         cheap: the tests that code without a right answer passes
         slow: the tests that were run under one seed only
         seeds: the number of seeds under which all others were run
+        files: the state of the assignment's own files (`files_of`)
+        changes: for each test the arguments that the solution changes
     """
     entries = tuple(entries)
     listed = tuple(dict.fromkeys([*tests, *(test for entry in entries for test in entry.signs), *cheap, *slow]))
@@ -198,6 +224,8 @@ def write_known(
         "tests": listed,
         "slow": sorted(numbers[test] for test in slow),
         "cheap": sorted(numbers[test] for test in cheap),
+        "files": files,
+        "changes": {str(numbers[test]): sorted(of) for test in listed if (of := changes.get(test))},
     }
     parts = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     mistakes = ",\n".join(f"  {line}" for line in lines)

@@ -20,7 +20,6 @@ from pathlib import Path
 from autograder.course import find_course
 from autograder.grading.mark.diagnose import made_in
 from autograder.grading.mark.judge import Judge, ManifestTest, mark
-from autograder.grading.run.examiner_process import allowed_changes
 from autograder.known import Known
 from autograder.replacements import Mistake
 from autograder.report import TaskReport
@@ -36,10 +35,10 @@ class Measure:
     def __init__(self, topic: Topic, judge: Judge) -> None:
         self.topic, self.judge, self.known = topic, judge, judge._known
         self.solution = topic.solution_path.read_text(encoding="utf-8")
-        self.changes = allowed_changes({test.test: test.changes for test in judge.manifest()})
+        self.changes = judge.manifest().changes
 
     def tests(self, task: str) -> list[ManifestTest]:
-        return [test for test in self.judge.manifest() if test.task == task and test.test not in self.known.slow]
+        return [test for test in self.judge.manifest().tests if test.task == task and test.test not in self.known.slow]
 
     def report(self, group: tuple[Mistake, ...], known: Known) -> TaskReport | None:
         """Examine some mistakes together, like a class, with the tests of their task."""

@@ -214,7 +214,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         Signature(counted, {"test_a": Sign()}),
     )
     topic.known_path.write_bytes(
-        write_known(entries, tests=["test_a", "test_b[é]"], cheap=["test_a"], slow=["test_c"], seeds=3)
+        write_known(
+            entries, tests=["test_a", "test_b[é]"], cheap=["test_a"], slow=["test_c"], seeds=3, files="", changes={}
+        )
     )
 
     found = read_known(topic)
@@ -321,7 +323,7 @@ class TestInTheJudge:
     def test_what_a_mistake_says_under_a_seed_is_kept(self, judge: Judge) -> None:
         self.double(judge, SOLUTION.replace("return doubled_at_last", "return x * x"))
         with Judge(judge.topic, seed=11) as other:
-            other.manifest()
+            other.manifest().complete()
             other._make = None  # type: ignore[assignment,method-assign]  # not asked again
             found = self.double(other, SOLUTION.replace("return doubled_at_last", "return x * x"))
 

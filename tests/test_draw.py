@@ -47,7 +47,7 @@ def test_a_process_of_xdist_has_the_draw_of_its_run() -> None:
 def test_the_end_names_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     course = make_course(tmp_path)
     topic = course.topic("01_tiny")
-    topic.known_path.write_bytes(write_known((), tests=["test_a"], cheap=(), slow=(), seeds=3))
+    topic.known_path.write_bytes(write_known((), tests=["test_a"], cheap=(), slow=(), seeds=3, files="", changes={}))
     unverified = list(told(course, 3))
     topic.known_path.write_bytes(confirm(topic, state(topic), 0) or b"")
     verified = list(told(course, 3))

@@ -151,12 +151,12 @@ class TestHostileCode:
     def test_an_import_that_fails_after_tests_have_run_says_nothing(
         self, judge: Judge, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        judge.manifest()
+        judge.manifest().complete()
         results = [
             {"test": test.test, "outcome": "failed", "kind": "import_failed", "sentence": "zzqx"}
             if test.is_hidden
             else {"test": test.test, "outcome": "passed", "kind": "", "sentence": ""}
-            for test in judge.manifest()
+            for test in judge.manifest().tests
         ]
         answer = {"results": results, "seconds": 1.0, "import_fault": "tiny.py raised zzqx"}
         monkeypatch.setattr(judge._examiner, "ask", lambda *_args, **_options: answer)

@@ -30,7 +30,9 @@ def topic(tmp_path: Path) -> Topic:
     (tmp_path / "course_data").mkdir()
     (tmp_path / "course_data" / "__init__.py").write_text("SIZE = 3\n")
     topic = make_course(tmp_path, hidden=USES).topic("01_tiny")
-    topic.known_path.write_bytes(known.write_known((), tests=["test_a"], cheap=(), slow=(), seeds=3))
+    topic.known_path.write_bytes(
+        known.write_known((), tests=["test_a"], cheap=(), slow=(), seeds=3, files="", changes={})
+    )
     confirmed = confirm(topic, state(topic), 2)
     assert confirmed is not None
     topic.known_path.write_bytes(confirmed)

@@ -28,7 +28,7 @@ from autograder.authoring.survivors import Hunt, Timed, as_table, hunt
 from autograder.errors import AuthorError, AutograderError
 from autograder.files import write_atomically
 from autograder.grading.run.examiner_process import ExaminerProcess, allowed_changes
-from autograder.known import Signature, read_known, sign, write_known
+from autograder.known import Signature, files_of, read_known, sign, write_known
 from autograder.replacements import Alternative, Mistake
 from autograder.sandbox.both.traps import resolve
 from autograder.sandbox.ladder import choose
@@ -516,4 +516,6 @@ def _known(topic: Topic, gates: _Gates) -> bytes:
         cheap=gates.cheap | (before.cheap & kept),
         slow=gates.slow | (before.slow & kept),
         seeds=SIGNATURE_SEEDS,
+        files=files_of(topic) if not kept or before.changes is not None else "",
+        changes={**{test: set(of) for test, of in (before.changes or {}).items() if test in kept}, **gates.changes},
     )

@@ -36,7 +36,7 @@ def main(root: Path, *, prepares: bool = False) -> int:
         topic = Course(root / "source" / "course").topic(settings["assignment"])
         with Judge(topic, seed=settings["seed"], allow_unisolated=settings["allow_unisolated"]) as judge:
             if prepares:
-                judge.manifest()
+                judge.manifest().complete()
                 return 0
             student = _student(root / "submission_metadata.json")
             submission = collect(root / "submission", topic, student=student)

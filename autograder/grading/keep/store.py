@@ -150,9 +150,7 @@ def suite(topic: Topic) -> str:
     The extras that are installed here are part of it: a report from a machine without an extra is not used again with
     it.
     """
-    digest = hashlib.sha256()
-    for path in topic.own_files:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    digest = hashlib.sha256(known.files_of(topic).encode())
     digest.update(hashlib.sha256(known.said(topic)).digest())
     for extra in topic.extras:
         digest.update(f"{extra}: {extras.version(extra)}".encode())

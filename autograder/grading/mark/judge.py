@@ -1,8 +1,7 @@
 """Judge: Submission x Topic -> Report. All marking policy is here.
 
-The judge drives one examiner process (examiner.py). If the examiner crashes, no mark is lost. Before the first
-submission the judge examines the solution itself: the tests that it passes are the manifest, and only they can cost a
-mark.
+The judge drives one examiner process (examiner.py). If the examiner crashes, no mark is lost. A failed test costs a
+mark only if the solution passes it under the same seed (manifest.py).
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from autograder import extras
 from autograder.course import Course
-from autograder.errors import SandboxError
 from autograder.files import TEACHERS, write_atomically
 from autograder.given import modules_among
 from autograder.grading.intake.submission import Submission
@@ -25,8 +23,9 @@ from autograder.grading.keep import store
 from autograder.grading.keep.verdict import engine
 from autograder.grading.mark import integrity
 from autograder.grading.mark.diagnose import Diagnosis, Group, failing, made_in, proves, suspects
+from autograder.grading.mark.manifest import Manifest, ManifestTest
 from autograder.grading.mark.told import BROKEN, NOTHING, WITHHELD, Fact, Teller, of_author, of_public
-from autograder.grading.run.examiner_process import ExaminerProcess, allowed_changes
+from autograder.grading.run.examiner_process import ExaminerProcess
 from autograder.imports import imports_outside
 from autograder.known import read_known
 from autograder.limits import COMPLAINTS, MODULE_BYTES
@@ -38,20 +37,6 @@ from autograder.syntax import takes_long, text_of
 from autograder.topic import Task, Topic
 
 _LATER = "{module}.py was imported once, and could not be imported again for a later test."
-
-
-@dataclass(frozen=True)
-class ManifestTest:
-    """One test that decides about marks, because the solution passes it under this seed."""
-
-    test: str
-    task: str
-    weight: float
-    is_hidden: bool
-    lesson: str
-    is_broken: bool = False  #: the solution fails it: it counts for nobody until a person has looked
-    changes: tuple[str, ...] = ()  #: the arguments that the solution changes
-    tells: str = ""  #: what its author tells students about it instead of the lesson
 
 
 class Judge:
@@ -70,7 +55,7 @@ class Judge:
         self.seed = seed
         self.isolation: Isolation = choose(allow_unisolated=allow_unisolated, only=only)
         self._examiner = ExaminerProcess.behind_the_wall(topic, self.isolation, seat=seat)
-        self._manifest: tuple[ManifestTest, ...] | None = None
+        self._manifest: Manifest | None = None
         self._known = read_known(topic)
         self._made: dict[Group, dict[str, str] | None] = {}
         self._teller = Teller(topic)
@@ -93,16 +78,17 @@ class Judge:
         standing: dict[str, TaskReport] = {}
         if kept is not None and kept.isolation == self.isolation:
             standing = {task.task: task for task in kept.tasks if task.task not in tasks}
-        manifest = tuple(test for test in manifest if test.task not in standing)
-        changes = allowed_changes({test.test: test.changes for test in self.manifest()})
-        answer = self._ask(submission.source, changes, [test.test for test in manifest] if standing else None)
+        asked = [test.test for test in manifest.tests if test.task not in standing]
+        answer = self._ask(submission.source, manifest.changes, asked if standing else None)
         complaints = [*submission.complaints, *self._read(submission.source)]
         if answer is None:
             answer = {"results": [], "seconds": 0.0, "import_fault": ""}
             complaints.append("The examiner crashed on this submission twice; a person has to look at it.")
-            results = {test.test: {"outcome": "broken", "sentence": "the examiner crashed"} for test in manifest}
+            results = {test: {"outcome": "broken", "sentence": "the examiner crashed"} for test in asked}
+            tests = manifest.tests
         else:
             results = {result["test"]: result for result in answer["results"]}
+            tests = manifest.judged({test for test in asked if _may_be_broken(results.get(test))})
         if answer["import_fault"]:  # an import error after tests have run may quote their inputs
             is_first = all(result["kind"] == "import_failed" for result in answer["results"])
             said_later = _LATER.format(module=self.topic.module)
@@ -119,7 +105,7 @@ class Judge:
                 if task.id in standing
                 else mark(
                     task,
-                    [test for test in manifest if test.task == task.id],
+                    [test for test in tests if test.task == task.id],
                     results,
                     self._diagnose,
                     self._teller,
@@ -131,20 +117,17 @@ class Judge:
             ),
         )
 
-    def manifest(self) -> tuple[ManifestTest, ...]:
-        """Return the tests that count, from the examination of the solution; it is kept until something changes."""
+    def manifest(self) -> Manifest:
+        """Return the tests that can cost a mark; the first call may examine the solution."""
         if self._manifest is None:
-            path = self._kept("manifest")
-            try:
-                kept = json.loads(path.read_text(encoding="utf-8"))
-                self._manifest = tuple(ManifestTest(**(test | {"changes": tuple(test["changes"])})) for test in kept)
-            except (OSError, ValueError, TypeError, KeyError):
-                self._manifest = self._examine_solution()
-                if any(test.is_broken for test in self._manifest):
-                    return self._manifest  # not kept: the cause may be repaired before the next run
-                path.parent.mkdir(parents=True, exist_ok=True)
-                text = json.dumps([vars(test) for test in self._manifest], indent=1)
-                write_atomically(path, text.encode(), mode=TEACHERS)
+            solution = self.topic.solution.encode()
+            self._manifest = Manifest(
+                self.topic,
+                self._kept("manifest"),
+                lambda tests: self._ask(solution, tests=tests),
+                self._examiner.collected(),
+                self._known,
+            )
         return self._manifest
 
     def _diagnose(self, task_id: str, judged: tuple[TestResult, ...]) -> Diagnosis | None:
@@ -181,18 +164,16 @@ class Judge:
 
     def _make(self, task_id: str, group: Group) -> dict[str, str] | None:
         source = made_in(self.topic.solution, group)
-        tests = [
-            test.test
-            for test in self.manifest()
-            if test.task == task_id and not test.is_broken and test.test not in self._known.slow
-        ]
+        manifest = self.manifest()
+        tests = [test.test for test in manifest.tests if test.task == task_id and test.test not in self._known.slow]
         if not source or not tests:
             return None
-        changes = allowed_changes({test.test: test.changes for test in self.manifest()})
-        answer = self._ask(source.encode(), changes, tests)
+        answer = self._ask(source.encode(), manifest.changes, tests)
         if answer is None:
             return None
-        return {result["test"]: result["sentence"] for result in answer["results"] if result["outcome"] == "failed"}
+        failed = {result["test"]: result["sentence"] for result in answer["results"] if result["outcome"] == "failed"}
+        counting = manifest.judged(failed.keys())
+        return {test.test: failed[test.test] for test in counting if test.test in failed and not test.is_broken}
 
     def _kept(self, what: str) -> Path:
         """Return the path of something that depends on the suite, the engine and the seed alone."""
@@ -210,21 +191,6 @@ class Judge:
         if answer is None and not self._examiner.is_abandoned:
             answer = self._examiner.ask(source, self.seed, tests, changes=changes)
         return answer
-
-    def _examine_solution(self) -> tuple[ManifestTest, ...]:
-        answer = self._ask(self.topic.solution.encode())
-        if answer is None:
-            raise SandboxError(f"{self.topic.id}: the examiner crashed on the solution; see `autograder verify`")
-        results = {result["test"]: result for result in answer["results"]}
-        return tuple(
-            ManifestTest(
-                **test,
-                is_broken=results[test["test"]]["outcome"] != "passed",
-                changes=tuple(results[test["test"]]["changes"]),
-            )
-            for test in self._examiner.collected()
-            if results[test["test"]]["kind"] != "skipped"
-        )
 
     def _read(self, source: bytes | None) -> list[str]:
         """Return complaints about the text of a module. They are for a person, and cost no point."""
@@ -311,6 +277,11 @@ def _the_first(complaints: list[str]) -> list[str]:
     """Keep a report readable, because a module can cause a complaint in every line."""
     rest = len(complaints) - COMPLAINTS
     return [*complaints[:COMPLAINTS], *([f"{rest} more complaints of this kind."] if rest > 0 else [])]
+
+
+def _may_be_broken(result: dict[str, Any] | None) -> bool:
+    """Whether the solution must be asked about a test: it failed, and not because there is no function yet."""
+    return result is None or (result["outcome"] != "passed" and result["kind"] not in ("not_started", "missing_name"))
 
 
 def _seconds(tasks: Iterable[TaskReport]) -> float:

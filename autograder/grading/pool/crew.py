@@ -47,7 +47,6 @@ class Crew:
         self._seat = _Seat(itertools.count() if has_seats else itertools.repeat(None))
         self._judges: list[Judge] = []
         self._is_over = False
-        self._solving: dict[str, threading.Lock] = {}
 
     def examine(self, work: Work) -> Report:
         """Examine one submission in the calling thread."""
@@ -61,9 +60,6 @@ class Crew:
             self._judges.append(judge)
         if self._is_over:
             judge.abandon()
-        # the first judge examines the solution; the others use the kept result
-        with self._solving.setdefault(work.topic.id, threading.Lock()):
-            judge.manifest()
         if work.kept is None:
             return judge.examine(work.submission)
         return judge.examine(work.submission, work.kept, work.tasks)
