@@ -74,8 +74,10 @@ bench: setup  ## measure what a submission costs, here and with other tools (ten
 bench-attacks: setup  ## try twenty attacks on pytest, on nbgrader and here; writes docs/bench_attacks.md
 	cd tests && ../$(BIN)/python -m attacks.bench ../docs/bench_attacks.md
 
-docs: setup  ## write the numbers and tables of README.md and docs/security.md
+docs: setup  ## write the numbers and tables of the pages, and build the documentation site in build/site
 	cd tests && ../$(BIN)/python -m pages
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/site
+	@echo "build/site/index.html"
 
 demo: setup  ## grade an invented class, from release to feedback, in the folder demo/
 	$(BIN)/autograder demo $(topic)

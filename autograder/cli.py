@@ -166,7 +166,7 @@ def grade(
     yes: bool,
     dask: str,
 ) -> None:
-    """Examine SUBMISSIONs (folder, .py, .zip, .tar.gz); without any, all of submitted/*/ID, and record them."""
+    """Examine SUBMISSIONs (folder, .py, .zip, .tar.gz); without any, all of submitted/STUDENT/ID, and record them."""
     from autograder.grade import grade
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's SIGTERM stops it as Ctrl-C does

@@ -47,7 +47,7 @@ def close(
     lists: bool = False,
     hint: str = "",
 ) -> None:
-    """Expect numbers equal to `want` within atol + rtol * |want|.
+    """Expect numbers equal to `want` within atol + rtol * abs(want).
 
     Args:
         got: the student's value

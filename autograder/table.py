@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def words_of(table: dict[str, Any], key: str, where: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def refuse_unknown_keys(table: dict[str, Any], known: set[str], where: str) -> None:
+def refuse_unknown_keys(table: dict[str, Any], known: Set[str], where: str) -> None:
     """Refuse keys that nothing reads: usually a key is misspelt."""
     for key in sorted(set(table) - known):
         raise AuthorError(f"{where}: unknown key {key!r}; the keys are {', '.join(sorted(known))}")

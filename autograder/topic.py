@@ -28,6 +28,11 @@ _BUDGETS = {
     "processes": (PROCESSES, 1, 4096, "processes and threads"),
     "answers": (TEST_BYTES >> 20, 1, SUBMISSION_BYTES >> 20, "MB"),
 }
+#: the keys of topic.toml, and those of a task's table
+KEYS = frozenset(
+    "title summary module objectives imports attempts feedback worker tools also files tasks".split()
+) | _BUDGETS.keys()  # fmt: skip
+TASK_KEYS = frozenset("number title names points seconds forbid extra hints syllabus".split())
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
 
@@ -212,21 +217,7 @@ def read_topic(folder: Path) -> Topic:
     """
     path = folder / "topic.toml"
     table = read_toml(path)
-    keys = {
-        "title",
-        "summary",
-        "module",
-        "objectives",
-        "imports",
-        "attempts",
-        "feedback",
-        "worker",
-        "tools",
-        "also",
-        "files",
-        "tasks",
-    }
-    refuse_unknown_keys(table, keys | _BUDGETS.keys(), str(path))
+    refuse_unknown_keys(table, KEYS, str(path))
     title = value_of(table, "title", str, path)
     module = value_of(table, "module", str, path)
     if not _ID.fullmatch(module):
@@ -321,8 +312,7 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         raise AuthorError(f"{where}: no task id; use small letters, digits and _")
     if not isinstance(entry, dict):
         raise AuthorError(f"{where}: must be a table; write [tasks.{task_id}]")
-    keys = {"number", "title", "names", "points", "seconds", "forbid", "extra", "hints", "syllabus"}
-    refuse_unknown_keys(entry, keys, where)
+    refuse_unknown_keys(entry, TASK_KEYS, where)
     points = value_of(entry, "points", (int, float), where)
     if not 0 < points <= 100:
         raise AuthorError(f"{where}: points is {points}; give a number above 0 and up to 100")
