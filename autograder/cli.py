@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from pathlib import Path
@@ -51,6 +52,9 @@ def _say_paths(paths: list[Path], nothing: str) -> None:
 @click.version_option(package_name="autograder")
 def main() -> None:
     """Author, release and grade deep-learning assignments; check your own answers."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console may lack a letter of a path
 
 
 @main.command()

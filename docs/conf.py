@@ -12,7 +12,10 @@ extensions = [
     "sphinx_click",
     "sphinx_copybutton",
 ]
+highlight_language = "text"
 html_theme = "furo"
+html_show_copyright = False
+html_show_sourcelink = False
 html_title = "A deep-learning course with marks that can be trusted"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
