@@ -180,6 +180,7 @@ def test_a_warm_gradebook_shows_what_another_program_wrote_meanwhile(course):
 
 
 def test_a_feedback_page_is_the_same_from_a_warm_template(course, reports):
+    from bs4 import BeautifulSoup  # nbconvert reads each of its pages with it
     from nbconvert.exporters import HTMLExporter
 
     from autograder.recording import registrar
@@ -188,9 +189,30 @@ def test_a_feedback_page_is_the_same_from_a_warm_template(course, reports):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(registrar, "FeedbackExporter", exporter)
             gradebook.feedback(course, ID)
-        return [(course.root / "feedback" / student / ID / f"{ID}.html").read_text() for student in CLASS]
+        written = [course.root / "feedback" / student / ID / f"{ID}.html" for student in CLASS]
+        return [str(BeautifulSoup(path.read_text(), "html.parser")) for path in written]
 
     assert pages(FeedbackExporter) == pages(HTMLExporter)
+
+
+@pytest.mark.parametrize(
+    ("page", "described"),
+    [
+        ('<img src="a.png">', True),
+        ("<IMG\n src='a.png' />", True),
+        ('<img src="a.png" alt="a curve">', False),
+        ('<img ALT="" src="a.png"/>', False),
+        ('<img data-alt="x" src="salt.png">', True),
+        ("<image>", False),
+    ],
+)
+def test_a_picture_without_words_is_described_as_nbconvert_does(page, described):
+    from autograder.recording.warm import with_descriptions
+
+    found = with_descriptions(page)
+
+    assert (found.count('alt="No description has been provided for this image"') == 1) is described
+    assert (found == page) is not described
 
 
 def test_a_report_that_differs_in_anything_is_recorded(course, reports, recorded):

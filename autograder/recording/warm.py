@@ -1,18 +1,22 @@
 """Warm: what nbgrader makes again for each student, kept for a whole class.
 
 nbgrader opens its gradebook ten times for a student. Each time SQLAlchemy starts again, compiles every query again and
-looks for every table. nbgrader also compiles the templates of a feedback page for each page. This module keeps the
-connections and the compiled templates, but nothing that is read or written with them.
+looks for every table. For each feedback page it compiles the templates, colours the code of the lesson, and reads the
+finished page again as a tree only to describe pictures. This module keeps the connections, the compiled templates and
+the coloured code, but nothing that is read or written with them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from jinja2 import BytecodeCache
-from nbconvert.exporters import HTMLExporter
+from nbconvert.exporters import HTMLExporter, TemplateExporter
+from nbconvert.filters import Highlight2HTML
+from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 from nbgrader.api import Gradebook
 from sqlalchemy.orm import scoped_session, sessionmaker
 
@@ -67,6 +71,33 @@ class _InMemory(BytecodeCache):
 _templates = _InMemory()
 
 
+#: a picture without a description; scripts and comments of a page hold none
+_PICTURE = re.compile(r"""<img\b(?![^>]*[\s"']alt\s*=)([^>]*?)(/?)>""", re.IGNORECASE)
+_coloured: dict[tuple[str, str | None, str], str] = {}  # (code, language, its magics) -> HTML
+_MOST = 2_000  #: cells whose colours are kept: those of a lesson, not those of a class
+
+
+def with_descriptions(page: str) -> str:
+    """Say of each picture of a page that has no description that it has none, as nbconvert does."""
+    return _PICTURE.sub(_described, page)
+
+
+def _described(picture: re.Match[str]) -> str:
+    return f'<img{picture[1].rstrip()} alt="No description has been provided for this image"{picture[2]}>'
+
+
+class _Coloured(Highlight2HTML):  # type: ignore[misc]
+    """nbconvert's colours, which are computed once for the same code."""
+
+    def __call__(self, source: str, language: str | None = None, metadata: Any = None) -> str:
+        key = source, language or self.pygments_lexer, str((metadata or {}).get("magics_language"))
+        if key not in _coloured:
+            if len(_coloured) >= _MOST:
+                _coloured.clear()
+            _coloured[key] = str(super().__call__(source, language, metadata))
+        return _coloured[key]
+
+
 class FeedbackExporter(HTMLExporter):  # type: ignore[misc]
     """nbconvert's HTMLExporter, which compiles a template once in a process, and takes no steps from a setting."""
 
@@ -74,6 +105,17 @@ class FeedbackExporter(HTMLExporter):  # type: ignore[misc]
         self.preprocessors: list[Any] = []  # the template and nbgrader name the steps that a page needs
         self.default_preprocessors: list[Any] = []
         super()._init_preprocessors()
+
+    def from_notebook_node(self, nb: Any, resources: Any = None, **options: Any) -> tuple[str, Any]:
+        """Make a page as HTMLExporter does, but without reading it again as a tree, which takes most of the time."""
+        language = nb.metadata.get("language_info", {})
+        lexer = language.get("pygments_lexer", language.get("name"))
+        resources = self._init_resources(resources)
+        of_widgets = WidgetsDataTypeFilter(notebook_metadata=self._nb_metadata, parent=self, resources=resources)
+        self.register_filter("highlight_code", _Coloured(pygments_lexer=lexer, parent=self))
+        self.register_filter("filter_data_type", of_widgets)
+        page, resources = TemplateExporter.from_notebook_node(self, nb, resources, **options)
+        return with_descriptions(page), resources
 
     def _create_environment(self) -> Any:
         environment = super()._create_environment()
