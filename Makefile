@@ -6,8 +6,8 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench bench-attacks test test-tensorflow attacks fuzz lint build release docs demo pictures new verify \
-        verify-full coverage clean
+.PHONY: help setup bench bench-attacks test test-tensorflow test-pythons constraints attacks fuzz lint build release \
+        docs demo pictures new verify verify-full coverage clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -40,6 +40,23 @@ $(VENV)-tensorflow/.ready: $(VENV)/.ready
 
 test-tensorflow: $(VENV)-tensorflow/.ready  ## test what needs the extra tensorflow, in a separate venv
 	$(VENV)-tensorflow/bin/python -m pytest tests/test_tensorflow.py
+
+# What is tried: engine, wall, a student's part, and the solutions of a NumPy and a torch assignment.
+PYTHONS := 3.12 3.13
+test-pythons: setup  ## test on other versions of Python, each in a venv of its own (minutes); or only PYTHONS=3.13
+	for version in $(PYTHONS); do \
+		python$$version -m venv $(VENV)-$$version && \
+		$(VENV)-$$version/bin/pip install --quiet --editable '.[dev]' && \
+		$(VENV)-$$version/bin/pytest -n 2 tests/test_judge.py tests/test_wall.py tests/test_wall_torch.py \
+			tests/test_plugin.py tests/test_check.py tests/test_status.py tests/test_submit.py tests/test_globals.py \
+			tests/test_pickle.py tests/test_forbidden.py && \
+		for id in 01_neural_network_basics 03_frameworks_tensorflow_pytorch; do \
+			$(VENV)-$$version/bin/autograder grade $$id assignments/$$id || exit 1; \
+		done || exit 1; \
+	done
+
+constraints: setup  ## write the versions that are installed into constraints.txt
+	$(BIN)/pip freeze --exclude-editable | sed -E 's/\+cpu$$//' > constraints.txt
 
 attacks: setup  ## try the corpus of attacks on every rung of this machine
 	$(BIN)/pytest tests/attacks -m 'attacks or not attacks'
@@ -89,4 +106,4 @@ new: setup  ## start an assignment: make new topic=12_dropout
 	$(BIN)/autograder new $(topic)
 
 clean:  ## remove what the verbs made
-	rm -rf $(VENV) $(VENV)-tensorflow .coverage* demo build .autograder .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-* .coverage* demo build .autograder .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,0 +1,72 @@
+"""Installs: how long each set of extras takes to install, and how much room it takes on the disk.
+
+    python -m benchmarks.installs            # writes the table into docs/installs.md
+
+Each set is installed into a new environment, under the versions of constraints.txt, with an empty cache of pip. Times
+depend on the network; sizes do not.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+from autograder.files import write_atomically
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "installs.md"
+#: who installs it, and the extras
+SETS = (
+    ("a student, NumPy assignments without notebooks", ""),
+    ("a student, NumPy assignments", "lessons"),
+    ("a student, all assignments", "lessons,torch"),
+    ("a student, all assignments, with TensorFlow", "lessons,torch,tensorflow"),
+    ("a grader, without notebooks", "teacher,torch"),
+    ("a teacher", "lessons,teacher,torch"),
+    ("a developer", "dev"),
+)
+_TABLE = re.compile(r"<!-- measured -->.*?<!-- end -->", re.DOTALL)
+
+
+def measured(extras: str) -> tuple[float, float, int]:
+    """Install one set; returns its seconds, its MB on the disk, and how many packages it has."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "venv"
+        subprocess.run([sys.executable, "-m", "venv", home], check=True)
+        python = home / "bin" / "python"
+        what = f"{ROOT}[{extras}]" if extras else str(ROOT)
+        began = time.monotonic()
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "-c", ROOT / "constraints.txt", what],
+            check=True,
+        )
+        seconds = time.monotonic() - began
+        size = sum(path.lstat().st_size for path in home.rglob("*") if path.is_file() and not path.is_symlink())
+        listed = subprocess.run([python, "-m", "pip", "list", "--format=freeze"], capture_output=True, check=True)
+        return seconds, size / 1e6, len(listed.stdout.splitlines())
+
+
+def table() -> str:
+    """Return the table of all sets."""
+    machine = f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}, {date.today()}"
+    rows = [f"Measured by `python -m benchmarks.installs` on {machine}:", ""]
+    rows += [
+        "| who | `pip install -c constraints.txt` | packages | MB on the disk | minutes |",
+        "|---|---|---|---|---|",
+    ]
+    for who, extras in SETS:
+        seconds, size, packages = measured(extras)
+        command = f"'.[{extras}]'" if extras else "."
+        rows.append(f"| {who} | `{command}` | {packages} | {size:,.0f} | {seconds / 60:.1f} |")
+        print(rows[-1], flush=True)
+    return "\n".join(["<!-- measured -->", "", *rows, "", "<!-- end -->"])
+
+
+if __name__ == "__main__":
+    write_atomically(PAGE, _TABLE.sub(table(), PAGE.read_text(encoding="utf-8")).encode())
