@@ -6,8 +6,8 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench bench-attacks test test-tensorflow test-pythons constraints attacks fuzz lint build release \
-        docs demo pictures new verify verify-full coverage clean
+.PHONY: help setup bench bench-follow bench-attacks test test-tensorflow test-pythons constraints attacks fuzz lint build \
+        release docs demo pictures new verify verify-full coverage clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -87,6 +87,9 @@ coverage: setup  ## measure which lines of the engine the tests run; writes docs
 
 bench: setup  ## measure what a submission costs, here and with other tools (ten minutes); writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+bench-follow: setup  ## measure how 200 hand-ins within a minute are answered; writes the table of docs/follow.md
+	$(BIN)/python -m benchmarks.following
 
 bench-attacks: setup  ## try twenty attacks on pytest, on nbgrader and here; writes docs/bench_attacks.md
 	cd tests && ../$(BIN)/python -m attacks.bench ../docs/bench_attacks.md

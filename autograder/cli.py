@@ -15,7 +15,7 @@ from autograder.errors import AutograderError
 
 _WHO = {
     "For students, in an assignment's folder": ("check", "watch", "hint", "status", "submit"),
-    "For teachers, in the course's folder": ("grade", "report", "feedback", "export", "demo", "doctor"),
+    "For teachers, in the course's folder": ("grade", "follow", "report", "feedback", "export", "demo", "doctor"),
     "For authors": ("new", "build", "release", "verify", "costs"),
 }
 
@@ -186,6 +186,31 @@ def grade(
         tasks=tasks,
         is_agreed=yes,
         cluster=dask,
+    )
+    sys.exit(code)
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Follow this folder of STUDENT/ID/, such as submitted/, not nbgrader's exchange.",
+)
+@click.option(
+    "--every", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help="Seconds between looks."
+)
+@click.option("--jobs", type=click.IntRange(1), help="Examine this many at once (the number of cores).")
+@click.option("--once", is_flag=True, help="Answer what has arrived, and end.")
+@click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox if none works.")
+def follow(
+    topic_id: str, folder: Path | None, every: float, jobs: int | None, once: bool, allow_unisolated: bool
+) -> None:
+    """Answer each new hand-in of ID within seconds: collect, examine, record, release feedback."""
+    from autograder.follow import follow
+
+    code = follow(
+        _course(), topic_id, folder, every=every, jobs=jobs or 0, is_once=once, allow_unisolated=allow_unisolated
     )
     sys.exit(code)
 

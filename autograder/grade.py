@@ -147,8 +147,12 @@ def _why_broken(report: Report) -> str:
     return f"a person has to look at {task.task} ({escape(one_line(why, 160))})"
 
 
-def _class(course: Course, topic: Topic) -> list[Submission]:
-    """Return what the class has handed in."""
+def require_released(course: Course, topic: Topic) -> None:
+    """Stop if marks of an assignment cannot be recorded: it is not released, or not as it is now.
+
+    Raises:
+        CourseError: why, and what to do
+    """
     from autograder.authoring import build  # a single submission needs none of it
 
     stale = build.stale(course, (topic.id,))
@@ -157,6 +161,11 @@ def _class(course: Course, topic: Topic) -> list[Submission]:
     from autograder.recording import gradebook  # it imports nbgrader, which takes a second
 
     gradebook.check(course, topic.id)
+
+
+def _class(course: Course, topic: Topic) -> list[Submission]:
+    """Return what the class has handed in."""
+    require_released(course, topic)
     parcels = [admit(course, topic, parcel) for parcel in submissions(course, topic)]
     if not parcels:
         raise CourseError(

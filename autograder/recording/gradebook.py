@@ -80,6 +80,7 @@ def feedback(
     assignment: str,
     on_student: Callable[[str], None] = _nothing,
     on_count: Callable[[int], None] = lambda count: None,
+    only: str = "",
 ) -> Path:
     """Make feedback/<student>/<assignment>/ for everyone who was graded; returns the folder feedback/.
 
@@ -88,6 +89,7 @@ def feedback(
         assignment: its id
         on_student: told each student's name when the page is made
         on_count: told first how many pages there will be
+        only: the one student to make it for
 
     Raises:
         CourseError: a page could not be made; all others are
@@ -95,7 +97,7 @@ def feedback(
     failed = []
     with opened(course) as api:
         require(api, course, assignment)
-        students = sorted(api.get_autograded_students(assignment))
+        students = [only] if only else sorted(api.get_autograded_students(assignment))
         on_count(len(students))
         for student in students:
             result = api.generate_feedback(assignment, student)
@@ -105,6 +107,18 @@ def feedback(
     if failed:
         raise CourseError("; ".join(failed))
     return course.root / "feedback"
+
+
+def release_feedback(course: Course, assignment: str, student: str) -> None:
+    """Put a student's feedback into nbgrader's exchange; the student alone knows the secret in its name.
+
+    Raises:
+        CourseError: it could not be written there
+    """
+    with opened(course) as api:
+        result = api.release_feedback(assignment, student)
+    if not result["success"]:
+        raise CourseError(f"the feedback of {student} is not in the exchange: {_reason(result)}")
 
 
 def export(course: Course, path: Path) -> Path:

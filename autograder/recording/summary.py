@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from autograder.course import Course
 from autograder.files import write_atomically
 from autograder.grading.keep import store
+from autograder.report import Report
 from autograder.report.words import to_html, to_markdown, words
 
 
-def write_summaries(course: Course, assignment: str) -> list[Path]:
-    """Write summary.html and summary.md into feedback/<student>/<assignment>/ for all students with feedback."""
+def write_summaries(course: Course, assignment: str, reports: Iterable[Report] | None = None) -> list[Path]:
+    """Write summary.html and summary.md into feedback/<student>/<assignment>/ for all students with feedback.
+
+    Args:
+        reports: those of some students; the kept reports of all students if None
+    """
     topic = course.topic(assignment)
     written = []
-    for report in store.reports(course, assignment):
+    for report in store.reports(course, assignment) if reports is None else reports:
         folder = course.root / "feedback" / report.student / assignment
         if not folder.is_dir() or folder.is_symlink():
             continue

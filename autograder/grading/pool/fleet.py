@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
 from autograder.course import Course
@@ -16,6 +17,7 @@ from autograder.grading.intake.submission import Submission
 from autograder.grading.keep import store
 from autograder.grading.pool.crew import Crew, Work
 from autograder.report import Report
+from autograder.topic import Topic
 
 
 def examine_all(
@@ -101,6 +103,73 @@ def _here(todo: Sequence[Work], jobs: int, allow_unisolated: bool) -> Generator[
     finally:
         threads.shutdown(cancel_futures=True)
         crew.close()
+
+
+class Fleet:
+    """Judges of one assignment that stay warm between submissions, one for each core. A context manager.
+
+    A report is the same as that of `examine_all`, is kept in the same place, and a kept report is used again.
+    """
+
+    def __init__(self, course: Course, topic: Topic, *, jobs: int = 0, allow_unisolated: bool = False) -> None:
+        """Start all judges, and wait until they are ready.
+
+        Raises:
+            SandboxError, AuthorError: as Judge
+        """
+        self.jobs = jobs or cores()
+        self.topic = topic
+        self.suite = store.suite(topic)
+        self._course = course
+        self._allow_unisolated = allow_unisolated
+        self._is_over = False
+        self._crew = Crew(allow_unisolated=allow_unisolated, has_seats=1 < self.jobs <= cores())
+        self._threads = ThreadPoolExecutor(self.jobs)
+        together = threading.Barrier(self.jobs)  # so that each thread starts one judge
+
+        def start() -> None:
+            together.wait()
+            nobody = Submission("", topic.id, topic.folder, None)
+            self._crew.examine(Work(0, nobody, topic, store.class_seed(course, topic.id)))
+
+        try:
+            for started in [self._threads.submit(start) for _ in range(self.jobs)]:
+                started.result()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def begin(self, submission: Submission) -> Future[Report]:
+        """Begin with a submission as soon as a judge is free; the first that is begun is the first examined."""
+        return self._threads.submit(self._report_on, submission)
+
+    def _report_on(self, submission: Submission) -> Report:
+        seed = store.class_seed(self._course, self.topic.id)
+        kept = store.load(self._course, self.topic, submission, seed, allow_unisolated=self._allow_unisolated)
+        if kept:
+            return kept
+        report = self._crew.examine(Work(0, submission, self.topic, seed))
+        if not self._is_over:  # the report of a judge that was ended is worth nothing
+            store.save(self._course, self.topic, submission, report)
+        return report
+
+    def abandon(self) -> None:
+        """End every judge at once; what is being examined gets no report that is kept."""
+        self._is_over = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._crew.abandon()
+        self.close()
+
+    def close(self) -> None:
+        """Wait for what was begun, and end all judges."""
+        self._threads.shutdown(cancel_futures=True)
+        self._crew.close()
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.abandon()
 
 
 def _longest_first(course: Course, todo: list[Work]) -> list[Work]:
