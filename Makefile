@@ -6,8 +6,8 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench bench-follow bench-attacks test test-tensorflow test-pythons constraints attacks fuzz lint build \
-        release docs demo pictures new verify verify-full coverage clean
+.PHONY: help setup bench bench-follow bench-attacks test test-hub test-tensorflow test-pythons constraints attacks fuzz lint \
+        build release docs demo pictures new verify verify-full coverage clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -40,6 +40,21 @@ $(VENV)-tensorflow/.ready: $(VENV)/.ready
 
 test-tensorflow: $(VENV)-tensorflow/.ready  ## test what needs the extra tensorflow, in a separate venv
 	$(VENV)-tensorflow/bin/python -m pytest tests/test_tensorflow.py
+
+# JupyterHub and npm's configurable-http-proxy, in the same way. Other accounts must be able to run this Python, so it is
+# that of the system if there is one of the same version.
+HUB_PYTHON = $(or $(wildcard /usr/bin/python$(shell $(BIN)/python -c "import sys; print('%d.%d' % sys.version_info[:2])")),$(PYTHON))
+$(VENV)-hub/.ready: $(VENV)/.ready
+	@echo "Installing JupyterHub into $(VENV)-hub (a minute, once) ..."
+	$(HUB_PYTHON) -m venv --clear --without-pip $(VENV)-hub
+	@$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+		> "$$($(VENV)-hub/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/course.pth"
+	$(VENV)-hub/bin/python -m pip install --quiet --editable '.[hub,teacher]'
+	npm install --silent --no-fund --no-audit --prefix $(VENV)-hub 'configurable-http-proxy@>=4.6 <6'
+	@touch $@
+
+test-hub: $(VENV)-hub/.ready  ## test a real JupyterHub with accounts of its own (needs root and npm), in a separate venv
+	$(VENV)-hub/bin/python -m pytest tests/test_hub.py
 
 # What is tried: engine, wall, a student's part, and the solutions of a NumPy and a torch assignment.
 PYTHONS := 3.12 3.13

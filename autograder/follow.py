@@ -41,6 +41,7 @@ from autograder.report import Report
 
 RETRY_SECONDS = 2.0  #: seconds until a hand-in that could not be answered is tried again; then twice as long
 RETRY_SECONDS_AT_MOST = 300.0  #: seconds between two tries at last
+TRIES = 5  #: after so many, a hand-in no longer holds up the next one of its student
 ROOM_BYTES = 20_000_000  #: bytes that must be free on a disk before another hand-in is begun
 
 
@@ -160,8 +161,11 @@ class Follower:
         if self._at_work:
             return False
         require_released(self._course, topic)
-        self.judges.close()
-        self.judges = Fleet(self._course, topic, jobs=self._jobs, allow_unisolated=self._allow_unisolated)
+        before, self.judges = (
+            self.judges,
+            Fleet(self._course, topic, jobs=self._jobs, allow_unisolated=self._allow_unisolated),
+        )
+        before.close()
         _say("the tests were changed; from here on the new ones count")
         return True
 
@@ -176,11 +180,21 @@ class Follower:
                 return
             if one.student not in busy and self._not_before.get(one.name, 0.0) <= time.monotonic():
                 with self._trying(one):
-                    if one.student not in self._met and door.is_outdated(self._course, one, self._id):
+                    if self._is_passed_over(one):
                         self._note(one, PASSED_OVER)
                         continue
                     self._at_work[self.judges.begin(self._taken(one))] = one
             busy.add(one.student)
+
+    def _is_passed_over(self, one: HandIn) -> bool:
+        """Whether a later hand-in of the student counts: it was collected before, or this one always fails."""
+        if self._tries[one.name] >= TRIES and self._waiting_of(one.student) > 1:
+            _say(f"{one_line(one.name)}: could not be answered, and a later one waits, so it is passed over")
+            return True
+        return one.student not in self._met and door.is_outdated(self._course, one, self._id)
+
+    def _waiting_of(self, student: str) -> int:
+        return len({one.name for one in self._left() if one.student == student})
 
     def _taken(self, one: HandIn) -> Submission:
         """Copy a hand-in into submitted/, and count it as an attempt."""

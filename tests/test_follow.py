@@ -31,6 +31,7 @@ from autograder.grading.keep import answered, store
 from autograder.grading.pool.fleet import examine_all
 from autograder.recording import door, gradebook, summary
 from autograder.recording.take import Rules, take
+from autograder.topic import Topic
 from benchmarks import following as following_bench
 from benchmarks.following import open_exchange, secret_of
 
@@ -325,6 +326,32 @@ def test_a_fault_with_one_hand_in_stops_no_other_and_is_said_once(
     assert code == 1
     assert "ada: not answered yet, and tried again: ValueError: nbgrader is surprised" in out
     assert order(course) == [("bob", "graded"), ("ada", "graded")]
+
+
+def test_a_hand_in_that_always_fails_does_not_hold_up_the_next_one_of_its_student(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = following.collect_in_place
+
+    def collect(folder: Path, topic: Topic) -> Submission:
+        found = really(folder, topic)
+        if found.source and b"unlucky" in found.source:
+            raise ValueError("no")
+        return found
+
+    monkeypatch.setattr(following, "collect_in_place", collect)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.01)
+    hand_in(course, "ada", f"{SOLUTION}# unlucky")
+    hand_in(course, "ada", number=1)
+    over = threading.Event()
+    follower = following.Follower(course, ID, None)
+    try:
+        while len(order(course)) < 2:
+            follower.turn(0.1, over)
+    finally:
+        follower.close()
+
+    assert order(course) == [("ada", "passed over"), ("ada", "graded")]
 
 
 @pytest.mark.parametrize(
