@@ -16,7 +16,7 @@ from autograder.errors import AutograderError
 _WHO = {
     "For students, in an assignment's folder": ("check", "watch", "hint", "status", "submit"),
     "For teachers, in the course's folder": ("grade", "report", "feedback", "export", "demo", "doctor"),
-    "For authors": ("new", "build", "release", "verify", "costs"),
+    "For authors": ("init", "new", "build", "release", "verify", "costs"),
 }
 
 
@@ -121,6 +121,15 @@ def costs(topic_id: str) -> None:
     found = costs(topic, read_known(topic).failing)
     click.echo(as_table(found) or f"no known mistake was tried yet: run autograder verify {topic_id}")
     sys.exit(1 if any(cost.is_too_low for cost in found) else 0)
+
+
+@main.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path), metavar="[FOLDER]")
+def init(folder: Path) -> None:
+    """Start a course in FOLDER: settings, a first assignment that passes `verify`, and a page with the next steps."""
+    from autograder.authoring.init import init
+
+    _say_paths(init(folder), "nothing written")
 
 
 @main.command()

@@ -153,7 +153,9 @@ def _class(course: Course, topic: Topic) -> list[Submission]:
 
     stale = build.stale(course, (topic.id,))
     if stale:
-        raise CourseError(f"{stale[0]}: not what assignments/{topic.id} builds; run 'make release' and grade again")
+        raise CourseError(
+            f"{stale[0]}: not what assignments/{topic.id} builds; run `autograder release {topic.id}` and grade again"
+        )
     from autograder.recording import gradebook  # it imports nbgrader, which takes a second
 
     gradebook.check(course, topic.id)

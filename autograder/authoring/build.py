@@ -98,7 +98,7 @@ def refuse_broken_replacements(topic: Topic) -> None:
 
 
 def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
-    """Return what `make build` would write or remove, and folders of source/ that belong to no assignment."""
+    """Return what `autograder build` would write or remove, and folders of source/ that belong to no assignment."""
     paths: list[Path] = []
     for topic in course.topics(ids):
         paths += differences(course.source / topic.id, render(topic))
@@ -188,7 +188,7 @@ def _in_threes(items: Sequence[_T]) -> Iterator[tuple[_T, _T, _T]]:
 
 def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
     lines = [
-        f"# Made by `make build` from assignments/{topic.id}/; a change belongs there.",
+        f"# Made by `autograder build` from assignments/{topic.id}/; a change belongs there.",
         f"id = {_toml(topic.id)}",
         f"title = {_toml(topic.title)}",
         f"module = {_toml(topic.module)}",

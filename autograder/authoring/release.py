@@ -39,7 +39,7 @@ def release(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
 
 
 def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
-    """Return what `make release` would change in release/, for the present source/; no gradebook is changed."""
+    """Return what `autograder release` would change in release/, for the present source/; no gradebook is changed."""
     topics = course.topics(ids)
     paths: list[Path] = []
     if topics:
