@@ -15,7 +15,15 @@ from autograder.errors import AutograderError
 
 _WHO = {
     "For students, in an assignment's folder": ("check", "watch", "hint", "status", "submit"),
-    "For teachers, in the course's folder": ("grade", "report", "feedback", "export", "demo", "doctor"),
+    "For teachers, in the course's folder": (
+        "students",
+        "grade",
+        "report",
+        "feedback",
+        "export",
+        "demo",
+        "doctor",
+    ),
     "For authors": ("init", "new", "build", "release", "verify", "costs"),
 }
 
@@ -141,6 +149,33 @@ def new(topic_id: str) -> None:
     _say_paths(new(_course(), topic_id), "nothing written")
 
 
+@main.group()
+def students() -> None:
+    """Enter the class from a platform's CSV, and list it."""
+
+
+@students.command("import")
+@click.argument("file", metavar="CSV", type=click.Path(path_type=Path))
+@click.option("--column", default="", help="The column with the names of students' folders, if it is not a known one.")
+@click.option("--whole-email", is_flag=True, help="An e-mail address is the whole name, not only what is before the @.")
+@click.option("--add", "is_more", is_flag=True, help="The CSV holds only some of the class: nobody else has left.")
+def students_import(file: Path, column: str, whole_email: bool, is_more: bool) -> None:
+    """Enter the students of the CSV that Canvas, Moodle, Sakai or Gradescope exports."""
+    from autograder.platforms.students import enter
+
+    click.echo("\n".join(enter(_course(), file, column, is_whole=whole_email, is_more=is_more).sentences()))
+
+
+@students.command("list")
+@click.option("--section", default="", help="Only this section.")
+@click.option("--left", "is_gone", is_flag=True, help="Those who have left the class.")
+def students_list(section: str, is_gone: bool) -> None:
+    """List the class: id, name, section."""
+    from autograder.platforms.students import class_lines
+
+    click.echo("\n".join(class_lines(_course(), section, is_gone=is_gone)) or "nobody")
+
+
 @main.command()
 @click.argument("topic_id", metavar="ID")
 @click.argument("submissions", nargs=-1, metavar="[SUBMISSION]...", type=click.Path(path_type=Path))
@@ -221,11 +256,12 @@ def demo(ids: tuple[str, ...]) -> None:
 @main.command()
 @click.argument("topic_id", metavar="ID")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Write into this folder (class_report/ID).")
-def report(topic_id: str, folder: Path | None) -> None:
+@click.option("--section", default="", help="Only the students of this section.")
+def report(topic_id: str, folder: Path | None, section: str) -> None:
     """Write the class report of ID from the kept reports: a page, JSON and CSV. Do not publish it."""
     from autograder.classroom.class_report import write_class_report
 
-    _say_paths(write_class_report(_course(), topic_id, folder), "nothing written")
+    _say_paths(write_class_report(_course(), topic_id, folder, section=section), "nothing written")
 
 
 @main.command()
