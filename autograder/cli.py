@@ -17,6 +17,8 @@ _WHO = {
     "For students, in an assignment's folder": ("check", "watch", "hint", "status", "submit"),
     "For teachers, in the course's folder": (
         "students",
+        "due",
+        "extension",
         "grade",
         "report",
         "feedback",
@@ -147,6 +149,63 @@ def new(topic_id: str) -> None:
     from autograder.authoring.new import new
 
     _say_paths(new(_course(), topic_id), "nothing written")
+
+
+@main.command()
+@click.argument("topic_id", required=False, metavar="[ID]")
+@click.argument("date", required=False, metavar="[DATE]")
+@click.option("--remove", is_flag=True, help="ID has no due date any more.")
+def due(topic_id: str | None, date: str | None, remove: bool) -> None:
+    """Say when assignments are due, or set it: autograder due ID "2030-01-31 23:59"."""
+    from autograder.dates import read_date
+    from autograder.recording.extended import due_lines, set_due
+
+    if topic_id and (date or remove):
+        said = set_due(_course(), topic_id, read_date(date) if date and not remove else None)
+    else:
+        said = due_lines(_course(), (topic_id,) if topic_id else ())
+    click.echo("\n".join(said))
+
+
+@main.group()
+def extension() -> None:
+    """Give one student more time, show who has it, or take it back."""
+
+
+@extension.command("set")
+@click.argument("topic_id", metavar="ID")
+@click.argument("student")
+@click.option("--days", type=click.FloatRange(0), default=0.0, help="After the due date.")
+@click.option("--hours", type=click.FloatRange(0), default=0.0, help="After the due date.")
+@click.option("--until", default="", metavar="DATE", help='The new date, such as "2030-02-02 12:00".')
+def extension_set(topic_id: str, student: str, days: float, hours: float, until: str) -> None:
+    """Give STUDENT more time for ID; it replaces an earlier extension."""
+    from datetime import timedelta
+
+    from autograder.dates import read_date
+    from autograder.recording.extended import grant
+
+    given = read_date(until) if until else timedelta(days=days, hours=hours)
+    click.echo("\n".join(grant(_course(), topic_id, student, given)))
+
+
+@extension.command("show")
+@click.argument("topic_id", required=False, metavar="[ID]", default="")
+def extension_show(topic_id: str) -> None:
+    """List who has more time, and until when."""
+    from autograder.recording.extended import extension_lines
+
+    click.echo("\n".join(extension_lines(_course(), topic_id)) or "nobody has an extension")
+
+
+@extension.command("remove")
+@click.argument("topic_id", metavar="ID")
+@click.argument("student")
+def extension_remove(topic_id: str, student: str) -> None:
+    """Take STUDENT's extension for ID back."""
+    from autograder.recording.extended import withdraw
+
+    click.echo("\n".join(withdraw(_course(), topic_id, student)))
 
 
 @main.group()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from autograder import dates
 from autograder.classroom import tables
 from autograder.classroom.similarity import compare
 from autograder.classroom.summary import ClassReport, summarise
 from autograder.course import Course
 from autograder.errors import CourseError
+from autograder.extensions import extensions
 from autograder.files import TEACHERS, write_atomically
 from autograder.grading.intake.collect import submissions
 from autograder.grading.keep import store
@@ -78,12 +80,18 @@ def class_report(course: Course, topic_id: str, *, section: str = "") -> ClassRe
         for parcel in handed_in
         if parcel.source
     }
-    stub = stub_of(topic)
+    stub, moment = stub_of(topic), dates.due(topic.folder)
     return summarise(
         topic,
         reports,
         compare(modules, stub),
         outdated=outdated,
+        due=dates.spoken(moment) if moment else "",
+        extended={
+            entry.student: dates.spoken(moment + entry.length) if moment else f"{entry.words} more"
+            for entry in extensions(course, topic.id)
+            if entry.student not in away
+        },
         unexamined=[parcel.student for parcel in handed_in if parcel.student not in of],
     )
 
