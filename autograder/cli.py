@@ -19,6 +19,7 @@ _WHO = {
         "students",
         "due",
         "extension",
+        "collect",
         "grade",
         "report",
         "feedback",
@@ -233,6 +234,26 @@ def students_list(section: str, is_gone: bool) -> None:
     from autograder.platforms.students import class_lines
 
     click.echo("\n".join(class_lines(_course(), section, is_gone=is_gone)) or "nobody")
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.argument("download", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "platform",
+    required=True,
+    type=click.Choice(["canvas", "moodle", "blackboard"]),
+    help="The platform whose bulk download it is.",
+)
+def collect(topic_id: str, download: Path, platform: str) -> None:
+    """Take a platform's bulk download of ID (FOLDER or zip) into submitted/, and name every file without a student."""
+    from autograder.platforms.collecting import collect_download, replaced_folder
+
+    course = _course()
+    found = collect_download(course, topic_id, platform, download)
+    click.echo("\n".join(found.sentences(str(replaced_folder(course, topic_id)))))
+    sys.exit(1 if found.unmatched else 0)
 
 
 @main.command()
