@@ -31,7 +31,7 @@ _STAMP = "timestamp.txt"
 
 
 @dataclass(frozen=True)
-class _File:
+class _Piece:
     """One file of a download, or of an archive in it."""
 
     path: str  #: as the teacher finds it
@@ -116,7 +116,7 @@ def replaced_folder(course: Course, topic_id: str) -> Path:
     return course.root / "downloaded" / topic_id / "replaced"
 
 
-def _files(download: Path, platform: str) -> Iterator[_File]:
+def _files(download: Path, platform: str) -> Iterator[_Piece]:
     """Give every file of a download; a zip that belongs to no student is the download itself."""
     if download.is_file():
         yield from _members(download)
@@ -128,10 +128,10 @@ def _files(download: Path, platform: str) -> Iterator[_File]:
             if is_whole:
                 yield from _members(path)
             else:
-                yield _File(str(path), parts, lambda path=path: _capped(path))  # type: ignore[misc]
+                yield _Piece(str(path), parts, lambda path=path: _capped(path))  # type: ignore[misc]
 
 
-def _members(path: Path) -> Iterator[_File]:
+def _members(path: Path) -> Iterator[_Piece]:
     """Give the files of the zip that the platform made."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -139,9 +139,9 @@ def _members(path: Path) -> Iterator[_File]:
                 parts = PurePosixPath(info.filename).parts
                 if not info.is_dir() and ".." not in parts and info.file_size <= PARCEL_BYTES:
                     content = archive.read(info)
-                    yield _File(f"{path.name}: {info.filename}", parts, lambda content=content: content)  # type: ignore[misc]
+                    yield _Piece(f"{path.name}: {info.filename}", parts, lambda content=content: content)  # type: ignore[misc]
                 elif not info.is_dir():
-                    yield _File(f"{path.name}: {info.filename}", ("",), bytes)
+                    yield _Piece(f"{path.name}: {info.filename}", ("",), bytes)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
         raise CourseError(f"{path}: cannot be opened ({error}); download it again") from error
 
@@ -152,8 +152,8 @@ def _capped(path: Path) -> bytes:
 
 
 def _matched(
-    files: Iterator[_File], platform: str, class_list: tuple[Person, ...], found: Collected
-) -> Iterator[tuple[str, Name, str, _File]]:
+    files: Iterator[_Piece], platform: str, class_list: tuple[Person, ...], found: Collected
+) -> Iterator[tuple[str, Name, str, _Piece]]:
     """Give each file with its student, what its name says, and the student's own name of it."""
     for file in files:
         read = [(at, name) for at, part in enumerate(file.parts) if (name := PLATFORMS[platform](part))]
@@ -176,7 +176,7 @@ def _matched(
 
 
 def _chosen(
-    topic: Topic, matched: Iterator[tuple[str, Name, str, _File]], found: Collected
+    topic: Topic, matched: Iterator[tuple[str, Name, str, _Piece]], found: Collected
 ) -> dict[str, dict[str, _Choice]]:
     """Choose one file for each student and name: of the latest attempt, with the highest number."""
     wanted = [*(path.name for path in topic.module_paths), f"{topic.id}.ipynb"]
@@ -197,7 +197,7 @@ def _chosen(
     return chosen
 
 
-def _opened(own: str, file: _File, found: Collected) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _opened(own: str, file: _Piece, found: Collected) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Give a file, or the modules and notebooks in an archive."""
     if own.lower().endswith(_ARCHIVES):
         try:
@@ -297,5 +297,5 @@ class _staging:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _shown(file: _File) -> str:
+def _shown(file: _Piece) -> str:
     return one_line(file.path, 200)
