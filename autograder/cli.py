@@ -23,6 +23,7 @@ _WHO = {
         "grade",
         "report",
         "feedback",
+        "solution",
         "export",
         "demo",
         "doctor",
@@ -360,6 +361,16 @@ def feedback(topic_id: str) -> None:
             lambda count: progress.update(step, total=count),
         )
     click.echo(f"{len(written) // 2} students: feedback/*/{topic_id}/")
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.option("--early", is_flag=True, help="Write it although ID is not due yet, or has no date.")
+def solution(topic_id: str, early: bool) -> None:
+    """Write a worked solution of ID with explanations, after the deadline, for students whose time is over."""
+    from autograder.authoring.solution import give_solution
+
+    click.echo("\n".join(give_solution(_course(), topic_id, is_early=early).sentences()))
 
 
 @main.command()
