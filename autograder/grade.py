@@ -18,6 +18,7 @@ from autograder.grading.intake.collect import collect, submissions
 from autograder.grading.intake.submission import Submission
 from autograder.grading.keep import regrade, store
 from autograder.grading.pool.fleet import examine_all
+from autograder.groups import share
 from autograder.people import gone
 from autograder.plain import one_line
 from autograder.report import Report
@@ -160,6 +161,8 @@ def _class(course: Course, topic: Topic) -> list[Submission]:
     from autograder.recording import gradebook  # it imports nbgrader, which takes a second
 
     gradebook.check(course, topic.id)
+    for sentence in share(course, topic.id):
+        print(sentence)
     left = gone(course)
     parcels = [admit(course, topic, parcel) for parcel in submissions(course, topic) if parcel.student not in left]
     if not parcels:

@@ -15,6 +15,7 @@ from autograder.extensions import extensions
 from autograder.files import TEACHERS, write_atomically
 from autograder.grading.intake.collect import submissions
 from autograder.grading.keep import store
+from autograder.groups import groups
 from autograder.limits import COMPARED_LETTERS
 from autograder.people import people
 from autograder.stub import stub_of
@@ -80,12 +81,16 @@ def class_report(course: Course, topic_id: str, *, section: str = "") -> ClassRe
         for parcel in handed_in
         if parcel.source
     }
+    together = [group for group in groups(course, topic.id) if not away.issuperset(group)]
+    for group in together:  # one module of a group is compared with those of others
+        modules = {name: text for name, text in modules.items() if name not in _same(group, modules)}
     stub, moment = stub_of(topic), dates.due(topic.folder)
     return summarise(
         topic,
         reports,
         compare(modules, stub),
         outdated=outdated,
+        groups=together,
         due=dates.spoken(moment) if moment else "",
         extended={
             entry.student: dates.spoken(moment + entry.length) if moment else f"{entry.words} more"
@@ -94,6 +99,12 @@ def class_report(course: Course, topic_id: str, *, section: str = "") -> ClassRe
         },
         unexamined=[parcel.student for parcel in handed_in if parcel.student not in of],
     )
+
+
+def _same(group: tuple[str, ...], modules: dict[str, str]) -> set[str]:
+    """Return the members of a group whose module an earlier member has too."""
+    texts = [modules.get(member) for member in group]
+    return {member for place, member in enumerate(group) if texts[place] in texts[:place]}
 
 
 def _not_shown(course: Course, section: str) -> set[str]:

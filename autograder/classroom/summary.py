@@ -109,6 +109,7 @@ class ClassReport:
     unexamined: tuple[str, ...] = ()  #: students who handed in and have no report
     due: str = ""  #: when it is due, in words; empty without a date
     extended: Mapping[str, str] = field(default_factory=dict)  #: student -> the date of an extension, in words
+    groups: tuple[tuple[str, ...], ...] = ()  #: students who hand in together
 
     @property
     def graded(self) -> tuple[Row, ...]:
@@ -124,6 +125,7 @@ def summarise(
     unexamined: Iterable[str] = (),
     due: str = "",
     extended: Mapping[str, str] | None = None,
+    groups: Iterable[tuple[str, ...]] = (),
 ) -> ClassReport:
     """Return what the reports of one assignment say together."""
     named: dict[tuple[str, str], list[str]] = {}
@@ -182,6 +184,7 @@ def summarise(
         unexamined=tuple(unexamined),
         due=due,
         extended=extended or {},
+        groups=tuple(groups),
     )
 
 
