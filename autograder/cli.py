@@ -28,7 +28,7 @@ _WHO = {
         "demo",
         "doctor",
     ),
-    "For authors": ("init", "new", "build", "release", "verify", "costs"),
+    "For authors": ("init", "rollover", "new", "build", "release", "verify", "costs"),
 }
 
 
@@ -142,6 +142,15 @@ def init(folder: Path) -> None:
     from autograder.authoring.init import init
 
     _say_paths(init(folder), "nothing written")
+
+
+@main.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+def rollover(folder: Path) -> None:
+    """Copy this course to FOLDER for the next class: assignments and settings, without dates, people and marks."""
+    from autograder.authoring.rollover import roll_over
+
+    click.echo("\n".join(roll_over(_course(), folder)))
 
 
 @main.command()
