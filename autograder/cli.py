@@ -15,8 +15,21 @@ from autograder.errors import AutograderError
 
 _WHO = {
     "For students, in an assignment's folder": ("check", "watch", "hint", "status", "submit"),
-    "For teachers, in the course's folder": ("grade", "follow", "report", "feedback", "export", "demo", "doctor"),
-    "For authors": ("new", "build", "release", "verify", "costs"),
+    "For teachers, in the course's folder": (
+        "students",
+        "due",
+        "extension",
+        "collect",
+        "grade",
+        "follow",
+        "report",
+        "feedback",
+        "solution",
+        "export",
+        "demo",
+        "doctor",
+    ),
+    "For authors": ("init", "rollover", "new", "build", "release", "verify", "costs"),
 }
 
 
@@ -124,12 +137,134 @@ def costs(topic_id: str) -> None:
 
 
 @main.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path), metavar="[FOLDER]")
+def init(folder: Path) -> None:
+    """Start a course in FOLDER: settings, a first assignment that passes `verify`, and a page with the next steps."""
+    from autograder.authoring.init import init
+
+    _say_paths(init(folder), "nothing written")
+
+
+@main.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+def rollover(folder: Path) -> None:
+    """Copy this course to FOLDER for the next class: assignments and settings, without dates, people and marks."""
+    from autograder.authoring.rollover import roll_over
+
+    click.echo("\n".join(roll_over(_course(), folder)))
+
+
+@main.command()
 @click.argument("topic_id", metavar="ID")
 def new(topic_id: str) -> None:
     """Write the six files of a new assignment, which already passes `verify`."""
     from autograder.authoring.new import new
 
     _say_paths(new(_course(), topic_id), "nothing written")
+
+
+@main.command()
+@click.argument("topic_id", required=False, metavar="[ID]")
+@click.argument("date", required=False, metavar="[DATE]")
+@click.option("--remove", is_flag=True, help="ID has no due date any more.")
+def due(topic_id: str | None, date: str | None, remove: bool) -> None:
+    """Say when assignments are due, or set it: autograder due ID "2030-01-31 23:59"."""
+    from autograder.dates import read_date
+    from autograder.recording.extended import due_lines, set_due
+
+    if topic_id and (date or remove):
+        said = set_due(_course(), topic_id, read_date(date) if date and not remove else None)
+    else:
+        said = due_lines(_course(), (topic_id,) if topic_id else ())
+    click.echo("\n".join(said))
+
+
+@main.group()
+def extension() -> None:
+    """Give one student more time, show who has it, or take it back."""
+
+
+@extension.command("set")
+@click.argument("topic_id", metavar="ID")
+@click.argument("student")
+@click.option("--days", type=click.FloatRange(0), default=0.0, help="After the due date.")
+@click.option("--hours", type=click.FloatRange(0), default=0.0, help="After the due date.")
+@click.option("--until", default="", metavar="DATE", help='The new date, such as "2030-02-02 12:00".')
+def extension_set(topic_id: str, student: str, days: float, hours: float, until: str) -> None:
+    """Give STUDENT more time for ID; it replaces an earlier extension."""
+    from datetime import timedelta
+
+    from autograder.dates import read_date
+    from autograder.recording.extended import grant
+
+    given = read_date(until) if until else timedelta(days=days, hours=hours)
+    click.echo("\n".join(grant(_course(), topic_id, student, given)))
+
+
+@extension.command("show")
+@click.argument("topic_id", required=False, metavar="[ID]", default="")
+def extension_show(topic_id: str) -> None:
+    """List who has more time, and until when."""
+    from autograder.recording.extended import extension_lines
+
+    click.echo("\n".join(extension_lines(_course(), topic_id)) or "nobody has an extension")
+
+
+@extension.command("remove")
+@click.argument("topic_id", metavar="ID")
+@click.argument("student")
+def extension_remove(topic_id: str, student: str) -> None:
+    """Take STUDENT's extension for ID back."""
+    from autograder.recording.extended import withdraw
+
+    click.echo("\n".join(withdraw(_course(), topic_id, student)))
+
+
+@main.group()
+def students() -> None:
+    """Enter the class from a platform's CSV, and list it."""
+
+
+@students.command("import")
+@click.argument("file", metavar="CSV", type=click.Path(path_type=Path))
+@click.option("--column", default="", help="The column with the names of students' folders, if it is not a known one.")
+@click.option("--whole-email", is_flag=True, help="An e-mail address is the whole name, not only what is before the @.")
+@click.option("--add", "is_more", is_flag=True, help="The CSV holds only some of the class: nobody else has left.")
+def students_import(file: Path, column: str, whole_email: bool, is_more: bool) -> None:
+    """Enter the students of the CSV that Canvas, Moodle, Sakai or Gradescope exports."""
+    from autograder.platforms.students import enter
+
+    click.echo("\n".join(enter(_course(), file, column, is_whole=whole_email, is_more=is_more).sentences()))
+
+
+@students.command("list")
+@click.option("--section", default="", help="Only this section.")
+@click.option("--left", "is_gone", is_flag=True, help="Those who have left the class.")
+def students_list(section: str, is_gone: bool) -> None:
+    """List the class: id, name, section."""
+    from autograder.platforms.students import class_lines
+
+    click.echo("\n".join(class_lines(_course(), section, is_gone=is_gone)) or "nobody")
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.argument("download", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "platform",
+    required=True,
+    type=click.Choice(["canvas", "moodle", "blackboard"]),
+    help="The platform whose bulk download it is.",
+)
+def collect(topic_id: str, download: Path, platform: str) -> None:
+    """Take a platform's bulk download of ID (FOLDER or zip) into submitted/, and name every file without a student."""
+    from autograder.platforms.collecting import collect_download, replaced_folder
+
+    course = _course()
+    found = collect_download(course, topic_id, platform, download)
+    click.echo("\n".join(found.sentences(str(replaced_folder(course, topic_id)))))
+    sys.exit(1 if found.unmatched else 0)
 
 
 @main.command()
@@ -237,11 +372,12 @@ def demo(ids: tuple[str, ...]) -> None:
 @main.command()
 @click.argument("topic_id", metavar="ID")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Write into this folder (class_report/ID).")
-def report(topic_id: str, folder: Path | None) -> None:
+@click.option("--section", default="", help="Only the students of this section.")
+def report(topic_id: str, folder: Path | None, section: str) -> None:
     """Write the class report of ID from the kept reports: a page, JSON and CSV. Do not publish it."""
     from autograder.classroom.class_report import write_class_report
 
-    _say_paths(write_class_report(_course(), topic_id, folder), "nothing written")
+    _say_paths(write_class_report(_course(), topic_id, folder, section=section), "nothing written")
 
 
 @main.command()
@@ -260,6 +396,16 @@ def feedback(topic_id: str) -> None:
             lambda count: progress.update(step, total=count),
         )
     click.echo(f"{len(written) // 2} students: feedback/*/{topic_id}/")
+
+
+@main.command()
+@click.argument("topic_id", metavar="ID")
+@click.option("--early", is_flag=True, help="Write it although ID is not due yet, or has no date.")
+def solution(topic_id: str, early: bool) -> None:
+    """Write a worked solution of ID with explanations, after the deadline, for students whose time is over."""
+    from autograder.authoring.solution import give_solution
+
+    click.echo("\n".join(give_solution(_course(), topic_id, is_early=early).sentences()))
 
 
 @main.command()

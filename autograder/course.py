@@ -69,4 +69,7 @@ def find_course(start: Path) -> Course:
     for folder in (start, *start.parents):
         if (folder / "assignments").is_dir() and (folder / "nbgrader_config.py").is_file():
             return Course(folder)
-    raise CourseError(f"{start}: not inside a course; go to the folder that holds assignments/ and nbgrader_config.py")
+    raise CourseError(
+        f"{start}: not inside a course; go to the folder that holds assignments/ and nbgrader_config.py, "
+        "or start a course with `autograder init`"
+    )

@@ -18,6 +18,8 @@ from autograder.grading.intake.collect import collect, submissions
 from autograder.grading.intake.submission import Submission
 from autograder.grading.keep import regrade, store
 from autograder.grading.pool.fleet import examine_all
+from autograder.groups import share
+from autograder.people import gone
 from autograder.plain import one_line
 from autograder.report import Report
 from autograder.screen import counted, report_tables
@@ -157,7 +159,9 @@ def require_released(course: Course, topic: Topic) -> None:
 
     stale = build.stale(course, (topic.id,))
     if stale:
-        raise CourseError(f"{stale[0]}: not what assignments/{topic.id} builds; run 'make release' and grade again")
+        raise CourseError(
+            f"{stale[0]}: not what assignments/{topic.id} builds; run `autograder release {topic.id}` and grade again"
+        )
     from autograder.recording import gradebook  # it imports nbgrader, which takes a second
 
     gradebook.check(course, topic.id)
@@ -166,7 +170,10 @@ def require_released(course: Course, topic: Topic) -> None:
 def _class(course: Course, topic: Topic) -> list[Submission]:
     """Return what the class has handed in."""
     require_released(course, topic)
-    parcels = [admit(course, topic, parcel) for parcel in submissions(course, topic)]
+    for sentence in share(course, topic.id):
+        print(sentence)
+    left = gone(course)
+    parcels = [admit(course, topic, parcel) for parcel in submissions(course, topic) if parcel.student not in left]
     if not parcels:
         raise CourseError(
             f"{course.submitted}: nobody has handed in {topic.id}; collect first, or name the submissions"

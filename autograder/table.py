@@ -17,7 +17,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise AuthorError(f"{path}: no such file; an assignment is six files, see CONTRIBUTING.md") from None
+        raise AuthorError(f"{path}: no such file; `autograder new` writes the six files of an assignment") from None
     except UnicodeDecodeError:
         raise AuthorError(f"{path}: not UTF-8 text; save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
@@ -50,7 +50,7 @@ def value_of(table: dict[str, Any], key: str, kind: Any, where: Any, *, default:
     if value is None:
         raise AuthorError(f"{where}: {key!r} is missing; add it")
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise AuthorError(f"{where}: {key!r} is {value!r}, of the wrong type; see CONTRIBUTING.md for each key")
+        raise AuthorError(f"{where}: {key!r} is {value!r}, of the wrong type; `autograder new` writes an example")
     return value
 
 

@@ -257,7 +257,7 @@ def read_topic(folder: Path) -> Topic:
     for needed in (*topic.module_paths, topic.lesson_path, topic.public_tests_path,
                    topic.hidden_tests_path, topic.mistakes_path):  # fmt: skip
         if not needed.is_file():
-            raise AuthorError(f"{needed}: no such file; an assignment is six files, see CONTRIBUTING.md")
+            raise AuthorError(f"{needed}: no such file; `autograder new` writes the six files of an assignment")
     return topic
 
 

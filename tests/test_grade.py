@@ -110,7 +110,7 @@ def test_bad_submissions_get_a_sentence_and_the_others_their_marks(root: Path) -
         (("grade", "01_tni"), "did you mean 01_tiny"),
         (("grade", "01_tiny", "nowhere.zip"), "nowhere.zip"),
         (("grade", "01_tiny", "tiny.py", "--json", "no/such/folder/out.json"), "no such folder"),
-        (("grade", "01_tiny"), "make release"),
+        (("grade", "01_tiny"), "autograder release 01_tiny"),
         (("build", "07_none"), "no assignment"),
         (("new", "Bad Name"), "Bad Name"),
     ],

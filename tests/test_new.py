@@ -95,7 +95,7 @@ def test_each_mistake_fails_and_each_alternative_passes(course):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "no name was given; write make new topic=12_dropout"),
+        ("", "no name was given; write `autograder new 12_dropout`"),
         ("12 dropout", "'12 dropout' is no name for an assignment; use a number and small words"),
         ("12_Dropout", "is no name for an assignment"),
         ("12_", "is no name for an assignment"),

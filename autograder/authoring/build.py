@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
+from autograder import dates
 from autograder.authoring import syllabus
 from autograder.authoring.notebook import FULL_POINTS, to_notebook
 from autograder.course import Course
@@ -98,7 +99,7 @@ def refuse_broken_replacements(topic: Topic) -> None:
 
 
 def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
-    """Return what `make build` would write or remove, and folders of source/ that belong to no assignment."""
+    """Return what `autograder build` would write or remove, and folders of source/ that belong to no assignment."""
     paths: list[Path] = []
     for topic in course.topics(ids):
         paths += differences(course.source / topic.id, render(topic))
@@ -188,7 +189,7 @@ def _in_threes(items: Sequence[_T]) -> Iterator[tuple[_T, _T, _T]]:
 
 def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
     lines = [
-        f"# Made by `make build` from assignments/{topic.id}/; a change belongs there.",
+        f"# Made by `autograder build` from assignments/{topic.id}/; a change belongs there.",
         f"id = {_toml(topic.id)}",
         f"title = {_toml(topic.title)}",
         f"module = {_toml(topic.module)}",
@@ -196,6 +197,8 @@ def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
         *([f"also = {_toml(topic.also)}"] if topic.also else []),
         *([f"files = {_toml(topic.files)}"] if topic.files else []),
     ]
+    if moment := dates.due(topic.folder):
+        lines.append(f"due = {moment.isoformat()}")
     for task in topic.tasks:
         lines += [
             "",
@@ -237,7 +240,17 @@ def _first_page(topic: Topic) -> str:
         forbidden=_forbidden(topic),
         written=f"{FULL_POINTS - topic.points:g}",
         first_task=topic.tasks[0].id,
+        due=_due(topic),
         attempts=f" You may hand in {topic.attempts} different versions." if topic.attempts else "",
+    )
+
+
+def _due(topic: Topic) -> str:
+    moment = dates.due(topic.folder)
+    return (
+        f"Due **{dates.spoken(moment)}**. If your teacher gave you more time, your own date counts.\n\n"
+        if moment
+        else ""
     )
 
 

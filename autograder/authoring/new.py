@@ -50,7 +50,7 @@ def _module_name(course: Course, topic_id: str) -> str:
     """Return the name of a new assignment's module; refuse an id that would cause errors later."""
     example = "use a number and small words, such as 12_dropout"
     if not topic_id:
-        raise CourseError(f"{course.assignments}: no name was given; write make new topic=12_dropout")
+        raise CourseError(f"{course.assignments}: no name was given; write `autograder new 12_dropout`")
     if not _ID.fullmatch(topic_id):
         raise CourseError(f"{course.assignments}: {topic_id!r} is no name for an assignment; {example}")
     module = re.sub(r"^[0-9]+_", "", topic_id)

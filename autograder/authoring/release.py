@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from autograder import dates
 from autograder.authoring.build import build, differences, write_folder
 from autograder.authoring.leak import Leak, leaks
 from autograder.course import Course
@@ -33,13 +34,14 @@ def release(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
     with _staging(course) as staging:
         _generate(course, topics, staging)
         _refuse_leaks(course, topics, staging)
+        _enter_dates(course, topics)
         for topic in topics:
             changed += write_folder(course.release / topic.id, _files(staging / topic.id))
     return changed
 
 
 def stale(course: Course, ids: tuple[str, ...] = ()) -> list[Path]:
-    """Return what `make release` would change in release/, for the present source/; no gradebook is changed."""
+    """Return what `autograder release` would change in release/, for the present source/; no gradebook is changed."""
     topics = course.topics(ids)
     paths: list[Path] = []
     if topics:
@@ -90,6 +92,15 @@ def _generate(course: Course, topics: tuple[Topic, ...], staging: Path, *, grade
                 raise CourseError(
                     f"{course.source / topic.id}: nbgrader cannot generate the assignment {_why(topic.id, result)}"
                 )
+
+
+def _enter_dates(course: Course, topics: tuple[Topic, ...]) -> None:
+    """Enter due dates into the gradebook."""
+    from autograder.recording import extended, gradebook
+
+    if dates.dates(course.assignments):
+        with gradebook.opened(course) as api, api.gradebook as book:
+            extended.enter_dates(book, course, tuple(topic.id for topic in topics))
 
 
 def _why(topic_id: str, result: dict[str, Any]) -> str:

@@ -14,10 +14,11 @@ from autograder.topic import Task, Topic
 _HEAD = """\
 # The course
 
-`make build` writes this page from `assignments/`; make changes there. Each assignment gives {full:g} points: public
-and hidden tests give those of the tasks, and two written questions give the rest. This page says what the public tests
-ask for, in the words that students read. Hidden tests ask for nothing that the docstrings do not say. The numbers of
-tests, known mistakes and mutants, and what was tried on them, are in [verification.md](verification.md).
+`autograder build` writes this page from `assignments/`; make changes there. Each assignment gives {full:g} points:
+public and hidden tests give those of the tasks, and two written questions give the rest. This page says what the
+public tests ask for, in the words that students read. Hidden tests ask for nothing that the docstrings do not say.
+The numbers of tests, known mistakes and mutants, and what was tried on them, are in
+[verification.md](verification.md).
 """
 
 

@@ -17,12 +17,12 @@ from autograder.topic import Topic
 _HEAD = f"""\
 # Verification
 
-Written by `make verify` and `make verify-full`. For each assignment the stub earns nothing and the solution earns
-all points under {SEEDS} seeds (tests that train: {TRAINING_SEEDS} seeds, or all in a full run), behind the wall and
-without it. Every known mistake fails its task, every alternative passes, and the lesson runs. A full run also makes
-mutants of the solution: a rule changes an operator, a constant, an axis or a statement. A test must kill each mutant,
-or `mistakes.toml` must list it as equivalent, with the reason. A short run keeps what the last full run found about
-mutants.
+Written by `autograder verify` and `autograder verify --full`. For each assignment the stub earns nothing and the
+solution earns all points under {SEEDS} seeds (tests that train: {TRAINING_SEEDS} seeds, or all in a full run), behind
+the wall and without it. Every known mistake fails its task, every alternative passes, and the lesson runs. A full run
+also makes mutants of the solution: a rule changes an operator, a constant, an axis or a statement. A test must kill
+each mutant, or `mistakes.toml` must list it as equivalent, with the reason. A short run keeps what the last full run
+found about mutants.
 
 | assignment | date | training seeds | tests | mistakes | alternatives | gates | killed | equivalent | mutants of |
 |---|---|---|---|---|---|---|---|---|---|

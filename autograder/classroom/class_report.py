@@ -5,30 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from autograder import dates
 from autograder.classroom import tables
 from autograder.classroom.similarity import compare
 from autograder.classroom.summary import ClassReport, summarise
 from autograder.course import Course
 from autograder.errors import CourseError
+from autograder.extensions import extensions
 from autograder.files import TEACHERS, write_atomically
 from autograder.grading.intake.collect import submissions
 from autograder.grading.keep import store
+from autograder.groups import groups
 from autograder.limits import COMPARED_LETTERS
+from autograder.people import people
 from autograder.stub import stub_of
 
 
-def write_class_report(course: Course, topic_id: str, folder: Path | None = None) -> list[Path]:
+def write_class_report(course: Course, topic_id: str, folder: Path | None = None, *, section: str = "") -> list[Path]:
     """Write index.html, report.json, scores.csv and tests.csv; returns their paths, the page first.
 
     Args:
         course: whose kept reports are read; nothing is examined
         topic_id: the assignment
-        folder: where to write; without it class_report/<id>/ in the course
+        folder: where to write; without it class_report/<id>/ in the course, or the section's folder in it
+        section: only the students of this section
 
     Raises:
         CourseError: there is no report, or the page cannot be made or written
     """
-    report = class_report(course, topic_id)
+    report = class_report(course, topic_id, section=section)
     try:
         from autograder.classroom.page import page
 
@@ -38,7 +43,7 @@ def write_class_report(course: Course, topic_id: str, folder: Path | None = None
             "scores.csv": tables.scores_csv,
             "tests.csv": tables.tests_csv,
         }
-        folder = folder or course.root / "class_report" / report.assignment
+        folder = folder or course.root / "class_report" / report.assignment / section.replace("/", "-")
         texts = {folder / name: write(report) for name, write in written.items()}
     except ImportError as error:
         raise CourseError(f"{error.name}: not installed; pip install 'autograder[teacher]'") from error
@@ -51,17 +56,18 @@ def write_class_report(course: Course, topic_id: str, folder: Path | None = None
     return list(texts)
 
 
-def class_report(course: Course, topic_id: str) -> ClassReport:
-    """Sum up the kept reports of an assignment.
+def class_report(course: Course, topic_id: str, *, section: str = "") -> ClassReport:
+    """Sum up the kept reports of an assignment, without those of students who have left.
 
     Raises:
-        CourseError: there is no report
+        CourseError: there is no report, or no such section
     """
     topic = course.topic(topic_id)
-    reports = store.reports(course, topic.id)
+    away = _not_shown(course, section)
+    reports = [report for report in store.reports(course, topic.id) if report.student not in away]
     if not reports:
         raise CourseError(f"{course.cache / 'reports' / topic.id}: no report; run `autograder grade {topic.id}` first")
-    handed_in = submissions(course, topic)
+    handed_in = [parcel for parcel in submissions(course, topic) if parcel.student not in away]
     of = {report.student: report for report in reports}
     outdated = [
         parcel.student
@@ -75,11 +81,35 @@ def class_report(course: Course, topic_id: str) -> ClassReport:
         for parcel in handed_in
         if parcel.source
     }
-    stub = stub_of(topic)
+    together = [group for group in groups(course, topic.id) if not away.issuperset(group)]
+    for group in together:  # one module of a group is compared with those of others
+        modules = {name: text for name, text in modules.items() if name not in _same(group, modules)}
+    stub, moment = stub_of(topic), dates.due(topic.folder)
     return summarise(
         topic,
         reports,
         compare(modules, stub),
         outdated=outdated,
+        groups=together,
+        due=dates.spoken(moment) if moment else "",
+        extended={
+            entry.student: dates.spoken(moment + entry.length) if moment else f"{entry.words} more"
+            for entry in extensions(course, topic.id)
+            if entry.student not in away
+        },
         unexamined=[parcel.student for parcel in handed_in if parcel.student not in of],
     )
+
+
+def _same(group: tuple[str, ...], modules: dict[str, str]) -> set[str]:
+    """Return the members of a group whose module an earlier member has too."""
+    texts = [modules.get(member) for member in group]
+    return {member for place, member in enumerate(group) if texts[place] in texts[:place]}
+
+
+def _not_shown(course: Course, section: str) -> set[str]:
+    """Return the students who have left, and those of other sections."""
+    everybody = people(course)
+    if section and section not in {person.section for person in everybody}:
+        raise CourseError(f"{course.root / 'students.csv'}: no student in a section {section!r}; correct the name")
+    return {person.student for person in everybody if person.has_left or section not in ("", person.section)}

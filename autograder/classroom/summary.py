@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import correlation, fmean
 
 from autograder.classroom.similarity import Comparison
@@ -107,6 +107,9 @@ class ClassReport:
     comparison: Comparison
     outdated: tuple[str, ...] = ()  #: students whose report does not fit their folder in submitted/
     unexamined: tuple[str, ...] = ()  #: students who handed in and have no report
+    due: str = ""  #: when it is due, in words; empty without a date
+    extended: Mapping[str, str] = field(default_factory=dict)  #: student -> the date of an extension, in words
+    groups: tuple[tuple[str, ...], ...] = ()  #: students who hand in together
 
     @property
     def graded(self) -> tuple[Row, ...]:
@@ -120,6 +123,9 @@ def summarise(
     *,
     outdated: Iterable[str] = (),
     unexamined: Iterable[str] = (),
+    due: str = "",
+    extended: Mapping[str, str] | None = None,
+    groups: Iterable[tuple[str, ...]] = (),
 ) -> ClassReport:
     """Return what the reports of one assignment say together."""
     named: dict[tuple[str, str], list[str]] = {}
@@ -176,6 +182,9 @@ def summarise(
         comparison=comparison,
         outdated=tuple(outdated),
         unexamined=tuple(unexamined),
+        due=due,
+        extended=extended or {},
+        groups=tuple(groups),
     )
 
 

@@ -12,6 +12,7 @@ from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.files import TEACHERS, write_atomically
 from autograder.grading.keep import store
+from autograder.people import gone
 from autograder.platforms.github import write_template
 from autograder.platforms.gradescope_zip import write_zip
 from autograder.platforms.roster import PLATFORMS, fill
@@ -98,7 +99,8 @@ def export_marks(
         sentences.append(
             f"the roster gives {filled.out_of:g} points and the assignment {most:g}: the marks are not scaled"
         )
-    left = (*filled.unmatched, *filled.locked)
+    away = gone(course)
+    left = (*(mark for mark in filled.unmatched if mark.student not in away), *filled.locked)
     if left:
         table = as_csv(
             ("student", "score", "max_score", "why"),
@@ -109,6 +111,9 @@ def export_marks(
         write_atomically(beside, table.encode("utf-8", "replace"), mode=TEACHERS)
         paths.append(beside)
         sentences.append(f"{len(left)} marks without a line, all in {beside.name}: {_names([m.student for m in left])}")
+    kept = [mark.student for mark in filled.unmatched if mark.student in away]
+    if kept:
+        sentences.append(f"students who have left, not on the roster, marks kept in the gradebook: {_names(kept)}")
     if filled.blank:
         sentences.append(f"students on the roster without a mark ({len(filled.blank)}): {_names(filled.blank)}")
     waiting = [mark for mark in marks if mark.open]

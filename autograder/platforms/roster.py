@@ -1,8 +1,9 @@
 """Roster: fill marks into the CSV that a learning platform exports, in the form that it imports. Pure.
 
-The platform's own cells stay unchanged. The columns that name people are tried one after the other. A name must match
-the whole cell, in upper or lower case; of an e-mail address the part before the @ is enough. A student who matches two
-people or nobody is named, and nothing is guessed.
+The platform's own cells stay unchanged. The columns that name people are tried one after the other, in English, German,
+French and Spanish. A name must match the whole cell, in upper or lower case, in any Unicode form, as "Last, First" or
+"First Last"; of an e-mail address the part before the @ is enough. A student who matches two people or nobody is named,
+and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from itertools import compress
 
 from autograder.errors import CourseError
+from autograder.platforms.headers import as_spoken, folded, in_english
 from autograder.report.mark import Mark
 
 
@@ -69,13 +71,14 @@ def fill(text: str, platform: Platform, marks: Iterable[Mark], title: str, colum
     Raises:
         CourseError: this is no such roster
     """
-    dialect, header, lines = _read(text, platform)
+    dialect, written, lines = _read(text, platform)
+    header = in_english(written)
     is_worksheet = platform is MOODLE and {"Identifier", "Grade"} <= set(header)
-    at = _place(header, column or ("Grade" if is_worksheet else title), must_exist=bool(column))
+    at = _place(written, header, column or ("Grade" if is_worksheet else title), must_exist=bool(column))
     if at is None:
-        header, at = [*header, title], len(header)
+        written, header, at = [*written, title], [*header, title], len(header)
         lines = [[*line, ""] for line in lines]
-    people = [line for line in lines if not _is_above(line, platform)]
+    people = [line for line in lines if not is_above(line, platform)]
     found, unmatched = _match(people, header, platform, list(marks))
     locked = []
     for number, mark in found.items():
@@ -91,10 +94,10 @@ def fill(text: str, platform: Platform, marks: Iterable[Mark], title: str, colum
     is_kept[at] = True
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter=dialect, lineterminator="\r\n")
-    writer.writerows(compress(line, is_kept) for line in (header, *lines))
+    writer.writerows(compress(line, is_kept) for line in (written, *lines))
     return Filled(
         text=stream.getvalue(),
-        column=header[at],
+        column=written[at],
         filled=len(found) - len(locked),
         unmatched=tuple(unmatched),
         out_of=out_of,
@@ -109,7 +112,7 @@ def _points(
     """Return how many points a roster gives; a new column of Canvas gets its points in the line above the people."""
     said = [_of(line, header, "Maximum Grade") for line in lines]
     for line in lines:
-        if _is_above(line, platform) and line[0].strip().lower() == "points possible":
+        if is_above(line, platform) and line[0].strip().lower() == "points possible":
             line[at] = line[at].strip() or _number(max((mark.max_score for mark in marks), default=0.0))
             said.append(line[at])
     try:
@@ -125,7 +128,7 @@ def _read(text: str, platform: Platform) -> tuple[str, list[str], list[list[str]
     dialect = max(",;\t", key=first.count)
     lines = [line for line in csv.reader(io.StringIO(text), delimiter=dialect) if any(line)]
     header = [name.strip() for name in lines[0]] if lines else []
-    if not any(_names(header, name) for name in platform.people):
+    if not any(_names(in_english(header), name) for name in platform.people):
         wanted = ", ".join(platform.people)
         raise CourseError(
             f"roster: no column of {platform.name} that names a student ({wanted}); export it from there as CSV"
@@ -133,17 +136,17 @@ def _read(text: str, platform: Platform) -> tuple[str, list[str], list[list[str]
     return dialect, header, [(line + [""] * len(header))[: len(header)] for line in lines[1:]]
 
 
-def _place(header: Sequence[str], title: str, *, must_exist: bool) -> int | None:
+def _place(written: Sequence[str], header: Sequence[str], title: str, *, must_exist: bool) -> int | None:
     """Find the column of an assignment; platforms add their own number or kind to its title."""
-    wanted = title.strip().lower()
-    plain = [re.sub(r"\s*\((?:\d+|real|points)\)$", "", name.strip(), flags=re.IGNORECASE).lower() for name in header]
-    plain = [name.removeprefix("assignment: ").removeprefix("assignment:") for name in plain]
-    found = [number for number, name in enumerate(header) if name.strip().lower() == wanted]
+    wanted = folded(title)
+    plain = [re.sub(r"\s*\((?:\d+|real|points|punkte|réel|points réels)\)$", "", folded(name)) for name in written]
+    plain = [re.sub(r"^(?:assignment|aufgabe|devoir|tarea): ?", "", name) for name in plain]
+    found = [number for number, names in enumerate(zip(written, header, strict=True)) if wanted in map(folded, names)]
     found = found or [number for number, name in enumerate(plain) if name == wanted]
     if len(found) > 1:
         raise CourseError(f"roster: {len(found)} columns are named {title!r}; name one exactly with --column")
     if must_exist and not found:
-        raise CourseError(f"roster: no column {title!r}; it has {', '.join(header)}")
+        raise CourseError(f"roster: no column {title!r}; it has {', '.join(written)}")
     return found[0] if found else None
 
 
@@ -174,7 +177,7 @@ def _match(
 
 
 def _key(name: str, *, is_short: bool = False) -> str:
-    name = " ".join(name.split()).lower()
+    name = folded(as_spoken(name))
     return name.partition("@")[0] if is_short else name
 
 
@@ -199,7 +202,8 @@ def _name(line: Sequence[str], header: Sequence[str], platform: Platform) -> str
     return ",".join(line)
 
 
-def _is_above(line: Sequence[str], platform: Platform) -> bool:
+def is_above(line: Sequence[str], platform: Platform) -> bool:
+    """Whether a line is not about a student, such as Canvas's line "Points Possible"."""
     text = line[0].strip().lower()
     return bool(platform.above) and (not text or text.startswith(platform.above))
 

@@ -27,6 +27,7 @@ from traitlets import Bool, Integer
 
 from autograder.course import Course
 from autograder.errors import AutograderError, CourseError
+from autograder.extensions import enter_extension, extension
 from autograder.grading.intake.attempts import admit
 from autograder.grading.intake.collect import collect_in_place
 from autograder.grading.mark.examine import report_on
@@ -278,8 +279,12 @@ class Autograde(autograde.Autograde, _PlainCopy):  # type: ignore[misc]
                 return True
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
+        course = Course(Path(self.coursedir.root))
         with self._noting():
             super().init_assignment(assignment_id, student_id)
+            if extension(course, assignment_id, student_id):  # before the late penalty is computed
+                with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as book:
+                    enter_extension(book, course, assignment_id, student_id)
 
     def convert_single_notebook(self, notebook_filename: str) -> None:
         with self._noting():

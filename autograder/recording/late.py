@@ -1,8 +1,8 @@
 """Late: what a late parcel loses; nbgrader asks this plugin and keeps the penalty apart from the score.
 
-The policy is in nbgrader_config.py; without a policy nobody loses anything. Due dates are set in the formgrader
-(the pencil beside an assignment) or with `nbgrader db assignment add ID --duedate "2027-01-31 23:59 UTC"`, before or
-after `autograder release`.
+The policy is in nbgrader_config.py; without a policy nobody loses anything. `autograder due` sets due dates, and
+`autograder extension` gives one student more time. A date may also be set in the formgrader (the pencil beside an
+assignment) or with nbgrader's own commands, but then students do not read it.
 """
 
 from __future__ import annotations

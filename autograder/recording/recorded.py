@@ -35,6 +35,7 @@ class Recorded:
         self._of_all = self._common()
         self._id = gradebook.find_assignment(assignment).id
         self._late: set[str] = set()
+        self._due: dict[str, str] = {}
         self._scores: dict[str, dict[str, float | None]] = {}
         self._read(None)
 
@@ -72,7 +73,12 @@ class Recorded:
         parcel = _state_of(folder)
         if parcel is None or not page.is_file():
             return None
-        words = [self._of_all, *parcel, json.dumps(report.to_record(), sort_keys=True)]
+        words = [
+            self._of_all,
+            self._due.get(report.student, ""),
+            *parcel,
+            json.dumps(report.to_record(), sort_keys=True),
+        ]
         return {
             "from": hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest(),
             "page": hashlib.sha256(page.read_bytes()).hexdigest(),
@@ -95,6 +101,7 @@ class Recorded:
             grades = grades.filter(SubmittedAssignment.student_id == student)
             self._scores.pop(student, None)
         for submission in submissions:
+            self._due[submission.student_id] = str(submission.duedate)
             if submission.total_seconds_late > 0:
                 self._late.add(submission.student_id)
         for name, cell, score in grades:

@@ -5,9 +5,12 @@ The line comes from the last run of all public tests of the assignment. They run
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from autograder.dates import left
+from autograder.student.card import read_card
 from autograder.student.memory import recall
 from autograder.student.progress import Progress, progress
 from autograder.student.public_tests import PublicRun, find_public_tests, main_module, run_public_tests
@@ -27,7 +30,7 @@ def status(
 ) -> Iterator[StyledLine]:
     """Yield the line of each assignment as soon as it is known.
 
-    A line has a bar, the points that the public tests reach, and the task to continue with.
+    A line has a bar, the points that the public tests reach, the task to continue with, and when it is due.
 
     Args:
         folders: the assignments
@@ -42,6 +45,9 @@ def status(
             run = run_public_tests(folder)
         spans: list[tuple[str, Look]] = [(f"  {folder.name:<{longest}}  ", "title")]
         spans += _spans(run, ascii_only=ascii_only)
+        due = read_card(folder).get("due")
+        if isinstance(due, datetime.datetime) and due.tzinfo is not None:
+            spans.append((f"  due {left(due, datetime.datetime.now(datetime.UTC))}", "quiet"))
         yield StyledLine(tuple(spans))
 
 
