@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autograder.given import modules_among
+
+if TYPE_CHECKING:
+    from autograder.grading.intake.choice import Wanted
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -33,6 +36,19 @@ def packages_of(card: dict[str, Any]) -> tuple[str, ...]:
     """Return the packages that the student's module may import, the extras of single tasks too."""
     tasks = card.get("tasks", {}).values()
     return (*_texts(card, "imports"), *(str(task["extra"]) for task in tasks if "extra" in task))
+
+
+def given_files(card: dict[str, Any]) -> tuple[str, ...]:
+    """Return the paths of the given files and folders."""
+    return _texts(card, "files")
+
+
+def wanted_of(card: dict[str, Any], main: str) -> Wanted:
+    """Return what the grader looks for in what a student hands in."""
+    from autograder.grading.intake.choice import Wanted
+
+    tops = (str(name).partition(".")[0] for task in card.get("tasks", {}).values() for name in _texts(task, "names"))
+    return Wanted(modules_of(card, main), tuple(dict.fromkeys(tops)), given_modules(card))
 
 
 def whole_text(folder: Path, modules: tuple[str, ...]) -> str:
