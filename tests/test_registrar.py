@@ -444,9 +444,12 @@ def test_the_page_says_score_public_fault_and_hint_and_nothing_hidden(course):
 
     page = page_of(course)
     assert "1.1 Double: 0 of 2 tests passed" in page
-    assert "<strong>0.3</strong> of 60 points" in page
+    assert "<strong>0.30</strong> of 60 points" in page
     assert "double: wrong &lt;b&gt;value&lt;/b&gt;." in page
     assert "Hint: Twice, not thrice." in page
+    assert ">1.1 Double</a> (Score: 0.30 / 60.00)" in page
+    assert ">Question: why double</a> (Score: 0.00 / 5.00)" in page
+    assert "Test cell" not in page
     assert "hidden" not in page.split("<body>")[1]
 
 

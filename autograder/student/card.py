@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autograder.given import modules_among
+
+#: packages that the engine, or a package that it uses, imports in a student's folder
+_PACKAGES = ("numpy", "torch", "keras", "matplotlib", "pluggy", "_pytest", "rich", "click", "IPython")
+_HARMLESS = {"test", "this"}  # of the standard library; nothing imports them
 
 if TYPE_CHECKING:
     from autograder.grading.intake.choice import Wanted
@@ -49,6 +54,22 @@ def wanted_of(card: dict[str, Any], main: str) -> Wanted:
 
     tops = (str(name).partition(".")[0] for task in card.get("tasks", {}).values() for name in _texts(task, "names"))
     return Wanted(modules_of(card, main), tuple(dict.fromkeys(tops)), given_modules(card))
+
+
+def hides_a_package(folder: Path) -> str:
+    """Say that a file in an assignment's folder has the name of a package that the tests import; '' if none has.
+
+    Python would import the file instead, also into pytest and into the engine.
+    """
+    card = read_card(folder)
+    packages = {"autograder", "pytest", *_PACKAGES, *sys.stdlib_module_names, *_texts(card, "imports")} - _HARMLESS
+    packages -= {*modules_of(card, str(card.get("module", ""))), *given_modules(card)}
+    for path in sorted(folder.glob("*")):
+        name = path.name.removesuffix(".py")
+        is_module = (path / "__init__.py").is_file() if path.is_dir() else path.suffix == ".py"
+        if is_module and name in packages:
+            return f"{path.name} in {folder.resolve().name}/ hides the package {name}: give it another name."
+    return ""
 
 
 def whole_text(folder: Path, modules: tuple[str, ...]) -> str:

@@ -32,7 +32,7 @@ from autograder.imports import imports_outside
 from autograder.limits import ANSWER_LETTERS, LOOK_SECONDS, MODULE_BYTES
 from autograder.plain import plain
 from autograder.portable import habits, newer_syntax
-from autograder.student.card import given_files, given_modules, modules_of, read_card, wanted_of
+from autograder.student.card import given_files, given_modules, hides_a_package, modules_of, read_card, wanted_of
 from autograder.student.public_tests import environment, find_public_tests, main_module, run_tasks, tasks_of
 from autograder.syntax import NOT_UTF8, is_utf16, takes_long, text_of
 
@@ -95,6 +95,8 @@ def found_in(folder: Path) -> Choice:
 def _look_at_modules(tests: Path, card: dict[str, Any], modules: tuple[str, ...], choice: Choice) -> Iterator[Remark]:
     for said in choice.complaints:
         yield Remark("look", f"{said}.")
+    if said := hides_a_package(tests.parent):
+        yield Remark("look", said)
     for name in choice.missing:
         yield Remark("stop", f"{name}.py is missing: {_listed(modules)} are examined. Put it back under that name.")
     found = [remark for name, data in choice.texts.items() for remark in _look_at_module(name, data, card, modules)]
