@@ -453,6 +453,16 @@ def test_the_page_says_score_public_fault_and_hint_and_nothing_hidden(course):
     assert "hidden" not in page.split("<body>")[1]
 
 
+def test_the_code_of_a_figure_is_folded_on_nbgraders_pages():
+    from autograder.recording.feedback import highlight
+
+    folded, open_ = highlight("x = 1", metadata={"jupyter": {"source_hidden": True}}), highlight("x = 1", metadata={})
+
+    assert folded.startswith("<details><summary>The code of this figure</summary>")
+    assert "details" not in open_
+    assert "highlight" in open_
+
+
 def test_the_page_says_each_fault_once_and_not_too_many(course):
     hand_in(course)
     report = report_of()

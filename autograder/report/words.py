@@ -59,7 +59,7 @@ def words(report: Report, topic: Topic, handed_in: HandedIn | None = None) -> tu
     found += [Words("note", one_line(text)) for text in report.complaints]
     found += _table(report, topic)
     for task, said in told(report, topic):
-        if said:
+        if said and said[0].text != _NOT_IMPORTED:
             found += [Words("task", _name(task, topic)), *said]
     return tuple(found)
 
@@ -187,7 +187,8 @@ p { margin: .25rem 0; } .total { font-weight: 600; }
 .about { color: var(--soft); margin: 0; } .total { margin-top: .75rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; } th { color: var(--soft); font-weight: 500; }
+th, td { overflow-wrap: normal; } td { white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; } th { color: var(--soft); font-weight: 500; }
 code { font-family: ui-monospace, monospace; font-size: .9em; }
 @media print { body { background: #fff; color: #000; } h2, .fault { break-after: avoid; } }
 .note { border-left: .3rem solid var(--warm); padding-left: .75rem; }
@@ -199,8 +200,8 @@ code { font-family: ui-monospace, monospace; font-size: .9em; }
 #: code between backticks, which Markdown shows as it is
 _CODE = re.compile(r"(?<![`\\])`([^`]+)`(?!`)")
 #: what Markdown reads as markup: inside a line, and at the beginning of one
-_MARKUP = re.compile(r"[`\[\]|]|\\(?=[^\w\s])|<(?=[\w/!?])|&(?=#?\w+;)|~(?=~)|\$|\*(?!\s)|(?<!\s)\*|(?<!\w)_|_(?!\w)")
-_BEGINNING = re.compile(r"#{1,6}(?=\s|$)|[+-](?=\s|$)|>|[=-]+(?=\s*$)|\d+(?=[.)](?:\s|$))")
+_MARKUP = re.compile(r"[`|]|\](?=[(\[:])|\\(?=[^\w\s])|<(?=[\w/!?])|&(?=#?\w+;)|~(?=~)|\$|\*(?!\s)|(?<!\s)\*|(?<!\w)_|_(?!\w)")
+_BEGINNING = re.compile(r"\[(?=[ xX]\])|#{1,6}(?=\s|$)|[+-](?=\s|$)|>|[=-]+(?=\s*$)|\d+(?=[.)](?:\s|$))")
 
 
 def to_markdown(found: Iterable[Words]) -> str:
