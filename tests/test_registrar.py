@@ -454,7 +454,7 @@ def test_the_page_says_score_public_fault_and_hint_and_nothing_hidden(course):
 
 
 def test_the_code_of_a_figure_is_folded_on_nbgraders_pages():
-    from autograder.recording.feedback import highlight
+    from autograder.recording.warm import highlight
 
     folded, open_ = highlight("x = 1", metadata={"jupyter": {"source_hidden": True}}), highlight("x = 1", metadata={})
 

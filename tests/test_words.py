@@ -83,7 +83,9 @@ def test_a_notebook_s_cell_says_the_same_sentences(topic: Topic) -> None:
 def test_markdown_can_be_read_as_it_is(topic: Topic) -> None:
     made = report("ada", tuple(SUITE), sentence="double raised ValueError: x_1[3] * 2 (line 5 of tiny.py: `y = x_1`).")
 
-    assert to_markdown(words(made, topic, HandedIn("Ada Byron (ada)", "2026-11-29 20:00 UTC", "2 of 5"))) == """\
+    assert (
+        to_markdown(words(made, topic, HandedIn("Ada Byron (ada)", "2026-11-29 20:00 UTC", "2 of 5")))
+        == """\
 # Tiny: what the tests say
 
 - Student: Ada Byron (ada)
@@ -106,6 +108,7 @@ def test_markdown_can_be_read_as_it_is(topic: Topic) -> None:
 
 - The same as in 1.1 Double: correct that first.
 """
+    )
 
 
 def test_an_import_that_fails_is_told_once(topic: Topic) -> None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 import textwrap
-from functools import cache
 from typing import Any
 
 from jinja2 import pass_context
-from nbconvert.filters import Highlight2HTML
 from nbconvert.filters.markdown_mistune import InvalidNotebook, IPythonRenderer, MarkdownWithMath
 from nbformat.v4 import new_markdown_cell, new_output
 
@@ -81,19 +79,6 @@ def notice(complaints: tuple[str, ...]) -> Any:
     cell.metadata["autograder"] = {"is_notice": True}
     cell["id"] = "about-this-submission"
     return cell
-
-
-@cache
-def _highlighter() -> Any:
-    return Highlight2HTML(pygments_lexer="ipython3")
-
-
-def highlight(source: str, metadata: Any = None) -> str:
-    """Render a cell's code; the code of a figure can be unfolded, on a student's page and in the formgrader."""
-    code = str(_highlighter()(source, metadata=metadata))
-    if not (metadata or {}).get("jupyter", {}).get("source_hidden"):
-        return code
-    return f"<details><summary>The code of this figure</summary>{code}</details>"
 
 
 @pass_context

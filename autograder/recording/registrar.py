@@ -42,7 +42,7 @@ from autograder.recording.warm import FeedbackExporter
 
 FILTERS = {
     "markdown2html": "autograder.recording.feedback.markdown_to_html",
-    "highlight_code": "autograder.recording.feedback.highlight",
+    "highlight_code": "autograder.recording.warm.highlight",
 }
 
 

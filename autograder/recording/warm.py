@@ -121,7 +121,18 @@ class _Coloured(Highlight2HTML):  # type: ignore[misc]
             if len(_coloured) >= _MOST:
                 _coloured.clear()
             _coloured[key] = str(super().__call__(source, language, metadata))
-        return _coloured[key]
+        return _folded(_coloured[key], metadata or {})
+
+
+def _folded(code: str, metadata: Any) -> str:
+    """The code of a figure can be unfolded; all other code is there."""
+    is_figure = metadata.get("jupyter", {}).get("source_hidden")
+    return f"<details><summary>The code of this figure</summary>{code}</details>" if is_figure else code
+
+
+def highlight(source: str, metadata: Any = None) -> str:
+    """Render a cell's code for the formgrader, which uses nbconvert's own exporter."""
+    return _Coloured(pygments_lexer="ipython3")(source, metadata=metadata)
 
 
 class FeedbackExporter(HTMLExporter):  # type: ignore[misc]

@@ -188,7 +188,8 @@ p { margin: .25rem 0; } .total { font-weight: 600; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th, td { overflow-wrap: normal; } td { white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; } th { color: var(--soft); font-weight: 500; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; }
+th { color: var(--soft); font-weight: 500; }
 code { font-family: ui-monospace, monospace; font-size: .9em; }
 @media print { body { background: #fff; color: #000; } h2, .fault { break-after: avoid; } }
 .note { border-left: .3rem solid var(--warm); padding-left: .75rem; }
@@ -200,7 +201,9 @@ code { font-family: ui-monospace, monospace; font-size: .9em; }
 #: code between backticks, which Markdown shows as it is
 _CODE = re.compile(r"(?<![`\\])`([^`]+)`(?!`)")
 #: what Markdown reads as markup: inside a line, and at the beginning of one
-_MARKUP = re.compile(r"[`|]|\](?=[(\[:])|\\(?=[^\w\s])|<(?=[\w/!?])|&(?=#?\w+;)|~(?=~)|\$|\*(?!\s)|(?<!\s)\*|(?<!\w)_|_(?!\w)")
+_MARKUP = re.compile(
+    r"[`|$]|\](?=[(\[:])|\\(?=[^\w\s])|<(?=[\w/!?])|&(?=#?\w+;)|~(?=~)|\*(?!\s)|(?<!\s)\*|(?<!\w)_|_(?!\w)"
+)
 _BEGINNING = re.compile(r"\[(?=[ xX]\])|#{1,6}(?=\s|$)|[+-](?=\s|$)|>|[=-]+(?=\s*$)|\d+(?=[.)](?:\s|$))")
 
 

@@ -255,7 +255,6 @@ class StudentRun:
 
                 remember(file.parent, state, trials)
 
-
     def _keep_own_warnings(self) -> None:
         """Leave out warnings of packages, which a student cannot change; those of a line of the folder stay."""
         terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
