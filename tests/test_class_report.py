@@ -51,6 +51,33 @@ def gathered(topic: Topic, *reports: Report, comparison: Comparison | None = Non
     return summarise(topic, reports, comparison or Comparison())
 
 
+def test_who_waited_too_long_during_the_import_reached_a_limit(topic: Topic) -> None:
+    waited = "tiny.py could not be imported: your code waited for too long without computing."
+    found = gathered(
+        topic,
+        report("hana", tuple(SUITE), kind="import_failed", sentence=waited),
+        report("goran", tuple(SUITE), kind="import_failed", sentence="tiny.py is not valid Python 3.11: no."),
+    )
+
+    assert {row.student: sum(cell.limits for cell in row.cells) for row in found.rows} == {"goran": 0, "hana": 5}
+    limits = page(found).partition("Reached a limit, or died")[2].partition("</table>")[0]
+    assert "hana" in limits
+    assert "goran" not in limits
+
+
+def test_a_person_is_needed_for_a_broken_report_and_for_written_answers(topic: Topic) -> None:
+    reports = [report("amara"), report("bjorn", broken=("test_the_factor_is_two",)), report("chen")]
+
+    found = summarise(topic, reports, Comparison(), ungraded=("amara", "bjorn"))
+
+    assert found.waiting == ("amara", "bjorn")
+    text = page(found)
+    assert "<dt>need a person</dt><dd>2</dd>" in text
+    assert "A person has to look at 1 broken report." in text
+    assert "A person has to grade the written answers of 2 students, in the formgrader." in text
+    assert "seed" not in text.partition("</dl>")[0].partition("<dl")[2]
+
+
 class TestNumbers:
     def test_the_discrimination_is_that_of_the_rest_without_the_test_itself(self, topic: Topic) -> None:
         fails = [
@@ -363,6 +390,23 @@ class TestInABrowser:
         assert shown.title() == "01_tiny: class report"
         assert shown.complaints == []  # type: ignore[attr-defined]
         assert shown.get_by_text(HOSTILE[0], exact=False).count() > 0
+
+    def test_a_click_on_a_title_sorts(self, chromium: Browser, topic: Topic, tmp_path: Path) -> None:  # noqa: F811
+        found = gathered(topic, report("zoe"), report("ada"), report("mia", ("test_three_doubled_is_six",)))
+        (tmp_path / "index.html").write_text(page(found))
+        tab = chromium.new_page()
+        tab.goto((tmp_path / "index.html").as_uri())
+
+        def students() -> list[str]:
+            return [cell.strip() for cell in tab.locator(".heat tbody th").all_inner_texts()]
+
+        assert students() == ["mia", "ada", "zoe"]
+        tab.get_by_role("button", name="student").click()
+        assert students() == ["ada", "mia", "zoe"]
+        tab.get_by_role("button", name="points").first.click()
+        assert students()[-1] == "mia"
+        tab.get_by_role("button", name="points").first.click()
+        assert students()[0] == "mia"
 
     @pytest.mark.parametrize("width", [375, 768, 1280])
     def test_nothing_stands_out_sideways(self, shown: Page, width: int) -> None:
