@@ -31,16 +31,49 @@ _WHO = {
     ),
     "For authors": ("init", "rollover", "new", "build", "release", "verify", "costs"),
 }
+#: what a person types, below the help of each verb
+_EXAMPLES = {
+    "check": "autograder check softmax",
+    "watch": "autograder watch",
+    "hint": "autograder hint softmax",
+    "status": "autograder status",
+    "submit": "autograder submit --dry-run",
+    "students": "autograder students import canvas.csv",
+    "due": 'autograder due 01_neural_network_basics "2030-01-31 23:59"',
+    "extension": "autograder extension set 01_neural_network_basics ada --days 2",
+    "collect": "autograder collect 01_neural_network_basics --from canvas downloads/",
+    "grade": "autograder grade 01_neural_network_basics",
+    "follow": "autograder follow 01_neural_network_basics",
+    "report": "autograder report 01_neural_network_basics",
+    "feedback": "autograder feedback 01_neural_network_basics",
+    "export": "autograder export 01_neural_network_basics --format canvas --roster grades.csv",
+    "solution": "autograder solution 01_neural_network_basics",
+    "demo": "autograder demo 01_neural_network_basics",
+    "doctor": "autograder doctor",
+    "init": "autograder init my_course",
+    "rollover": "autograder rollover ../next_year",
+    "new": "autograder new 12_dropout",
+    "build": "autograder build 12_dropout",
+    "release": "autograder release 12_dropout",
+    "verify": "autograder verify 12_dropout",
+    "costs": "autograder costs 12_dropout",
+}
 
 
 class _Verbs(click.Group):
     """A group that lists its verbs by who types them, and turns our own errors into one sentence and exit code 2."""
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a verb, and its example below its help."""
+        example = _EXAMPLES.get(name or cmd.name or "")
+        cmd.epilog = f"Example: {example}" if example else cmd.epilog
+        super().add_command(cmd, name)
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         for who, verbs in _WHO.items():
             known = [(verb, self.commands[verb]) for verb in verbs]
             with formatter.section(who):
-                formatter.write_dl([(verb, command.get_short_help_str(limit=64)) for verb, command in known])
+                formatter.write_dl([(verb, command.get_short_help_str(limit=200)) for verb, command in known])
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -61,19 +94,26 @@ def _say_paths(paths: list[Path], nothing: str) -> None:
         click.echo(nothing)
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="autograder")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Author, release and grade deep-learning assignments; check your own answers."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console may lack a letter of a path
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @main.command()
 @click.argument("task", required=False)
 def check(task: str | None) -> None:
-    """Run the public tests of TASK (or of all tasks) on the module in this folder."""
+    """Run the public tests of TASK, or of all tasks, in this folder."""
     from autograder.student.check import check_command
 
     sys.exit(check_command(task, Path.cwd()))
@@ -81,7 +121,7 @@ def check(task: str | None) -> None:
 
 @main.command()
 def status() -> None:
-    """Show your progress in every assignment in this folder, and what comes next."""
+    """Show your progress in every assignment here, and what comes next."""
     from autograder.student.check import status_command
 
     sys.exit(status_command(Path.cwd()))
@@ -114,8 +154,9 @@ def release(ids: tuple[str, ...]) -> None:
 )
 @click.option("--allow-unisolated", is_flag=True, help="Go on without a sandbox if none works.")
 def verify(ids: tuple[str, ...], full: bool, allow_unisolated: bool) -> None:
-    """Try the gates of assignments: stub 0, solution 100 %, mistakes caught, right answers passed.
+    """Try every gate of assignments: stub, solution, mistakes, answers.
 
+    The stub earns 0, the solution 100 %, every known mistake fails a test, and every right answer passes.
     The result goes to docs/verification.md.
     """
     from autograder.screen import verify_all
@@ -126,7 +167,10 @@ def verify(ids: tuple[str, ...], full: bool, allow_unisolated: bool) -> None:
 @main.command()
 @click.argument("topic_id", metavar="ID")
 def costs(topic_id: str) -> None:
-    """Say what each known mistake of ID costs: points, and its share of the function's tests."""
+    """Say what each known mistake of ID costs.
+
+    In points, and as its share of the function's tests.
+    """
     from autograder.authoring.costs import as_table, costs
     from autograder.known import read_known
 
@@ -157,7 +201,7 @@ def rollover(folder: Path) -> None:
 @main.command()
 @click.argument("topic_id", metavar="ID")
 def new(topic_id: str) -> None:
-    """Write the six files of a new assignment, which already passes `verify`."""
+    """Write the six files of a new assignment; it passes `verify`."""
     from autograder.authoring.new import new
 
     _say_paths(new(_course(), topic_id), "nothing written")
@@ -305,7 +349,11 @@ def grade(
     yes: bool,
     dask: str,
 ) -> None:
-    """Examine SUBMISSIONs (folder, .py, .zip, .tar.gz); without any, all of submitted/STUDENT/ID, and record them."""
+    """Examine what was handed in for ID, and record the marks.
+
+    If SUBMISSIONs are given (folder, .py, .zip, .tar.gz), they are examined and nothing is recorded; else all of
+    submitted/STUDENT/ID.
+    """
     from autograder.grade import grade
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's SIGTERM stops it as Ctrl-C does
@@ -352,7 +400,7 @@ def follow(
 
 @main.command()
 def doctor() -> None:
-    """Say which isolation of student code works here, and how to get a better one."""
+    """Say which isolation of student code works here."""
     from autograder.doctor import examine
 
     lines, code = examine()
@@ -363,7 +411,7 @@ def doctor() -> None:
 @main.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 def demo(ids: tuple[str, ...]) -> None:
-    """Take an invented class from release to feedback, in the scratch folder demo/."""
+    """Take an invented class from release to feedback, in demo/."""
     from autograder.screen import run_demo
 
     run_demo(_course(), ids)
@@ -374,7 +422,10 @@ def demo(ids: tuple[str, ...]) -> None:
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Write into this folder (class_report/ID).")
 @click.option("--section", default="", help="Only the students of this section.")
 def report(topic_id: str, folder: Path | None, section: str) -> None:
-    """Write the class report of ID from the kept reports: a page, JSON and CSV. Do not publish it."""
+    """Write the class report of ID: a page, JSON and CSV.
+
+    It is made from the kept reports. Do not publish it.
+    """
     from autograder.classroom.class_report import write_class_report
 
     _say_paths(write_class_report(_course(), topic_id, folder, section=section), "nothing written")
@@ -383,7 +434,10 @@ def report(topic_id: str, folder: Path | None, section: str) -> None:
 @main.command()
 @click.argument("topic_id", metavar="ID")
 def feedback(topic_id: str) -> None:
-    """Make nbgrader's feedback pages of ID, and beside each a short page and Markdown with the same words."""
+    """Make the feedback pages of ID.
+
+    These are nbgrader's pages, and beside each a short page and Markdown with the same words.
+    """
     from autograder.recording.summary import give_feedback
     from autograder.screen import progress_bar
 
@@ -428,7 +482,10 @@ def solution(topic_id: str, early: bool) -> None:
 def export(
     topic_id: str, form: str, roster: Path | None, column: str, out: Path | None, allow_unisolated: bool
 ) -> None:
-    """Take the marks of ID to Canvas, Moodle or Gradescope, or its tests to Gradescope or GitHub Classroom."""
+    """Take the marks or tests of ID to another platform.
+
+    The marks to Canvas, Moodle or Gradescope, or the tests to Gradescope or GitHub Classroom.
+    """
     from autograder.platforms.export import export
 
     sentences, code = export(
@@ -441,7 +498,10 @@ def export(
 @main.command()
 @click.argument("task", required=False)
 def hint(task: str | None) -> None:
-    """Give a hint on TASK, or on the next task; each call gives one more, and none gives the answer."""
+    """Give a hint on TASK, or on the next task; each call gives one more.
+
+    None of them gives the answer.
+    """
     from autograder.student.desk import hint_command
 
     sys.exit(hint_command(task, Path.cwd()))
@@ -449,7 +509,10 @@ def hint(task: str | None) -> None:
 
 @main.command()
 def watch() -> None:
-    """Run the tests of what you change, each time you save; keys give a hint, go on or end."""
+    """Run the tests of what you change, each time you save.
+
+    Keys give a hint, go on or end.
+    """
     from autograder.student.watch import watch
 
     sys.exit(watch(Path.cwd()))
@@ -458,7 +521,10 @@ def watch() -> None:
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Look only; hand nothing in.")
 def submit(dry_run: bool) -> None:
-    """Check this folder as the grader will, and hand it in: by nbgrader's exchange, or as a zip."""
+    """Look at this folder as the grader will, and hand it in.
+
+    It is handed in through nbgrader's exchange if that is set up, else packed as a zip.
+    """
     from autograder.student.desk import submit_command
 
     sys.exit(submit_command(Path.cwd(), is_dry=dry_run))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import random
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,18 +15,26 @@ from dataclasses import dataclass
 from autograder.authoring.build import render
 from autograder.errors import AuthorError
 from autograder.replacements import Mistake
+from autograder.restyled import restyled
 from autograder.sandbox.both.bundle import bundled_texts, parted_text
 from autograder.stub import BEGIN, END, stub_of, to_stub
 from autograder.topic import Topic
 
 SLOW = 60.0  #: CPU seconds of a test; if it takes more, most of the class leaves its task open
+#: last names, by the first
+_LAST = {
+    "amara": "Okafor", "bjorn": "Lund", "chen": "Wei", "dalia": "Haddad", "emil": "Novak", "farah": "Rahimi",
+    "goran": "Petrovic", "hana": "Sato", "ivo": "Petrov", "jun": "Tanaka", "kofi": "Mensah", "lena": "Fischer",
+    "mira": "Sen", "noor": "Aziz",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Member:
     """One invented student and the files handed in."""
 
-    name: str
+    name: str  #: by which the course knows the student
+    full: tuple[str, str]  #: first name and last name
     story: str  #: what the student did, in a few words
     files: dict[str, bytes]
 
@@ -50,23 +59,40 @@ def cohort(topic: Topic) -> list[Member]:
     def student(name: str, story: str, code: str, lesson: bytes | None = finished, named: str = module) -> Member:
         main, *further = parted_text(code, topic.modules).items()
         files = {named: main[1].encode(), **{f"{name}.py": text.encode() for name, text in further}}
-        return Member(name, story, files if lesson is None else {**files, notebook: lesson})
+        return Member(
+            name, (name.capitalize(), _LAST[name]), story, files if lesson is None else {**files, notebook: lesson}
+        )
+
+    def own(name: str, bundle: str) -> str:
+        """The same code as that student would write it."""
+        drawn = random.Random(name)
+        for alternative in topic.alternatives:
+            if bundle.count(alternative.find) == 1 and drawn.random() < 0.5:
+                bundle = bundle.replace(alternative.find, alternative.replace)
+        texts = parted_text(bundle, topic.modules)
+        return bundled_texts({module: restyled(text, name) for module, text in texts.items()})
 
     return [
         student("amara", "solved everything, answered both questions", solution),
         student("bjorn", "has not started", stub, handed_out),
-        student("chen", "did the first half", _first_half(solution, where, topic.also)),
-        student("dalia", f"one slip: {one.name}{but}", _wrong(most, [one])),
-        student("emil", f"a slip in every second task{but}", _wrong(most, several)),
-        student("farah", f"another slip: {other.name}", _wrong(solution, [other]), handed_out),
-        student("goran", "a parenthesis left open", added(solution, "\n\nprint((1 + 2\n")),
-        student("hana", "sleeps on import", added(solution, "\n\nimport time\n\ntime.sleep(1_000_000)\n")),
-        student("ivo", f"lost the notebook{but}", most, None),
-        student("jun", f"a notebook cut in half{but}", most, finished[: len(finished) // 2]),
+        student("chen", "did the first half", own("chen", _first_half(solution, where, topic.also))),
+        student("dalia", f"one slip: {one.name}{but}", own("dalia", _wrong(most, [one]))),
+        student("emil", f"a slip in every second task{but}", own("emil", _wrong(most, several))),
+        student("farah", f"another slip: {other.name}", own("farah", _wrong(solution, [other])), handed_out),
+        student("goran", "a parenthesis left open", added(own("goran", solution), "\n\nprint((1 + 2\n")),
+        student("hana", "sleeps on import", added(own("hana", solution), "\n\nimport time\n\ntime.sleep(1_000_000)\n")),
+        student("ivo", f"lost the notebook{but}", own("ivo", most), None),
+        student("jun", f"a notebook cut in half{but}", own("jun", most), finished[: len(finished) // 2]),
         student("kofi", "reads the teacher's solution from the disk", added(stub, _thief(topic)), handed_out),
         student("lena", "ends the process with exit code 0", added(stub, _leaver(topic)), handed_out),
-        student("mira", f"renamed the first function{but}", _renamed(most, topic), handed_out),
-        student("noor", f"handed in a browser's second copy{but}", most, finished, f"{topic.module} (1).py"),
+        student("mira", f"renamed the first function{but}", own("mira", _renamed(most, topic)), handed_out),
+        student(
+            "noor",
+            f"handed in a browser's second copy of ivo's module{but}",
+            own("ivo", most),
+            finished,
+            f"{topic.module} (1).py",
+        ),
     ]
 
 

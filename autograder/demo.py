@@ -25,6 +25,7 @@ from autograder.screen import progress_bar, report_tables
 from autograder.topic import Topic
 
 DEFAULT = ("01_neural_network_basics", "04_convolutional_networks")
+_HANDED_IN = "2027-01-29 17:30:00 UTC"
 _STAMP = "demo"  #: the file in .autograder/ that marks a folder as a demo, and names its contents
 
 
@@ -80,6 +81,7 @@ def _make(repo: Course, scratch: Path, topics: tuple[Topic, ...], allow_unisolat
         step = progress.add_task("release the assignments", total=len(ids))
         for topic_id in ids:
             release(course, (topic_id,))
+            gradebook.to_exchange(course, topic_id)
             progress.advance(step)
         topics = course.topics(ids)
         step = progress.add_task("hand in", total=None)
@@ -96,6 +98,7 @@ def _make(repo: Course, scratch: Path, topics: tuple[Topic, ...], allow_unisolat
             on_report=lambda _report: progress.advance(step),
         )
         step = progress.add_task("record with nbgrader", total=len(reports))
+        gradebook.enrol(course, {student.name: student.full for topic in topics for student in cohort(topic)})
         gradebook.record(course, reports, lambda student: progress.advance(step))
         step = progress.add_task("write feedback with nbgrader", total=len(reports))
         for topic_id in ids:
@@ -116,6 +119,9 @@ def _lay_out(repo: Course, scratch: Path, topics: tuple[Topic, ...]) -> None:
         shutil.copytree(topic.folder, scratch / "assignments" / topic.id, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(repo.root / "nbgrader_config.py", scratch)
     (scratch / ".autograder").mkdir(exist_ok=True)
+    exchange = scratch / "exchange"
+    exchange.mkdir()
+    exchange.chmod(0o777)  # nbgrader wants an exchange in which every student can write
 
 
 def _hand_in(course: Course, topic: Topic, student: Member) -> None:
@@ -123,11 +129,13 @@ def _hand_in(course: Course, topic: Topic, student: Member) -> None:
     folder.mkdir(parents=True)
     for name, content in student.files.items():
         (folder / name).write_bytes(content)
+    (folder / "timestamp.txt").write_text(_HANDED_IN)  # as nbgrader's exchange does
 
 
 def _say_where(course: Course, console: Console) -> None:
     rows = (
         ("what students got", course.release),
+        ("the exchange, from which students fetch", course.root / "exchange"),
         ("what they handed in", course.submitted),
         ("reports", course.cache / "reports"),
         ("nbgrader's gradebook", course.root / "gradebook.db"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import linecache
 import re
+import sys
 import traceback
 from dataclasses import dataclass
 from types import ModuleType, TracebackType
 from typing import Literal, get_args
 
 from autograder.plain import plain
+from autograder.sandbox.both.forgotten import forgotten_self
 
 Kind = Literal[
     "not_started", "missing_name", "mismatch", "raised", "forbidden", "unusable", "limit", "died", "import_failed",
@@ -60,9 +62,34 @@ _CAUSES: tuple[tuple[Kind, str, Cause], ...] = (
     ("died", "aborted the interpreter", "aborted"),
 )
 
+#: what Python says of something that the grader does not have, and what to do; "{}" is the student's function
+_NOT_IN_THE_GRADER: tuple[tuple[str, str], ...] = (
+    (r"BdbQuit\b", "{} stops for a debugger, and nobody is there: remove breakpoint() and set_trace()"),
+    (r"EOFError: EOF when reading a line|OSError: pytest: reading from stdin", "{} waits for input(): remove it"),
+    (
+        r"\w+: (Torch not compiled with CUDA|Found no NVIDIA|No CUDA GPUs)",
+        "{} asks for a GPU, and there is none here: remove .cuda(), or use device = 'cuda' if "
+        "torch.cuda.is_available() else 'cpu'",
+    ),
+    (
+        r"InductorError\b|BackendCompilerFailed\b|\w+: .*TORCHDYNAMO_VERBOSE",
+        "{} uses torch.compile, which needs a compiler, and the grader has none: leave it out",
+    ),
+    (
+        r"PermissionError: \[Errno 13\] Permission denied$",
+        "{} does what the grader does not allow. Does it start other processes? Then write num_workers=0",
+    ),
+)
+_TOO_MANY = re.compile(r"(?:\w+\.)*(\w+\.\w+)\(\) takes (\d+) positional arguments? but (\d+) (?:was|were) given")
+_VERSION = "{}.{}".format(*sys.version_info)
+
 _NO_ATTRIBUTE = re.compile(r"module '[\w.]+' has no attribute '(\w+)'.*")
 _NOT_STARTED = re.compile(r"([\w.]+): not started")
 _SIGNATURE = re.compile(r"Input operand \d has a mismatch in its core dimension \d, with gufunc signature \S+ ")
+_FROM_A_HALF = re.compile(
+    r"cannot import name '\w+' from (?:partially initialized module )?'(\w+)'|"
+    r"(?:partially initialized )?module '(\w+)' has no attribute"
+)
 _OF_NONE = re.compile(r".*\bNoneType\b.*")
 _OF_AN_OBJECT = re.compile(r"'(\w+)' object has no attribute '(\w+)'.*")
 
@@ -167,9 +194,14 @@ def explain_import(error: BaseException, *, module: str, also: Modules = ()) -> 
     modules = (module, *also)
     if _declared_kind(error):
         return Fault("import_failed", plain(f"{module}.py could not be imported: {text_of(error)}"))
-    if isinstance(error, SyntaxError) and (file := _own_file(error.filename or "", modules)):
-        place = _at_line(error.lineno or 0, error.text or "", file)
-        return Fault("import_failed", f"{file} is not valid Python: {plain(error.msg)}{place}.")
+    if isinstance(error, SyntaxError) and (file := _unreadable(error, modules)):
+        if isinstance(error, StudentError):
+            said, place = error.message, place_of(error, *modules)
+        else:
+            said, place = error.msg, _at_line(error.lineno or 0, error.text or "", file)
+        return Fault("import_failed", f"{file} is not valid Python {_VERSION}: {plain(said)}{place}.")
+    if of := _imports_itself(error, modules):
+        return Fault("import_failed", f"{of}{place_of(error, *modules)}.")
     if type_name(error) == "SystemExit":
         ends = f"{module}.py ends the program when it is imported{place_of(error, *modules)}."
         return Fault("import_failed", ends)
@@ -247,6 +279,11 @@ def _cause_of(kind: Kind, sentence: str) -> Cause:
     return next((cause for of, part, cause in _CAUSES if of == kind and part in sentence), "")
 
 
+def names_an_end(sentence: str) -> bool:
+    """Whether a sentence says that a budget or the process ended, also while the module was imported."""
+    return any(part in sentence for _kind, part, _cause in _CAUSES)
+
+
 def _raised_cause(error: BaseException) -> Cause:
     """The cause, if an exception says that a budget or the program ended."""
     if type_name(error) == "SystemExit":
@@ -269,7 +306,7 @@ def _base(path: str) -> str:
 
 
 def _message(error: BaseException) -> str:
-    return error.message if isinstance(error, StudentError) else text_of(error)
+    return error.message if isinstance(error, StudentError) else text_of(error) + forgotten_self(error)
 
 
 def text_of(error: BaseException) -> str:
@@ -317,11 +354,41 @@ def _raised_sentence(error: BaseException, modules: Modules, budgets: Budgets) -
     if isinstance(error, RecursionError):
         return f"{function or module} calls itself without end{place}."
     said = f"{type_name(error)}: {plain(_plainly(_message(error)))}".rstrip(": ")
+    if cure := _cure(said, function or module):
+        return f"{cure}{place}."
     if function or place:
         return f"{function or 'The test'} {'raised' if function else 'ended with'} {said}{place}."
     if _is_verdict(error):
         return f"The test ended with {said}."
+    if (found := _TOO_MANY.match(_message(error))) and int(found[3]) == int(found[2]) + 1:
+        return f"{plain(_message(error))}: is self its first parameter?"
     return _unusable(error) or f"The test could not go on with what your code gave it: {said}."
+
+
+def _cure(said: str, who: str) -> str:
+    """Say what to do about an error that comes from what the grader does not have; '' for any other error."""
+    return next((cure.format(who) for form, cure in _NOT_IN_THE_GRADER if re.match(form, said)), "")
+
+
+def _imports_itself(error: BaseException, modules: Modules) -> str:
+    """Say that a module imports itself, or that two import each other; '' if none does."""
+    if not isinstance(error, ImportError | AttributeError):
+        return ""
+    found = _FROM_A_HALF.match(_message(error).strip())
+    name = found[1] or found[2] if found else ""
+    if name not in modules:
+        return ""
+    file = _place(error, modules)[2]
+    if file == f"{name}.py":
+        return f"{file} imports itself: leave that import out, because all that {file} defines is there by its own name"
+    return f"{name}.py and {file} import each other, and neither is complete then: import in one of them only"
+
+
+def _unreadable(error: SyntaxError, modules: Modules) -> str:
+    """The student's file that is not valid Python; '' if it is another file."""
+    if isinstance(error, StudentError):
+        return _place(error, modules)[2] if error.line else ""
+    return _own_file(error.filename or "", modules)
 
 
 def _plainly(message: str) -> str:
@@ -353,6 +420,11 @@ def _function(error: BaseException, modules: Modules) -> str:
 
 def place_of(error: BaseException, *modules: str) -> str:
     """' (line 41 of softmax.py: `code`)'; '' if no line of the student is known."""
+    return _at_line(*_place(error, modules))
+
+
+def _place(error: BaseException, modules: Modules) -> tuple[int, str, str]:
+    """The line of the student that raised an error, its text and its file."""
     if isinstance(error, StudentError):
         line, text, file = error.line, error.text, _own_file(error.file, modules)
     else:
@@ -360,7 +432,7 @@ def place_of(error: BaseException, *modules: str) -> str:
         line = (frame.lineno or 0) if frame else 0
         text = linecache.getline(frame.filename, line) if frame else ""
         file = _base(frame.filename) if frame else ""
-    return _at_line(line, text, file or f"{modules[0]}.py")
+    return line, text, file or f"{modules[0]}.py"
 
 
 def _at_line(line: int, text: str, file: str) -> str:

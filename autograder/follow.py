@@ -209,7 +209,8 @@ class Follower:
             report = examined.result()
             gradebook.record(self._course, [report])
             gradebook.feedback(self._course, self._id, only=one.student)
-            write_summaries(self._course, self._id, [report])
+            who = gradebook.handed_in(self._course, self._id, one.student)
+            write_summaries(self._course, self._id, who, [report])
             if one.has_address:
                 gradebook.release_feedback(self._course, self._id, one.student)
             self._note(one, report.status)

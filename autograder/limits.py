@@ -20,8 +20,9 @@ RATIO = 200  #: times its packed size that a module may have: more is a bomb
 MEMBERS = 10_000  #: entries of a parcel that are looked at
 HEADER_BYTES = 2_000  #: bytes of the long name and the times of one entry of an archive
 HEADERS_BYTES = 300_000  #: bytes of the long names and times of all its entries
-DEPTH = 2  #: folders that may be above the module
-COPIES = 10  #: files with the same name and depth that are compared
+DEPTH = 3  #: folders that may be above the module
+COPIES = 10  #: files that may be the module, and are compared and parsed
+LOOKED_AT = 100  #: Python files in which the names that the tasks ask for are looked for
 RECORDED_ENTRIES = 1_000  #: entries of a parcel whose times are kept; a larger parcel is recorded each time
 
 # --- what an author hands out ----------------------------------------------------------------------------------------

@@ -52,8 +52,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path) -> None:
-    """Before imports: run a topic's tests on one thread, which is faster for small arrays, and let Keras use torch."""
-    if (file_path.parent / "topic.toml").is_file():
+    """Before imports: run a topic's tests on one thread, which is faster for small arrays, and let Keras use torch.
+
+    Raises:
+        pytest.UsageError: a file there hides a package that the tests import
+    """
+    if file_path.name.startswith("test_") and (file_path.parent / "topic.toml").is_file():
+        from autograder.student.card import hides_a_package
+
+        if said := hides_a_package(file_path.parent):
+            raise pytest.UsageError(said)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("KERAS_BACKEND", "torch")
 

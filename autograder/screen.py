@@ -108,7 +108,7 @@ def report_tables(topic: Topic, reports: Iterable[Report], stories: Mapping[str,
     for report in reports:
         left_out |= {task.task: task.hint for task in report.tasks if task.missing}
         name = escape(one_line(report.student))
-        scores.add_row(name, *(score_cell(task) for task in report.tasks), f"{report.score:.4g}")
+        scores.add_row(name, *(score_cell(task) for task in report.tasks), f"{report.score:.2f}")
         story = (stories or {}).get(report.student, "")
         words.add_row(name, (f"[dim]{escape(story)}[/]\n" if story else "") + escape(said(report)))
     notes = [
@@ -124,7 +124,7 @@ def score_cell(task: TaskReport) -> str:
     if task.status == "broken":
         return "[magenta]?[/]"
     colour = "green" if task.score == task.points else "red" if task.score == 0 else "yellow"
-    return f"[{colour}]{task.score:.3g}[/]"
+    return f"[{colour}]{task.score:.2f}[/]"
 
 
 def said(report: Report) -> str:

@@ -61,6 +61,15 @@ def text_of(source: bytes) -> str:
     return source.decode(encoding if _USUAL.fullmatch(encoding) else "utf-8", "replace")
 
 
+#: what to say about a module that is_utf16
+NOT_UTF8 = "is saved as UTF-16, which Python cannot read: save it as UTF-8 in your editor."
+
+
+def is_utf16(source: bytes) -> bool:
+    """Whether an editor, or `>` in Windows PowerShell, has saved a text as UTF-16, with its mark or without."""
+    return source.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(source) > 3 and 0 in source[:2] and any(source[:2]))
+
+
 def encoding_of(source: bytes) -> str:
     """Return the encoding that a module's text names; "utf-8" if it names none that Python knows."""
     try:

@@ -52,6 +52,11 @@ class Task:
     hints: tuple[str, ...] = ()  #: of `autograder hint`; released, so never the answer
 
     @property
+    def name(self) -> str:
+        """Its number and title, as every page names it."""
+        return f"{self.number} {self.title}".strip()
+
+    @property
     def is_gradable(self) -> bool:
         """Whether the extra that this task needs is installed here."""
         return not self.extra or extras.is_installed(self.extra)

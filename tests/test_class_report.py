@@ -7,6 +7,8 @@ import io
 import itertools
 import json
 import re
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from playwright.sync_api import Browser, Page
 
 from autograder.classroom import similarity, tables
 from autograder.classroom.class_report import write_class_report
-from autograder.classroom.page import page
+from autograder.classroom.page import _SCRIPT, page
 from autograder.classroom.similarity import Comparison, compare
 from autograder.classroom.summary import ClassReport, summarise
 from autograder.cli import main
@@ -47,6 +49,33 @@ def topic(tmp_path_factory: pytest.TempPathFactory) -> Topic:
 
 def gathered(topic: Topic, *reports: Report, comparison: Comparison | None = None) -> ClassReport:
     return summarise(topic, reports, comparison or Comparison())
+
+
+def test_who_waited_too_long_during_the_import_reached_a_limit(topic: Topic) -> None:
+    waited = "tiny.py could not be imported: your code waited for too long without computing."
+    found = gathered(
+        topic,
+        report("hana", tuple(SUITE), kind="import_failed", sentence=waited),
+        report("goran", tuple(SUITE), kind="import_failed", sentence="tiny.py is not valid Python 3.11: no."),
+    )
+
+    assert {row.student: sum(cell.limits for cell in row.cells) for row in found.rows} == {"goran": 0, "hana": 5}
+    limits = page(found).partition("Reached a limit, or died")[2].partition("</table>")[0]
+    assert "hana" in limits
+    assert "goran" not in limits
+
+
+def test_a_person_is_needed_for_a_broken_report_and_for_written_answers(topic: Topic) -> None:
+    reports = [report("amara"), report("bjorn", broken=("test_the_factor_is_two",)), report("chen")]
+
+    found = summarise(topic, reports, Comparison(), ungraded=("amara", "bjorn"))
+
+    assert found.waiting == ("amara", "bjorn")
+    text = page(found)
+    assert "<dt>need a person</dt><dd>2</dd>" in text
+    assert "A person has to look at 1 broken report." in text
+    assert "A person has to grade the written answers of 2 students, in the formgrader." in text
+    assert "seed" not in text.partition("</dl>")[0].partition("<dl")[2]
 
 
 class TestNumbers:
@@ -268,7 +297,7 @@ class TestFiles:
             folder.mkdir(parents=True)
             (folder / "tiny.py").write_text("x = 2\n")
 
-        text = write_class_report(course, topic.id)[0].read_text()
+        text = re.sub(r"<[^>]+>", "", write_class_report(course, topic.id)[0].read_text())
 
         assert "the engine: amara." in text
         assert "not examined yet: late." in text
@@ -330,7 +359,10 @@ class Tags(HTMLParser):
 def test_a_page_needs_nothing_else(topic: Topic) -> None:
     text = page(hostile_class(topic))
 
-    assert Tags(text).asked == []
+    assert Tags(text).asked == ["script"]
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert script == _SCRIPT  # and the page lets no other run
+    assert f"script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in text
     assert re.findall(r"@import|url\(", text) == []
 
 
@@ -358,6 +390,23 @@ class TestInABrowser:
         assert shown.title() == "01_tiny: class report"
         assert shown.complaints == []  # type: ignore[attr-defined]
         assert shown.get_by_text(HOSTILE[0], exact=False).count() > 0
+
+    def test_a_click_on_a_title_sorts(self, chromium: Browser, topic: Topic, tmp_path: Path) -> None:  # noqa: F811
+        found = gathered(topic, report("zoe"), report("ada"), report("mia", ("test_three_doubled_is_six",)))
+        (tmp_path / "index.html").write_text(page(found))
+        tab = chromium.new_page()
+        tab.goto((tmp_path / "index.html").as_uri())
+
+        def students() -> list[str]:
+            return [cell.strip() for cell in tab.locator(".heat tbody th").all_inner_texts()]
+
+        assert students() == ["mia", "ada", "zoe"]
+        tab.get_by_role("button", name="student").click()
+        assert students() == ["ada", "mia", "zoe"]
+        tab.get_by_role("button", name="points").first.click()
+        assert students()[-1] == "mia"
+        tab.get_by_role("button", name="points").first.click()
+        assert students()[0] == "mia"
 
     @pytest.mark.parametrize("width", [375, 768, 1280])
     def test_nothing_stands_out_sideways(self, shown: Page, width: int) -> None:

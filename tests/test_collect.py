@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from factory import make_course
+from factory import SOLUTION, make_course
 
 from autograder.errors import SubmissionError
 from autograder.grading.intake import parcel as room
@@ -19,6 +19,7 @@ from autograder.grading.intake.collect import collect, submissions
 from autograder.grading.mark import integrity
 from autograder.grading.run import proxy
 from autograder.limits import MODULE_BYTES
+from autograder.stub import stub_of
 
 CODE = b"def double(x):\n    return 2 * x\n"
 
@@ -65,7 +66,7 @@ def test_a_folder_gives_its_module_and_the_student_of_its_place(tmp_path, topic)
     assert (found.student, found.assignment, found.source, found.complaints) == ("ada", "01_tiny", CODE, ())
 
 
-def test_a_zip_and_a_tar_give_the_module_two_folders_deep(tmp_path, topic):
+def test_a_zip_and_a_tar_give_the_module_in_folders(tmp_path, topic):
     packed = zip_of(tmp_path / "ada.zip", {"a/b/tiny.py": CODE})
     rolled = tar_of(tmp_path / "bob.tar.gz", [(member("a/b/tiny.py"), CODE)])
 
@@ -94,8 +95,13 @@ def test_a_path_without_anything_is_an_error(tmp_path, topic):
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny (1).py", "tiny(2).py", "tiny-1.py", "tiny copy.py", "tiny - Copy.py", "Tiny (1).py"]
-)
+    "name",
+    [
+        "tiny (1).py", "tiny(2).py", "tiny-1.py", "tiny copy.py", "tiny - Copy.py", "Tiny (1).py", "Tiny.py", "tiny.PY",
+        "tiny_final.py", "Copy of tiny.py", "tiny 2.py", "tiny2.py", "tiny - Kopie.py", "Kopie von tiny.py",
+        "tiny - コピー.py", "tiny - 副本.py", "tiny的副本.py", "ada_tiny_v3.py",
+    ],
+)  # fmt: skip
 def test_one_copy_with_a_browsers_suffix_is_taken_and_told(tmp_path, topic, name):
     found = collect(folder_of(tmp_path / "ada", {name: CODE}), topic)
 
@@ -108,9 +114,9 @@ def test_one_copy_with_a_browsers_suffix_is_taken_and_told(tmp_path, topic, name
     [
         ({"tinny.py": CODE}, "no tiny.py; found tinny.py"),
         ({"01_tiny.ipynb": b"{}"}, "no tiny.py; found 01_tiny.ipynb"),
-        ({"tiny (1).py": CODE, "tiny (2).py": CODE}, "no tiny.py, but 2 copies"),
+        ({"tiny (1).py": CODE, "tiny (2).py": CODE + b"#"}, "no tiny.py, but 2 copies"),
         ({"work.zip": b"PK"}, "only an archive inside the parcel"),
-        ({"a/b/c/tiny.py": CODE}, "the parcel holds no file"),
+        ({"a/b/c/d/tiny.py": CODE}, "the parcel holds no file"),
         ({"readme.txt": b""}, "the parcel holds readme.txt"),
         ({}, "the parcel holds no file"),
         ({"a/tiny.py": CODE, "b/tiny.py": b"pass"}, "2 different files are named tiny.py"),
@@ -126,6 +132,70 @@ def test_a_folder_without_one_module_says_what_it_holds(tmp_path, topic, files, 
 
     assert found.source is None
     assert sentence in found.complaints[0]
+
+
+@pytest.mark.parametrize("name", ["homework.py", "Kopie von meiner Abgabe.py", "src/main.py"])
+def test_the_only_file_that_defines_what_is_asked_for_is_taken_under_any_name(tmp_path, topic, name):
+    parcel = {name: SOLUTION.encode(), "helpers.py": b"def double(x): ...", "test_tiny.py": b"from tiny import Halver"}
+
+    found = collect(folder_of(tmp_path / "ada", parcel), topic)
+
+    assert found.source == SOLUTION.encode()
+    assert found.complaints == (f"{name} was taken as tiny.py; use that name next time",)
+
+
+def test_two_files_that_define_what_is_asked_for_are_named_unless_one_is_not_started(tmp_path, topic):
+    worked, stub = SOLUTION.encode(), stub_of(topic).encode()
+    two = collect(folder_of(tmp_path / "ada", {"a.py": worked, "b.py": worked + b"#"}), topic)
+    one = collect(folder_of(tmp_path / "bob", {"a.py": stub, "b.py": worked}), topic)
+
+    assert (two.source, two.complaints) == (
+        None,
+        ("no tiny.py, but 2 copies (a.py, b.py); hand in one file of that name",),
+    )
+    assert (one.source, one.complaints) == (worked, ("b.py was taken as tiny.py; use that name next time",))
+
+
+@pytest.mark.parametrize("name", ["tiny (1).py", "tiny_final.py", "old/tiny.py", "homework.py"])
+def test_a_stub_beside_a_worked_copy_is_not_taken(tmp_path, topic, name):
+    parcel = folder_of(tmp_path / "ada", {"tiny.py": stub_of(topic).encode(), name: SOLUTION.encode()})
+
+    found = collect(parcel, topic)
+
+    assert found.source == SOLUTION.encode()
+    assert found.complaints[-1] == (
+        f"nothing is written in tiny.py, so {name} was taken as tiny.py; hand in one file, named tiny.py"
+    )
+
+
+def test_a_stub_beside_two_worked_copies_is_not_taken_without_a_word(tmp_path, topic):
+    worked = {"tiny (1).py": SOLUTION.encode(), "tiny (2).py": SOLUTION.encode() + b"#"}
+
+    found = collect(folder_of(tmp_path / "ada", {"tiny.py": stub_of(topic).encode()} | worked), topic)
+
+    assert found.source is None
+    assert "nothing is written in tiny.py, and 2 other files are worked on" in found.complaints[0]
+
+
+def test_a_stub_alone_or_a_module_that_is_begun_is_taken_as_it_is(tmp_path, topic):
+    stub = stub_of(topic).encode()
+    begun = stub.replace(b'raise NotImplementedError("double: not started")', b"return 2 * x")
+    assert begun != stub
+
+    alone = collect(folder_of(tmp_path / "ada", {"tiny.py": stub}), topic)
+    beside = collect(folder_of(tmp_path / "bob", {"tiny.py": begun, "tiny (1).py": SOLUTION.encode()}), topic)
+
+    assert (alone.source, alone.complaints) == (stub, ())
+    assert (beside.source, beside.complaints) == (begun, ())
+
+
+def test_a_module_three_folders_deep_and_behind_backslashes_is_found(tmp_path, topic):
+    deep = zip_of(tmp_path / "ada.zip", {"a/b/c/tiny.py": CODE})
+    windows = zip_of(tmp_path / "bob.zip", {"home\\01_tiny\\tiny.py": CODE})
+    outside = zip_of(tmp_path / "eve.zip", {"..\\tiny.py": CODE})
+
+    assert collect(deep, topic).source == collect(windows, topic).source == CODE
+    assert "leads out of the parcel" in collect(outside, topic).complaints[0]
 
 
 def test_the_module_nearest_the_top_is_taken(tmp_path, topic):

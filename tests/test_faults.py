@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from types import ModuleType
 
 import numpy
@@ -244,7 +245,10 @@ def test_a_syntax_error_is_said_with_its_line(tmp_path):
     error = raised(lambda: compile("x = 1\ndef f(:\n    pass\n", str(path), "exec"))
 
     assert explain_import(error, module="basics") == Fault(
-        "import_failed", "basics.py is not valid Python: invalid syntax (line 2 of basics.py: `def f(:`)."
+        "import_failed",
+        "basics.py is not valid Python {}.{}: invalid syntax (line 2 of basics.py: `def f(:`).".format(
+            *sys.version_info
+        ),
     )
 
 

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 REPORT = {
     "student": str, "assignment": str, "status": str, "score": float, "max_score": float, "seed": int,
-    "isolation": str, "seconds": float, "complaints": list, "tasks": list,
+    "isolation": str, "python": str, "seconds": float, "complaints": list, "tasks": list,
 }  # fmt: skip
 TASK = {"task": str, "score": float, "points": float, "tests_passed": int, "tests_total": int, "hint": str}
 

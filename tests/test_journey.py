@@ -169,7 +169,7 @@ def test_feedback_shows_score_and_hint(course):
     page = (course.root / "feedback/dalia" / ID / f"{ID}.html").read_text()
 
     assert "1.1 Double: 1 of 3 tests passed" in page
-    assert "<strong>20</strong> of 60 points" in page
+    assert "<strong>20.00</strong> of 60 points" in page
     assert "double: wrong value. Got 9, expected 6." in page
 
 
@@ -208,7 +208,7 @@ def test_feedback_goes_back_to_a_student(course):
     nbgrader(home, "fetch_feedback", ID)
 
     (page,) = (home / ID / "feedback").rglob("*.html")
-    assert "<strong>60</strong> of 60 points" in page.read_text()
+    assert "<strong>60.00</strong> of 60 points" in page.read_text()
 
 
 def test_an_unknown_assignment_is_one_sentence(course):

@@ -91,6 +91,28 @@ def test_cell_ids_are_unique_and_a_new_cell_changes_no_other_id(topic):
     assert set(before) <= set(after)
 
 
+DRAWING = "figure, axes = plt.subplots()\n" + "".join(f"axes.plot([{n}], [{n}])\n" for n in range(12)) + "plt.show()"
+
+
+@pytest.mark.parametrize(
+    ("head", "text", "is_hidden"),
+    [
+        ("# %%", DRAWING, True),
+        ("# %% drawing=false", DRAWING, False),
+        ("# %%", "plt.plot([1])\nplt.show()", False),
+        ("# %% drawing=true", "plt.plot([1])\nplt.show()", True),
+        ("# %%", "\n".join(f"x{n} = {n}" for n in range(30)) + "\nplt.show()", False),
+    ],
+    ids=["long", "told not to", "short", "told to", "much else"],
+)
+def test_the_code_of_a_figure_is_collapsed(topic, head, text, is_hidden):
+    lesson = f"{LESSON}\n{head}\n{text}\n"
+
+    cells = json.loads(to_notebook(topic, lesson))["cells"]
+
+    assert cells[-1]["metadata"] == ({"jupyter": {"source_hidden": True}} if is_hidden else {})
+
+
 def test_points_that_are_no_whole_number_stay_exact(tmp_path):
     topic = make_topic(tmp_path, manifest=("points = 30", "points = 30.5"), lesson=("points=5", "points=4.5"))
 

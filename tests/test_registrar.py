@@ -444,10 +444,23 @@ def test_the_page_says_score_public_fault_and_hint_and_nothing_hidden(course):
 
     page = page_of(course)
     assert "1.1 Double: 0 of 2 tests passed" in page
-    assert "<strong>0.3</strong> of 60 points" in page
+    assert "<strong>0.30</strong> of 60 points" in page
     assert "double: wrong &lt;b&gt;value&lt;/b&gt;." in page
     assert "Hint: Twice, not thrice." in page
+    assert ">1.1 Double</a> (Score: 0.30 / 60.00)" in page
+    assert ">Question: why double</a> (Score: 0.00 / 5.00)" in page
+    assert "Test cell" not in page
     assert "hidden" not in page.split("<body>")[1]
+
+
+def test_the_code_of_a_figure_is_folded_on_nbgraders_pages():
+    from autograder.recording.warm import highlight
+
+    folded, open_ = highlight("x = 1", metadata={"jupyter": {"source_hidden": True}}), highlight("x = 1", metadata={})
+
+    assert folded.startswith("<details><summary>The code of this figure</summary>")
+    assert "details" not in open_
+    assert "highlight" in open_
 
 
 def test_the_page_says_each_fault_once_and_not_too_many(course):

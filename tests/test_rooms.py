@@ -36,7 +36,7 @@ ROOMS = (
 #: code in the box, beside the student's code, imports from these rooms only
 IN_THE_BOX = {"sandbox/inside", "sandbox/both"}
 #: the modules of grading that a student's folder uses: they read a text or a parcel, and know no test and no answer
-STUDENTS_USE = {"autograder.grading.intake.written"}
+STUDENTS_USE = {f"autograder.grading.intake.{name}" for name in ("choice", "parcel", "written")}
 #: nbgrader takes seconds to import and knows only these rooms
 KNOW_NBGRADER = {"recording", "authoring/release.py"}
 
@@ -118,6 +118,27 @@ def test_nbgrader_is_known_to_few():
         path for path in knowing if path.parts[0] not in KNOW_NBGRADER and path.as_posix() not in KNOW_NBGRADER
     } == set()
     assert knowing
+
+
+@pytest.mark.parametrize("verb", sorted(main.commands))
+def test_a_verb_has_a_whole_summary_on_one_line_and_an_example(verb):
+    summary = main.commands[verb].get_short_help_str(limit=200)
+
+    listed = main.get_help(click.Context(main, info_name="autograder", terminal_width=80)).splitlines()
+    said = main.commands[verb].get_help(click.Context(main.commands[verb], info_name=verb))
+
+    assert any(line.split() == [verb, *summary.split()] for line in listed)
+    assert f"\n  Example: autograder {verb}" in said
+
+
+def test_autograder_alone_gives_help_and_exits_with_0():
+    from click.testing import CliRunner
+
+    run = CliRunner().invoke(main, [])
+
+    assert run.exit_code == 0
+    assert run.output.startswith("Usage: ")
+    assert "For students" in run.output
 
 
 def test_the_help_lists_every_verb_once():

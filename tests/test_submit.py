@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -14,6 +16,8 @@ import autograder
 from autograder.authoring.build import build
 from autograder.errors import SubmissionError
 from autograder.grading.intake.collect import collect
+from autograder.portable import habits
+from autograder.stub import stub_of
 from autograder.student.desk import submit_command
 from autograder.student.submit import examine, pack
 
@@ -76,7 +80,7 @@ def test_a_good_parcel_is_said_so(folder):
             "look",
             "Not written yet: Halver.",
         ),
-        ("FACTOR = 2", f"FACTOR = 2\nDATA = '{'x' * 1_000_001}'", "stop", "tiny.py is larger than 512 KB"),
+        ("FACTOR = 2", f"FACTOR = 2\nDATA = '{'x' * 1_000_001}'", "stop", "tiny.py: larger than 512 KB"),
     ],
 )
 def test_what_is_wrong_with_the_module_is_a_sentence(folder, old, new, level, sentence):
@@ -88,11 +92,101 @@ def test_what_is_wrong_with_the_module_is_a_sentence(folder, old, new, level, se
 
 
 def test_a_missing_module_stops_it(folder, capsys):
-    (folder / "tiny.py").rename(folder / "tiny (1).py")
+    (folder / "tiny.py").rename(folder / "notes.txt")
 
     assert submit_command(folder) == 1
-    assert "STOP  tiny.py is missing" in capsys.readouterr().out
+    assert "STOP The grader would say: no tiny.py; found 01_tiny.ipynb" in " ".join(capsys.readouterr().out.split())
     assert not (folder.parent / f"{ID}.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "taken"),
+    [
+        ({"tiny (1).py": SOLUTION}, "tiny (1).py was taken as tiny.py; use that name next time"),
+        ({"homework.py": SOLUTION}, "homework.py was taken as tiny.py; use that name next time"),
+        ({"a/b/c/Tiny.PY": SOLUTION}, "a/b/c/Tiny.PY was taken as tiny.py; use that name next time"),
+        ({"tiny.py": None, "tiny_final.py": SOLUTION}, "nothing is written in tiny.py, so tiny_final.py was taken"),
+        ({"tiny.py": SOLUTION, "old/tiny.py": "pass"}, "the one nearest the top, tiny.py, was taken"),
+        ({"one.py": SOLUTION, "two.py": SOLUTION + "#"}, "no tiny.py, but 2 copies (one.py, two.py)"),
+        ({"tiny.py": "x" * 1_000_000}, "tiny.py: larger than 512 KB; hand in code only, without data"),
+    ],
+)
+def test_submit_says_what_the_grader_says_and_packs_what_it_takes(folder, monkeypatch, files, taken):
+    topic = make_course(folder.parent / "again").topic(ID)
+    (folder / "tiny.py").unlink()
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(stub_of(topic) if text is None else text)
+
+    said = " ".join(found(folder))
+    graded = collect(folder, topic)
+
+    assert taken in said
+    assert taken in " ".join(graded.complaints)
+    if graded.source is not None:
+        packed = collect(pack(folder), topic)
+        assert (packed.source, packed.complaints) == (graded.source, ())
+
+
+def test_a_helper_that_is_not_handed_in_is_missing_when_submit_imports_the_module(folder):
+    (folder / "helpers.py").write_text("factor = 2\n")
+    (folder / "tiny.py").write_text(SOLUTION.replace("FACTOR = 2", "from helpers import factor as FACTOR"))
+
+    stopped = [said for said, level in found(folder).items() if level == "stop"]
+
+    assert len(stopped) == 1
+    assert "tiny.py cannot be imported. It raised ModuleNotFoundError: No module named 'helpers'" in stopped[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("breakpoint()", "tiny.py:{} waits for a person, and nobody is there when it is graded"),
+        ("def ask():\n    return input('x')", "waits for a person"),
+        ("import torch\ndef f(m):\n    return m.cuda()", "asks for a GPU, and the grader has none"),
+        ("import torch\ndef f(m):\n    return m.to('cuda:0')", "asks for a GPU, and the grader has none"),
+        ("import torch\n@torch.compile\ndef f(m): ...", "uses torch.compile, which needs a compiler"),
+        ("def f(d):\n    return DataLoader(d, num_workers=2)", "write num_workers=0"),
+    ],
+)
+def test_what_works_at_home_only_is_worth_a_look(folder, code, sentence):
+    (folder / "tiny.py").write_text(SOLUTION + "\ndef last():\n    " + code.replace("\n", "\n    ") + "\n")
+
+    line = len(SOLUTION.splitlines()) + 3
+    assert [level for said, level in found(folder).items() if sentence.format(line) in said] == ["look"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "device = 'cuda' if torch.cuda.is_available() else 'cpu'\n    return m.to(device)",
+        "if torch.cuda.is_available():\n        m.cuda()",
+        "return DataLoader(m, num_workers=0)",
+        "m.compile()\n    m.input(1)",
+    ],
+)
+def test_what_asks_first_is_no_remark(code):
+    assert list(habits(ast.parse(f"def f(m):\n    {code}\n"))) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_module_in_utf_16_is_told_how_to_save_it(folder, encoding):
+    (folder / "tiny.py").write_bytes(SOLUTION.encode(encoding))
+
+    assert (
+        found(folder)["tiny.py is saved as UTF-16, which Python cannot read: save it as UTF-8 in your editor."]
+        == "stop"
+    )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="this Python cannot read it either")
+@pytest.mark.parametrize("line", ["type Row = list[int]", "def first[T](x: T) -> T: ...", "X = f'{'a'}'"])
+def test_syntax_that_an_older_grader_cannot_read_is_worth_a_look(folder, line):
+    (folder / "tiny.py").write_text(f"{line}\n{SOLUTION}".replace("from __future__ import annotations", ""))
+
+    said = [said for said, level in found(folder).items() if "a newer Python than 3.11" in said and level == "look"]
+
+    assert [text.partition(" ")[0] for text in said] == ["tiny.py:1"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,10 @@ from autograder.topic import Topic
 
 FULL_POINTS = 100  #: the sum of the points of all tasks and written questions of one assignment
 
+DRAWING_LINES = 10  #: a cell with fewer lines is read, even if it only draws
+
+_FIGURE = re.compile(r"\bplt\.(subplots|figure|show)\(|^explore\(", re.MULTILINE)
+_DRAWS = re.compile(r"\b(plt|ax|axes|axis|figure)\b|\.(set\w*|plot|imshow|bar|scatter|text|legend|annotate|show)\(")
 _WORD = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 _ANSWER = "YOUR ANSWER HERE"  # what nbgrader itself writes into an empty answer
 _METADATA = {
@@ -40,6 +44,7 @@ class LessonCell:
     task: str = ""  #: the task that a grade cell checks
     question: str = ""  #: the name of a written question
     points: float = 0.0  #: of a written question
+    is_drawing: bool = False  #: whether its code, which only draws a figure, is collapsed
 
 
 def to_notebook(topic: Topic, lesson_text: str) -> str:
@@ -99,13 +104,14 @@ def _read_cell(topic: Topic, raw: Any, line: int) -> LessonCell:
     # a note of the author after `# %%`, and what jupytext notes about blank lines
     for ignored in ("title", "lines_to_next_cell", "lines_to_end_of_cell_marker"):
         options.pop(ignored, None)
-    known = {"task"} if raw.cell_type == "code" else {"question", "points"}
+    known = {"task", "drawing"} if raw.cell_type == "code" else {"question", "points"}
     if raw.cell_type not in ("code", "markdown"):
         raise AuthorError(f"{where}: a {raw.cell_type} cell; use '# %%' or '# %% [markdown]'")
     for key in sorted(set(options) - known):
         shown = options[key] if key == "incorrectly_encoded_metadata" else key
         raise AuthorError(
-            f'{where}: cannot use {shown!r} here; a cell takes task="...", a markdown cell question="..." points=5'
+            f'{where}: cannot use {shown!r} here; a cell takes task="..." or drawing=false, '
+            'a markdown cell question="..." points=5'
         )
     task, question, points = options.get("task", ""), options.get("question", ""), options.get("points", 0)
     for key in set(options) & {"task", "question"}:
@@ -117,7 +123,17 @@ def _read_cell(topic: Topic, raw: Any, line: int) -> LessonCell:
         raise AuthorError(f"{where}: points is {points!r}; give a number such as 5")
     if "points" in options and points == 0:
         raise AuthorError(f"{where}: a written question for 0 points; give it points")
-    return LessonCell(line, raw.cell_type, raw.source, task, question, float(points))
+    drawing = options.get("drawing", raw.cell_type == "code" and _draws(raw.source))
+    if not isinstance(drawing, bool):
+        raise AuthorError(f"{where}: drawing is {drawing!r}; write drawing=true or drawing=false")
+    return LessonCell(line, raw.cell_type, raw.source, task, question, float(points), drawing)
+
+
+def _draws(text: str) -> bool:
+    """True for a long cell that makes a figure, if much of it only draws."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    drawing = sum(1 for line in lines if _DRAWS.search(line))
+    return len(lines) >= DRAWING_LINES and bool(_FIGURE.search(text)) and 3 * drawing >= len(lines)
 
 
 def _check_title(first: LessonCell, path: str) -> None:
@@ -172,13 +188,14 @@ def _compile(topic: Topic, cell: LessonCell) -> list[dict[str, Any]]:
             _cell("markdown", cell.text, {**question, "cell_type": "markdown"}),
             _cell("markdown", _ANSWER, _graded(cell.question, cell.points, by_hand=True)),
         ]
-    return [_cell(cell.kind, cell.text, None)]
+    return [_cell(cell.kind, cell.text, None, is_drawing=cell.is_drawing)]
 
 
-def _cell(kind: str, text: str, nbgrader: dict[str, Any] | None) -> dict[str, Any]:
+def _cell(kind: str, text: str, nbgrader: dict[str, Any] | None, *, is_drawing: bool = False) -> dict[str, Any]:
+    hidden = {"jupyter": {"source_hidden": True}} if is_drawing else {}
     cell: dict[str, Any] = {
         "cell_type": kind,
-        "metadata": {"nbgrader": nbgrader} if nbgrader else {},
+        "metadata": {"nbgrader": nbgrader} if nbgrader else hidden,
         "source": text,
     }
     if kind == "code":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from autograder import dates
 from autograder.classroom import tables
@@ -18,7 +20,9 @@ from autograder.grading.keep import store
 from autograder.groups import groups
 from autograder.limits import COMPARED_LETTERS
 from autograder.people import people
+from autograder.report.mark import Mark
 from autograder.stub import stub_of
+from autograder.topic import Topic
 
 
 def write_class_report(course: Course, topic_id: str, folder: Path | None = None, *, section: str = "") -> list[Path]:
@@ -34,16 +38,17 @@ def write_class_report(course: Course, topic_id: str, folder: Path | None = None
         CourseError: there is no report, or the page cannot be made or written
     """
     report = class_report(course, topic_id, section=section)
+    folder = folder or course.root / "class_report" / report.assignment / section.replace("/", "-")
+    links = {row.student: _links(course, course.topic(topic_id), row.student, folder) for row in report.rows}
     try:
         from autograder.classroom.page import page
 
         written: dict[str, Callable[[ClassReport], str]] = {
-            "index.html": page,
+            "index.html": lambda report: page(report, links),
             "report.json": tables.to_json,
             "scores.csv": tables.scores_csv,
             "tests.csv": tables.tests_csv,
         }
-        folder = folder or course.root / "class_report" / report.assignment / section.replace("/", "-")
         texts = {folder / name: write(report) for name, write in written.items()}
     except ImportError as error:
         raise CourseError(f"{error.name}: not installed; pip install 'autograder[teacher]'") from error
@@ -98,6 +103,7 @@ def class_report(course: Course, topic_id: str, *, section: str = "") -> ClassRe
             if entry.student not in away
         },
         unexamined=[parcel.student for parcel in handed_in if parcel.student not in of],
+        ungraded=[mark.student for mark in _marks(course, topic.id) if mark.student in of and mark.open],
     )
 
 
@@ -113,3 +119,29 @@ def _not_shown(course: Course, section: str) -> set[str]:
     if section and section not in {person.section for person in everybody}:
         raise CourseError(f"{course.root / 'students.csv'}: no student in a section {section!r}; correct the name")
     return {person.student for person in everybody if person.has_left or section not in ("", person.section)}
+
+
+def _marks(course: Course, topic_id: str) -> tuple[Mark, ...]:
+    """The marks in the gradebook; none where nbgrader is not installed or not set up."""
+    try:
+        from autograder.recording import gradebook
+
+        return gradebook.marks(course, topic_id)
+    except (ImportError, CourseError):
+        return ()
+
+
+def _links(course: Course, topic: Topic, student: str, page: Path) -> list[tuple[str, str]]:
+    """The student's files that are there: a word and an address, as seen from the folder of the page."""
+    feedback = course.root / "feedback" / student / topic.id
+    modules = [course.root / "autograded" / student / topic.id / path.name for path in topic.module_paths]
+    files = [
+        *((path.name, path) for path in modules),
+        ("feedback", feedback / "summary.html"),
+        ("notebook", feedback / f"{topic.id}.html"),
+        ("report", store.path_of(course, topic.id, student)),
+    ]
+    there = [(word, path) for word, path in files if path.is_file() and not path.is_symlink()]
+    return [
+        (word, quote(Path(os.path.relpath(path, page)).as_posix(), errors="surrogateescape")) for word, path in there
+    ]

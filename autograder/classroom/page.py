@@ -5,8 +5,11 @@ The template escapes everything that it gets; the drawings escape their own labe
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -35,8 +38,36 @@ _SECTIONS = (
 )
 
 
-def page(report: ClassReport) -> str:
-    """Return the page of a class."""
+#: sorts a table by the column that is clicked; the page allows no other script (its Content-Security-Policy)
+_SCRIPT = """
+for (const table of document.querySelectorAll('table.sortable'))
+  for (const title of table.tHead.rows[0].cells) {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.append(...title.childNodes);
+    title.append(button);
+    button.addEventListener('click', () => {
+      const up = title.getAttribute('aria-sort') === 'descending' || (!title.ariaSort && title.cellIndex === 0);
+      const value = row => row.cells[title.cellIndex].dataset.sort ?? row.cells[title.cellIndex].innerText;
+      const compare = (a, b) => value(a).localeCompare(value(b), undefined, {numeric: true});
+      const number = (a, b) => isNaN(value(a)) || isNaN(value(b)) ? compare(a, b) : value(a) - value(b);
+      for (const other of table.tHead.rows[0].cells) other.removeAttribute('aria-sort');
+      title.setAttribute('aria-sort', up ? 'ascending' : 'descending');
+      const rows = [...table.tBodies[0].rows].sort((a, b) => up ? number(a, b) : number(b, a));
+      table.tBodies[0].append(...rows);
+    });
+  }
+"""
+Links = Mapping[str, Sequence[tuple[str, str]]]  #: student -> a word and an address for each file
+
+
+def page(report: ClassReport, links: Links | None = None) -> str:
+    """Return the page of a class.
+
+    Args:
+        report: what is shown
+        links: the files of each student that the page links to
+    """
     from markupsafe import Markup  # comes with jinja2, which students need not have
 
     graded, rows = report.graded, report.rows
@@ -46,6 +77,10 @@ def page(report: ClassReport) -> str:
     mean = fmean(scores) if scores else 0.0
     text: str = _template().render(
         report=report,
+        links=links or {},
+        rows_of={row.student: number for number, row in enumerate(rows, 1)},
+        script=Markup(_SCRIPT),
+        script_hash=Markup(f"sha256-{b64encode(sha256(_SCRIPT.encode()).digest()).decode()}"),
         mean=mean,
         median=middle,
         broken=[row for row in rows if row.status != "graded"],

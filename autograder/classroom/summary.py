@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from statistics import correlation, fmean
 
 from autograder.classroom.similarity import Comparison
-from autograder.report.model import Report, TaskReport
+from autograder.faults import names_an_end
+from autograder.report.model import Report, TaskReport, TestResult
 from autograder.topic import Topic
 
 FEWEST = 10  #: with fewer students, discrimination is not worth reading
@@ -110,6 +111,13 @@ class ClassReport:
     due: str = ""  #: when it is due, in words; empty without a date
     extended: Mapping[str, str] = field(default_factory=dict)  #: student -> the date of an extension, in words
     groups: tuple[tuple[str, ...], ...] = ()  #: students who hand in together
+    ungraded: tuple[str, ...] = ()  #: students with a written answer that nobody has graded
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The students for whom a person is needed: to grade a written answer, or to look at a broken report."""
+        broken = (row.student for row in self.rows if row.status != "graded")
+        return tuple(sorted({*broken, *self.ungraded}))
 
     @property
     def graded(self) -> tuple[Row, ...]:
@@ -126,6 +134,7 @@ def summarise(
     due: str = "",
     extended: Mapping[str, str] | None = None,
     groups: Iterable[tuple[str, ...]] = (),
+    ungraded: Iterable[str] = (),
 ) -> ClassReport:
     """Return what the reports of one assignment say together."""
     named: dict[tuple[str, str], list[str]] = {}
@@ -158,7 +167,7 @@ def summarise(
                     task.score,
                     task.points,
                     task.status,
-                    sum(result.kind in _LIMITS for result in task.results),
+                    sum(map(_is_ended, task.results)),
                     task.diagnosis,
                 )
                 for task in report.tasks
@@ -185,7 +194,13 @@ def summarise(
         due=due,
         extended=extended or {},
         groups=tuple(groups),
+        ungraded=tuple(ungraded),
     )
+
+
+def _is_ended(result: TestResult) -> bool:
+    """Whether a budget or the process ended, in the test or while the module was imported."""
+    return result.kind in _LIMITS or (result.kind == "import_failed" and names_an_end(result.sentence))
 
 
 def _task_summary(topic: Topic, task_id: str, reports: Sequence[Report], graded: Sequence[Report]) -> TaskSummary:
@@ -243,7 +258,7 @@ def _items(reports: Sequence[Report], graded: Sequence[Report]) -> Iterable[Item
             decided=len(decided),
             passed=passed_by,
             broken=len(own) - len(decided),
-            limits=sum(result.kind in _LIMITS for result in decided),
+            limits=sum(map(_is_ended, decided)),
             unusable=sum(result.kind == "unusable" for result in decided),
             difficulty=passed_by / len(decided) if decided else None,
             discrimination=_correlation(pairs),

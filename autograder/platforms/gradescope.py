@@ -19,7 +19,7 @@ from autograder.grading.intake.collect import collect
 from autograder.grading.mark.judge import Judge
 from autograder.plain import one_line
 from autograder.report import Report, TaskReport
-from autograder.report.words import BROKEN, said
+from autograder.report.words import BROKEN, Words, said, told
 from autograder.topic import Topic
 
 SETTINGS = "settings.json"  #: in source/: the assignment, the class's seed, whether a wall may be missing
@@ -76,11 +76,11 @@ def as_results(report: Report, topic: Topic) -> dict[str, Any]:
         "visibility": "visible",
         "execution_time": round(report.seconds),  # whole seconds: a finer time could tell what a test gave
         "extra_data": {"isolation": report.isolation, "status": report.status},
-        "tests": [*(_task(task, topic) for task in report.tasks), *for_staff],
+        "tests": [*(_task(task, topic, found) for task, found in told(report, topic)), *for_staff],
     }
 
 
-def _task(task: TaskReport, topic: Topic) -> dict[str, Any]:
+def _task(task: TaskReport, topic: Topic, found: tuple[Words, ...]) -> dict[str, Any]:
     about = topic.task(task.task)
     entry: dict[str, Any] = {
         "name": about.title,
@@ -97,7 +97,7 @@ def _task(task: TaskReport, topic: Topic) -> dict[str, Any]:
         "score": task.score,
         "max_score": task.points,
         "status": "passed" if task.score == task.points else "failed",
-        "output": said(task, topic),
+        "output": said(task, topic, found),
     }
 
 

@@ -38,6 +38,7 @@ from autograder.recording.feedback import notice, write_outputs
 from autograder.recording.former import Former, look_at
 from autograder.recording.warm import warm_gradebook
 from autograder.report import Report
+from autograder.report.words import told
 from autograder.sandbox.both.bundle import parted
 from autograder.topic import Topic
 
@@ -60,10 +61,10 @@ class Examine(preprocessors.NbGraderPreprocessor):  # type: ignore[misc]
         if report is None:
             submission = admit(course, topic, collect_in_place(Path(parcel), topic))
             report = report_on(course, submission, seed=self.seed, allow_unisolated=self.allow_unisolated)
-        tasks = {task.task: task for task in report.tasks}
+        tasks = {task.task: (task, words) for task, words in told(report, topic)}
         for cell in nb.cells:
             if utils.is_grade(cell) and not utils.is_solution(cell):
-                write_outputs(cell, topic, tasks.get(cell.metadata.nbgrader.grade_id))
+                write_outputs(cell, topic, *tasks.get(cell.metadata.nbgrader.grade_id, (None,)))
         noticed = (*report.complaints, *nb.metadata.pop("autograder", {}).get("complaints", ()))
         if noticed:
             nb.cells.insert(0, notice(noticed))

@@ -18,27 +18,35 @@ from autograder.plain import one_line
 from autograder.recording.answers import is_answer
 from autograder.recording.inert import inert
 from autograder.report import TaskReport
-from autograder.report.words import BROKEN, said
+from autograder.report.words import BROKEN, Words, said
 from autograder.topic import Topic
 
 WIDTH = 100  #: columns of what a grade cell says
 _PERSON = "A person will look at it. (Teacher: run `autograder release` again.)"
 
 
-def write_outputs(cell: Any, topic: Topic, task: TaskReport | None) -> None:
-    """Write sentences (a stream), then the score (nbgrader reads a plain float's text, to the last digit)."""
+def write_outputs(cell: Any, topic: Topic, task: TaskReport | None, found: tuple[Words, ...] | None = None) -> None:
+    """Write sentences (a stream), then the score (nbgrader reads a plain float's text, to the last digit).
+
+    Args:
+        cell: the grade cell of a task
+        topic: the assignment
+        task: what was found about it
+        found: what is told about it; None if nothing was told before
+    """
     points = float(cell.metadata.nbgrader.points)
     doubt = _doubt(task, points)
+    cell.metadata["autograder"] = {"title": topic.task(task.task).name} if task else {}
     if task is None or doubt:
-        cell.metadata["autograder"] = {"is_open": True}
+        cell.metadata["autograder"]["is_open"] = True
         cell.outputs = [new_output("stream", name="stdout", text=f"{doubt}\n")]
         return
     score = {
         "text/plain": repr(float(task.score)),
-        "text/html": f"<strong>{task.score:.4g}</strong> of {task.points:g} points",
+        "text/html": f"<strong>{task.score:.2f}</strong> of {task.points:g} points",
     }
     cell.outputs = [
-        new_output("stream", name="stdout", text=f"{_wrapped(said(task, topic))}\n"),
+        new_output("stream", name="stdout", text=f"{_wrapped(said(task, topic, found))}\n"),
         new_output("execute_result", score),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from autograder.errors import CourseError
 from autograder.recording.reason import reason
 from autograder.report import Report
 from autograder.report.mark import Mark
+from autograder.report.words import HandedIn
 
 #: the modules by which SQLAlchemy speaks to a server
 _DRIVERS = ("psycopg2", "psycopg", "asyncpg", "pg8000", "MySQLdb", "pymysql")
@@ -119,6 +120,42 @@ def release_feedback(course: Course, assignment: str, student: str) -> None:
         result = api.release_feedback(assignment, student)
     if not result["success"]:
         raise CourseError(f"the feedback of {student} is not in the exchange: {_reason(result)}")
+
+
+def enrol(course: Course, names: Mapping[str, tuple[str, str]]) -> None:
+    """Write first and last names into the gradebook, so that its pages show them."""
+    with opened(course) as api, api.gradebook as book:
+        for student, (first, last) in names.items():
+            book.update_or_create_student(student, first_name=first, last_name=last)
+
+
+def to_exchange(course: Course, assignment: str) -> None:
+    """Put a released assignment into nbgrader's exchange, from which students fetch it.
+
+    Raises:
+        CourseError: nbgrader cannot write there
+    """
+    with opened(course) as api:
+        result = api.release_assignment(assignment)
+    if not result["success"]:
+        raise CourseError(f"{assignment}: not in the exchange ({_reason(result)})")
+
+
+def handed_in(course: Course, assignment: str, student: str | None = None) -> dict[str, HandedIn]:
+    """Return for each student who handed an assignment in the full name, if the gradebook has one, and the time.
+
+    Args:
+        student: only this one
+    """
+    found = {}
+    with opened(course) as api, api.gradebook as book:
+        one = [] if student is None else [book.find_submission(assignment, student)]
+        for submission in one or book.assignment_submissions(assignment):
+            student = submission.student
+            full = " ".join(filter(None, (student.first_name, student.last_name)))
+            when = f"{submission.timestamp:%Y-%m-%d %H:%M} UTC" if submission.timestamp else ""
+            found[student.id] = HandedIn(f"{full} ({student.id})" if full else student.id, when)
+    return found
 
 
 def export(course: Course, path: Path) -> Path:

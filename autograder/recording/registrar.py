@@ -40,7 +40,10 @@ from autograder.recording.autograde import GRADING, Autograde, PristineExporter,
 from autograder.recording.late import LatePolicy
 from autograder.recording.warm import FeedbackExporter
 
-FILTERS = {"markdown2html": "autograder.recording.feedback.markdown_to_html"}
+FILTERS = {
+    "markdown2html": "autograder.recording.feedback.markdown_to_html",
+    "highlight_code": "autograder.recording.warm.highlight",
+}
 
 
 def configure(c: Any, root: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jinja2 import BytecodeCache
+from jinja2 import BaseLoader, BytecodeCache
 from nbconvert.exporters import HTMLExporter, TemplateExporter
 from nbconvert.filters import Highlight2HTML
 from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
@@ -70,6 +70,32 @@ class _InMemory(BytecodeCache):
 
 _templates = _InMemory()
 
+#: what the page of a student says instead of nbgrader's own words
+_ROUNDED = re.compile(r"\{\{ ([\w.]+) \| float \| round\(2\) \}\}")
+_NAME = "{{ cell.metadata.get('autograder', {}).get('title') or %s }}"
+_QUESTION = "('Question: ' ~ (cell.metadata.nbgrader.grade_id | replace('_', ' ')))"
+_INSTEAD = {
+    ">Test cell<": f">{_NAME % 'cell.metadata.nbgrader.grade_id'}<",
+    ">Written response<": f">{_NAME % _QUESTION}<",
+    "Grade cell: <code>{{ cell.metadata.nbgrader.grade_id }}</code>": _NAME % "cell.metadata.nbgrader.grade_id",
+}
+
+
+class _Named(BaseLoader):
+    """nbgrader's templates, with the names of tasks and two decimals."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def get_source(self, environment: Any, template: str) -> Any:
+        source, *rest = self._loader.get_source(environment, template)
+        for words, ours in _INSTEAD.items():
+            source = source.replace(words, ours)
+        return _ROUNDED.sub(r"{{ '%.2f' | format(\1 | float) }}", source), *rest
+
+    def list_templates(self) -> list[str]:
+        return list(self._loader.list_templates())
+
 
 #: a picture without a description; scripts and comments of a page hold none
 _PICTURE = re.compile(r"""<img\b(?![^>]*[\s"']alt\s*=)([^>]*?)(/?)>""", re.IGNORECASE)
@@ -95,7 +121,18 @@ class _Coloured(Highlight2HTML):  # type: ignore[misc]
             if len(_coloured) >= _MOST:
                 _coloured.clear()
             _coloured[key] = str(super().__call__(source, language, metadata))
-        return _coloured[key]
+        return _folded(_coloured[key], metadata or {})
+
+
+def _folded(code: str, metadata: Any) -> str:
+    """The code of a figure can be unfolded; all other code is there."""
+    is_figure = metadata.get("jupyter", {}).get("source_hidden")
+    return f"<details><summary>The code of this figure</summary>{code}</details>" if is_figure else code
+
+
+def highlight(source: str, metadata: Any = None) -> str:
+    """Render a cell's code for the formgrader, which uses nbconvert's own exporter."""
+    return _Coloured(pygments_lexer="ipython3")(source, metadata=metadata)
 
 
 class FeedbackExporter(HTMLExporter):  # type: ignore[misc]
@@ -120,4 +157,5 @@ class FeedbackExporter(HTMLExporter):  # type: ignore[misc]
     def _create_environment(self) -> Any:
         environment = super()._create_environment()
         environment.bytecode_cache = _templates
+        environment.loader = _Named(environment.loader)
         return environment

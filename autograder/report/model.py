@@ -87,6 +87,7 @@ class Report:
     seconds: float
     complaints: tuple[str, ...]
     tasks: tuple[TaskReport, ...]
+    python: str = ""  #: the Python that examined it, such as "3.11"
 
     @property
     def status(self) -> Status:
@@ -111,6 +112,7 @@ class Report:
             "max_score": self.max_score,
             "seed": self.seed,
             "isolation": self.isolation,
+            "python": self.python,
             "seconds": self.seconds,
             "complaints": list(self.complaints),
             "tasks": [task.to_json() for task in self.tasks],

@@ -16,6 +16,7 @@ from autograder.plain import plain
 from autograder.sandbox.both.siblings import Siblings
 from autograder.sandbox.both.standin import World, importer
 from autograder.student.deadline import Deadline
+from autograder.syntax import NOT_UTF8, is_utf16
 
 
 class NotImported(Exception):
@@ -54,6 +55,9 @@ def imported(
     """
     if not path.is_file():
         raise NotImported(_missing(path))
+    for name in (path.stem, *also):
+        if (file := path.with_name(f"{name}.py")).is_file() and is_utf16(file.read_bytes()):
+            raise NotImported(f"{file.name} {NOT_UTF8}")
     folder, before, were_loaded = str(path.parent), list(sys.path), dict(sys.modules)
     for name in [name for name in were_loaded if name.partition(".")[0] in (*also, *given)]:
         del sys.modules[name]  # they belong to another world, or to another assignment

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from autograder.limits import PUBLIC_RUN_SECONDS
 from autograder.plain import plain
-from autograder.student.card import read_card
+from autograder.student.card import hides_a_package, read_card
 from autograder.student.progress import Progress, progress
 from autograder.student.trial import Trial
 
@@ -50,6 +50,8 @@ def run_public_tests(folder: Path, task: str | None = None) -> PublicRun:
 def run_tasks(tests: Path, tasks: Sequence[str]) -> PublicRun:
     """Run the public tests of these tasks in a separate process; of all tasks if the list is empty."""
     folder = tests.parent
+    if said := hides_a_package(folder):
+        return PublicRun(None, said)
     module = main_module(tests)
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "trials.json"
@@ -81,6 +83,8 @@ def refusal(tests: Path, task: str | None) -> str:
 def what_came(tests: Path, report: Path, code: int, output: bytes) -> PublicRun:
     """Read the report of a run that has ended; if there is no report, say how the run ended."""
     module = main_module(tests)
+    if said := hides_a_package(tests.parent):
+        return PublicRun(None, said)
     if trials := _read(report):
         return PublicRun(progress(trials, tests.parent, module))
     return PublicRun(None, _without_trials(module, code, output))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
 from autograder.plain import plain
@@ -28,8 +28,18 @@ class StyledLine(NamedTuple):
     spans: tuple[tuple[str, Look], ...]
 
 
-def lines(report: Progress, *, width: int = 80, ascii_only: bool = False, printed: bool = False) -> list[StyledLine]:
-    """Lay the report out for a terminal of `width` columns; `printed` means that pytest printed the failures."""
+def lines(
+    report: Progress, *, width: int = 80, ascii_only: bool = False, printed: bool = False, told: Collection[str] = ()
+) -> list[StyledLine]:
+    """Lay the report out for a terminal.
+
+    Args:
+        report: the progress of a topic
+        width: the columns of the terminal
+        ascii_only: draw bars without blocks
+        printed: show what a failure printed, its sizes and its test
+        told: the tests whose failure pytest has printed above; it is not told again
+    """
     bars = width >= 60
     names = [f"{task.number} {task.title}".strip() for task in report.tasks]
     counts = [_count(task) for task in report.tasks]
@@ -51,10 +61,10 @@ def lines(report: Progress, *, width: int = 80, ascii_only: bool = False, printe
         found += wrapped(text, "quiet", width)
     for text in report.warnings:
         found += wrapped(text, "failed", width)
-    return found + _closing(report, width, printed=printed)
+    return found + _closing(report, width, printed=printed, told=told)
 
 
-def _closing(report: Progress, width: int, *, printed: bool) -> list[StyledLine]:
+def _closing(report: Progress, width: int, *, printed: bool, told: Collection[str]) -> list[StyledLine]:
     task = report.next_task
     if task is None and not any(task.is_here for task in report.tasks):
         return []
@@ -63,10 +73,12 @@ def _closing(report: Progress, width: int, *, printed: bool) -> list[StyledLine]
     fault = task.first_fault
     assert fault is not None
     found = [StyledLine((("  Next: ", "title"), (f"{task.number} {task.title}".strip(), "text")))]
-    found += wrapped(fault.sentence, "failed", width, indent=4)
+    if fault.test not in told:
+        found += wrapped(fault.sentence, "failed", width, indent=4)
     if printed:
         found += wrapped(fault.sizes, "text", width, indent=4)
-    found += wrapped(fault.lesson, "text", width, indent=4)
+    if fault.test not in told:
+        found += wrapped(fault.lesson, "text", width, indent=4)
     if printed:
         found += [StyledLine(((f"      {row}", "quiet"),)) for row in fault.code.splitlines()]
         if fault.place:

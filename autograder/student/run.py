@@ -48,6 +48,7 @@ class StudentRun:
         self.trials: list[Trial] = []
         self._unimportable: set[Path] = set()
         self._endless: set[tuple[Path, str]] = set()  # (test file, task) in which a test did not end
+        self._told: set[str] = set()  # tests whose failure pytest prints
         self._shown: set[str] = set()  # tasks for which a test's code has been shown
         self._states: dict[Path, str] = {}  # test file -> the state of its folder before the first test
         self._waiting: Deadline | None = None
@@ -206,6 +207,8 @@ class StudentRun:
             from autograder.student.trial import Trial
 
             self.trials.append(Trial(**trial))
+            if report.failed and trial["outcome"] == "failed":
+                self._told.add(trial["test"])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -217,6 +220,7 @@ class StudentRun:
 
         if self.config.option.reportchars == _PYTESTS_OWN_LIST and self._are_all_ours(terminalreporter):
             terminalreporter.reportchars = ""  # the table says the same
+        told = self._told if self.config.getoption("tbstyle", "auto") != "no" else ()
         writer: Any = terminalreporter._tw
         plain = not can_write("█░", getattr(writer._file, "encoding", None))
         for file in dict.fromkeys(trial.file for trial in self.trials):
@@ -224,7 +228,7 @@ class StudentRun:
             trials.sort(key=lambda trial: trial.line)  # with `pytest -n` they come in any order
             report = progress(trials, Path(file).parent, trials[0].module)
             terminalreporter.section(report.title)
-            for line in lines(report, width=writer.fullwidth, ascii_only=plain):
+            for line in lines(report, width=writer.fullwidth, ascii_only=plain, told=told):
                 for text, look in line.spans:
                     writer.write(text, **_MARKUP[look])
                 writer.line()
@@ -233,7 +237,9 @@ class StudentRun:
         ended = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
         return all(hasattr(report, "autograder_trial") for report in ended)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
+        self._keep_own_warnings()
         if path := self.config.getoption("autograder_trials"):
             import json
 
@@ -248,6 +254,21 @@ class StudentRun:
                 from autograder.student.memory import remember
 
                 remember(file.parent, state, trials)
+
+    def _keep_own_warnings(self) -> None:
+        """Leave out warnings of packages, which a student cannot change; those of a line of the folder stay."""
+        terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+        if not self.trials or terminal is None or "warnings" not in terminal.stats:
+            return
+        folders = {str(Path(trial.file).parent) for trial in self.trials}
+        own = [
+            report
+            for report in terminal.stats["warnings"]
+            if report.fslocation is None or str(Path(report.fslocation[0]).parent) in folders
+        ]
+        terminal.stats["warnings"] = own
+        if not own:
+            del terminal.stats["warnings"]
 
 
 def _ending(text: str, most: int = 800) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib.util
-import os
+import io
+import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,13 +23,18 @@ from typing import Any, Literal
 
 from autograder.errors import SubmissionError
 from autograder.faults import NOT_ALLOWED
+from autograder.files import write_atomically
+from autograder.grading.intake import parcel
+from autograder.grading.intake.choice import Choice, choose
+from autograder.grading.intake.parcel import Complaint
 from autograder.grading.intake.written import read_cells, text_of_cell
 from autograder.imports import imports_outside
 from autograder.limits import ANSWER_LETTERS, LOOK_SECONDS, MODULE_BYTES
 from autograder.plain import plain
-from autograder.student.card import given_modules, modules_of, read_card, whole_text
+from autograder.portable import habits, newer_syntax
+from autograder.student.card import given_files, given_modules, hides_a_package, modules_of, read_card, wanted_of
 from autograder.student.public_tests import environment, find_public_tests, main_module, run_tasks, tasks_of
-from autograder.syntax import takes_long
+from autograder.syntax import NOT_UTF8, is_utf16, takes_long, text_of
 
 _NO_ANSWER = ("", "YOUR ANSWER HERE")
 
@@ -46,51 +53,113 @@ def assignment_id(folder: Path) -> str:
 
 
 def examine(folder: Path) -> list[Remark]:
-    """Look at the module and the notebook of an assignment's folder.
+    """Look at what the grader will find in an assignment's folder: the modules and the notebook.
 
     Raises:
         SubmissionError: it is not the folder of an assignment
     """
+    return list(_remarks(folder))
+
+
+def _remarks(folder: Path) -> Iterator[Remark]:
     tests = find_public_tests(folder)
     if tests is None:
         raise SubmissionError(f"{folder}: no assignment here; go into the folder of one, with its test_*.py")
     card = read_card(folder)
     modules = modules_of(card, main_module(tests))
-    found = [remark for name in modules for remark in _look_at_module(folder / f"{name}.py", card, modules)]
-    if not any(remark.level == "stop" for remark in found):
-        if not takes_long(whole_text(folder, modules).encode()):
-            found += _look_at_names(folder, modules, card)
-        found += _look_at_import(folder, modules)
-    if not any(remark.level == "stop" for remark in found):
-        found += _look_at_what_is_forbidden(tests, card)
-    return [*found, *_look_at_notebook(folder / f"{assignment_id(folder)}.ipynb")]
+    try:
+        choice = found_in(folder)
+    except Complaint as complaint:
+        yield Remark("stop", f"The grader would say: {complaint}.")
+        choice = None
+    if choice is not None:
+        yield from _look_at_modules(tests, card, modules, choice)
+    yield from _look_at_notebook(folder / f"{assignment_id(folder)}.ipynb")
 
 
-def _look_at_module(module: Path, card: dict[str, Any], modules: tuple[str, ...]) -> Iterator[Remark]:
-    name = module.name
-    if not module.is_file():
-        examined = "it alone is examined" if len(modules) == 1 else f"{_listed(modules)} are examined"
-        yield Remark("stop", f"{name} is missing: {examined}. Put it back under that name.")
+def found_in(folder: Path) -> Choice:
+    """Find the modules in the folder of an assignment as the grader does.
+
+    Raises:
+        Complaint: the grader would find no main module
+    """
+    tests = find_public_tests(folder)
+    assert tests is not None
+    wanted = wanted_of(read_card(folder), main_module(tests))
+    try:
+        return choose(list(parcel.capped(parcel.open_folder(folder))), wanted)
+    except parcel.UNREADABLE as error:
+        raise Complaint(f"a file that cannot be read ({plain(str(error), 200)})") from None
+
+
+def _look_at_modules(tests: Path, card: dict[str, Any], modules: tuple[str, ...], choice: Choice) -> Iterator[Remark]:
+    for said in choice.complaints:
+        yield Remark("look", f"{said}.")
+    if said := hides_a_package(tests.parent):
+        yield Remark("look", said)
+    for name in choice.missing:
+        yield Remark("stop", f"{name}.py is missing: {_listed(modules)} are examined. Put it back under that name.")
+    found = [remark for name, data in choice.texts.items() for remark in _look_at_module(name, data, card, modules)]
+    yield from found
+    if choice.missing or any(remark.level == "stop" for remark in found):
         return
-    data = module.read_bytes()
+    text = b"\n".join(choice.texts.values())
+    if not takes_long(text):
+        yield from _look_at_names(text_of(text), modules, card)
+    with _as_the_grader_has_it(tests, card, choice) as copy:
+        imported = list(_look_at_import(copy.parent, modules))
+        yield from imported
+        if not imported:
+            yield from _look_at_what_is_forbidden(copy, card)
+
+
+@contextlib.contextmanager
+def _as_the_grader_has_it(tests: Path, card: dict[str, Any], choice: Choice) -> Iterator[Path]:
+    """Give the test file of a folder that holds the chosen modules and what was handed out, and nothing else."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / assignment_id(tests.parent)
+        folder.mkdir()
+        for name in (tests.name, "topic.toml", *given_files(card)):
+            source, target = tests.parent / name, folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+            elif source.is_file():
+                shutil.copyfile(source, target)
+        for name, data in choice.texts.items():
+            (folder / f"{name}.py").write_bytes(data)
+        yield folder / tests.name
+
+
+def _look_at_module(module: str, data: bytes, card: dict[str, Any], modules: tuple[str, ...]) -> Iterator[Remark]:
+    name = f"{module}.py"
     if len(data) > MODULE_BYTES:
         yield Remark(
             "stop",
             f"{name} is larger than {MODULE_BYTES >> 10} KB, which the grader refuses: keep only code in it, no data.",
         )
         return
+    if is_utf16(data):
+        yield Remark("stop", f"{name} {NOT_UTF8}")
+        return
     if takes_long(data):
         yield Remark("look", f"{name} takes too long to read and was not read; a person will look at it.")
         return
     try:
-        ast.parse(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(data)
         text = importlib.util.decode_source(data)
     except (SyntaxError, ValueError, LookupError, RecursionError, MemoryError) as error:
         line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
         yield Remark("stop", f"{name} is not valid Python{line}: {plain(str(error), 120)}.")
         return
     yield Remark("fine", f"{name}: valid Python, {max(len(data) // 1000, 1)} kB.")
+    for said in newer_syntax(text):
+        yield Remark("look", f"{name}:{said}")
     yield from _look_at_imports(name, text, card, modules)
+    for number, said in habits(tree):
+        yield Remark("look", f"{name}:{number} {said}")
 
 
 def _listed(modules: tuple[str, ...]) -> str:
@@ -112,11 +181,11 @@ def _look_at_imports(name: str, text: str, card: dict[str, Any], modules: tuple[
         )
 
 
-def _look_at_names(folder: Path, modules: tuple[str, ...], card: dict[str, Any]) -> Iterator[Remark]:
+def _look_at_names(text: str, modules: tuple[str, ...], card: dict[str, Any]) -> Iterator[Remark]:
     """Find names of the stub that are missing, and names that are not written yet."""
     from autograder.student.touched import definitions
 
-    known = definitions(whole_text(folder, modules))
+    known = definitions(text)
     missing, stubs, asked = [], [], 0
     for task in card.get("tasks", {}).values():
         for full in map(str, task.get("names", [])):
@@ -208,27 +277,27 @@ def _is_answer(cell: dict[str, Any]) -> bool:
 
 
 def pack(folder: Path) -> Path:
-    """Write <id>.zip beside the folder, with the modules and the notebook: only these are examined and read."""
-    tests = find_public_tests(folder)
-    assert tests is not None
+    """Write <id>.zip beside the folder, with the modules that the grader finds in it, under their names, and the
+    notebook: only these are examined and read.
+
+    Raises:
+        SubmissionError: there is no main module, or the zip cannot be written
+    """
     topic_id = assignment_id(folder)
     target = folder.resolve().parent / f"{topic_id}.zip"
-    modules = modules_of(read_card(folder), main_module(tests))
-    names = [*(f"{name}.py" for name in modules), f"{topic_id}.ipynb"]
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".zip")
     try:
-        with (
-            os.fdopen(descriptor, "wb") as stream,
-            zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
-            for name in names:
-                if (folder / name).is_file():
-                    archive.write(folder / name, f"{topic_id}/{name}")
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, target)
+        files = {f"{name}.py": data for name, data in found_in(folder).texts.items()}
+    except Complaint as complaint:
+        raise SubmissionError(f"{folder}: {complaint}") from None
+    notebook = folder / f"{topic_id}.ipynb"
+    files |= {notebook.name: notebook.read_bytes()} if notebook.is_file() else {}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(f"{topic_id}/{name}", data)
+    try:
+        write_atomically(target, packed.getvalue())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
         raise SubmissionError(f"{target}: cannot be written ({error.strerror}); make room or rights there") from None
     return target
 

@@ -27,18 +27,24 @@ def admit(course: Course, topic: Topic, parcel: Submission) -> Submission:
         return parcel
     folder = course.cache / "attempts" / topic.id / parcel.student
     kept = sorted(filter(_number, folder.glob("*.py")), key=_number)
-    made = [path.read_bytes() for path in kept]
-    if parcel.source in made:
+    examined = [path.read_bytes() for path in kept]
+    if parcel.source in examined:
         return parcel
-    if len(made) >= topic.attempts:
+    if len(examined) >= topic.attempts:
         sentence = (
             f"You may hand in {topic.module}.py {topic.attempts} times, and you did. This one was not examined; the "
             "mark of the last one that counted stays."
         )
-        return replace(parcel, source=made[-1], complaints=(*parcel.complaints, sentence))
+        return replace(parcel, source=examined[-1], complaints=(*parcel.complaints, sentence))
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / f"{(_number(kept[-1]) if kept else 0) + 1}.py", parcel.source, mode=TEACHERS)
     return parcel
+
+
+def made(course: Course, topic: Topic, student: str) -> int:
+    """How many different modules of a student were examined; they are counted only if topic.toml limits them."""
+    folder = course.cache / "attempts" / topic.id / student
+    return sum(1 for path in folder.glob("*.py") if _number(path))
 
 
 def _number(path: Path) -> int:

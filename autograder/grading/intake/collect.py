@@ -12,17 +12,14 @@ from pathlib import Path, PurePosixPath
 
 from autograder.course import Course
 from autograder.errors import SubmissionError
+from autograder.given import modules_among
 from autograder.grading.intake import parcel
+from autograder.grading.intake.choice import Wanted, choose
 from autograder.grading.intake.parcel import UNREADABLE, Complaint, Entry, shown
 from autograder.grading.intake.submission import Submission
-from autograder.limits import COPIES
 from autograder.sandbox.both.bundle import bundled, parted_text
 from autograder.stub import stub_of
 from autograder.topic import Topic
-
-_ARCHIVES = (".zip", ".tar.gz", ".tgz")
-_FOREIGN_ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".bz2", ".xz", ".tar.bz2", ".tar.xz")
-_COPY = r"(?:[ _-]?\(\d+\)|-\d+|[ _-]+copy(?:[ _-]?\(?\d+\)?)?)"
 
 
 def collect(path: Path, topic: Topic, student: str | None = None) -> Submission:
@@ -74,7 +71,7 @@ def _bundle(path: Path, topic: Topic, complaints: list[str]) -> bytes:
             return _chosen(list(parcel.capped(parcel.open_zip(archive))), topic, complaints)
     if name.endswith((".tar.gz", ".tgz")):
         with parcel.open_file(path) as stream, parcel.tar_in(stream) as archive:
-            return _chosen(list(parcel.capped(parcel.open_tar(archive, topic.modules))), topic, complaints)
+            return _chosen(list(parcel.capped(parcel.open_tar(archive))), topic, complaints)
     if name.endswith(".py"):
         if path.name != f"{topic.module}.py":
             complaints.append(f"{shown(path.name)} was taken as {topic.module}.py; use that name next time")
@@ -86,55 +83,19 @@ def _bundle(path: Path, topic: Topic, complaints: list[str]) -> bytes:
 
 def _chosen(entries: list[Entry], topic: Topic, complaints: list[str]) -> bytes:
     """Choose the modules. If a further one is missing, its stub is used, so that the others keep their marks."""
-    modules = {topic.module: _module(entries, topic.module, complaints)}
-    stubs: dict[str, str] = {}
-    for name in topic.also:
-        try:
-            modules[name] = _module(entries, name, complaints)
-        except Complaint as complaint:
-            stubs = stubs or _stubs(topic)
-            modules[name] = stubs[name].encode()
-            complaints.append(f"{complaint}. The others were examined with {name}.py as it was handed out")
-    return bundled(modules)
+    choice = choose(entries, wanted(topic))
+    stubs = parted_text(stub_of(topic), topic.modules) if choice.missing else {}
+    complaints += choice.complaints
+    for name, why in choice.missing.items():
+        complaints.append(f"{why}. The others were examined with {name}.py as it was handed out")
+        choice.texts[name] = stubs[name].encode()
+    return bundled({name: choice.texts[name] for name in topic.modules})
 
 
-def _module(entries: list[Entry], name: str, complaints: list[str]) -> bytes:
-    """Choose one module: the exact name, nearest to the top; else the only copy with a suffix of a browser."""
-    wanted = f"{name}.py"
-    named = [entry for entry in entries if entry.name == wanted]
-    if not named:
-        copies = [entry for entry in entries if re.fullmatch(name + _COPY + r"\.py", entry.name, re.IGNORECASE)]
-        if len(copies) != 1:
-            raise Complaint(_nothing_found(entries, copies, wanted))
-        complaints.append(f"{shown(copies[0].path)} was taken as {wanted}; use that name next time")
-        return parcel.checked(copies[0])
-    named.sort(key=lambda entry: (len(entry.path.parts), str(entry.path)))
-    top = [entry for entry in named if len(entry.path.parts) == len(named[0].path.parts)]
-    if len(top) > COPIES:
-        raise Complaint(f"{len(top)} files are named {wanted}; hand in one")
-    if len(top) > 1 and len({parcel.checked(entry) for entry in top}) > 1:
-        listed = " and ".join(shown(entry.path) for entry in top[:3])
-        raise Complaint(f"{len(top)} different files are named {wanted} ({listed}); hand in one")
-    if len(named) > len(top):
-        taken = shown(named[0].path)
-        complaints.append(f"{len(named)} files are named {wanted}; the one nearest the top, {taken}, was taken")
-    return parcel.checked(named[0])
-
-
-def _stubs(topic: Topic) -> dict[str, str]:
-    return parted_text(stub_of(topic), topic.modules)
-
-
-def _nothing_found(entries: list[Entry], copies: list[Entry], wanted: str) -> str:
-    if copies:
-        return f"no {wanted}, but {len(copies)} copies ({_names(copies)}); hand in one file of that name"
-    packed = [entry for entry in entries if entry.name.lower().endswith(_ARCHIVES + _FOREIGN_ARCHIVES)]
-    others = [entry for entry in entries if entry.name.lower().endswith((".py", ".ipynb"))]
-    if packed:
-        return f"no {wanted}, only an archive inside the parcel ({_names(packed)}); hand in the file itself"
-    if others:
-        return f"no {wanted}; found {_names(others)}; hand in your module under that name"
-    return f"no {wanted}; the parcel holds {_names(entries) or 'no file'}; hand in your module"
+def wanted(topic: Topic) -> Wanted:
+    """Return what is looked for in a parcel of an assignment."""
+    tops = (name.partition(".")[0] for task in topic.tasks for name in task.names)
+    return Wanted(topic.modules, tuple(dict.fromkeys(tops)), modules_among(topic.files))
 
 
 def _student(path: Path, topic: Topic) -> str:
@@ -143,11 +104,6 @@ def _student(path: Path, topic: Topic) -> str:
         return path.resolve().parent.name if path.name == topic.id else path.resolve().name
     name = re.sub(r"\.(tar\.gz|tgz|zip|py)$", "", path.name, flags=re.IGNORECASE)
     return _student(path.resolve().parent, topic) if name == topic.module else name
-
-
-def _names(entries: list[Entry]) -> str:
-    first = ", ".join(shown(entry.path) for entry in entries[:5])
-    return first + (f" and {len(entries) - 5} more" if len(entries) > 5 else "")
 
 
 def _reason(error: BaseException) -> str:

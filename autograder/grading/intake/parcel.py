@@ -6,6 +6,8 @@ a complaint.
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import re
 import stat
@@ -103,7 +105,8 @@ def open_zip(archive: zipfile.ZipFile) -> Iterator[Entry]:
     for info in archive.infolist():
         if info.is_dir():
             continue
-        fault = _name_fault(info.orig_filename)
+        name = info.orig_filename.replace("\\", "/")  # some programs on Windows write paths in this way
+        fault = _name_fault(name)
         if info.flag_bits & 0x1:
             fault = fault or "encrypted"
         if info.compress_type not in _PACKED:
@@ -113,7 +116,7 @@ def open_zip(archive: zipfile.ZipFile) -> Iterator[Entry]:
             fault = fault or ("a symbolic link" if stat.S_ISLNK(mode) else "not a plain file")
         if info.file_size > 10_000 and info.file_size > RATIO * max(info.compress_size, 1):
             fault = fault or f"packed more than {RATIO} to 1"
-        yield Entry(PurePosixPath(info.filename), fault, lambda info=info: _member(archive.open(info)))  # type: ignore[misc]
+        yield Entry(PurePosixPath(name), fault, lambda info=info: _member(archive.open(info)))  # type: ignore[misc]
 
 
 def tar_in(stream: BufferedIOBase) -> tarfile.TarFile:
@@ -148,8 +151,8 @@ def tar_in(stream: BufferedIOBase) -> tarfile.TarFile:
     return tarfile.open(fileobj=Unpacked(stream), mode="r|", tarinfo=Header)
 
 
-def open_tar(archive: tarfile.TarFile, modules: tuple[str, ...]) -> Iterator[Entry]:
-    """Give every member of a stream. Only possible modules are kept, because a stream can be read only once."""
+def open_tar(archive: tarfile.TarFile) -> Iterator[Entry]:
+    """Give every member of a stream. Only Python files are kept, because a stream can be read only once."""
     for info in archive:
         if info.isdir():
             continue
@@ -158,7 +161,7 @@ def open_tar(archive: tarfile.TarFile, modules: tuple[str, ...]) -> Iterator[Ent
             kind = "a symbolic link" if info.issym() else "a hard link" if info.islnk() else "not a plain file"
             fault = fault or kind
         data = b""
-        if not fault and PurePosixPath(info.name).name.lower().startswith(modules):
+        if not fault and PurePosixPath(info.name).name.lower().endswith(".py"):
             member = archive.extractfile(info)
             data = member.read(MODULE_BYTES + 1) if member else b""
         yield Entry(PurePosixPath(info.name), fault, lambda data=data: data)  # type: ignore[misc]
@@ -222,7 +225,8 @@ def _member(stream: IO[bytes]) -> bytes:
 
 def open_file(path: Path) -> BufferedIOBase:
     """Open a plain file that has no other name: no link, no device, no pipe."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))  # no system has all of them
+    descriptor = os.open(path, os.O_RDONLY | functools.reduce(operator.or_, flags))
     what = os.fstat(descriptor)
     fault = ""
     if not stat.S_ISREG(what.st_mode):

@@ -101,7 +101,7 @@ def change_table(topic: Topic, found: Sequence[Regraded]) -> Group | str:
     for heading in ("old", "new", "old total", "new total"):
         table.add_column(heading, justify="right", no_wrap=True)
     for change in moved:
-        totals = (f"{change.old.score:.4g}" if change.old else "-", f"{change.new.score:.4g}")
+        totals = (f"{change.old.score:.2f}" if change.old else "-", f"{change.new.score:.2f}")
         names = [escape(one_line(change.new.student))] + [""] * len(change.tasks)
         for name, (old, new) in zip(names, change.tasks, strict=False):
             table.add_row(name, new.task, _mark(old), _mark(new), *(totals if name else ("", "")))
@@ -120,4 +120,4 @@ def _mark(task: TaskReport | None) -> str:
     """Write one task's mark; '?' if a person has to look, '-' if there is none."""
     if task is None or task.missing:
         return "-"
-    return "?" if task.status == "broken" else f"{task.score:.4g}"
+    return "?" if task.status == "broken" else f"{task.score:.2f}"

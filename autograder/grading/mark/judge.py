@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,7 @@ class Judge:
             assignment=self.topic.id,
             seed=self.seed,
             isolation=self.isolation,
+            python="{}.{}".format(*sys.version_info),
             seconds=round(answer["seconds"] + _seconds(standing.values()), 4),
             complaints=tuple(dict.fromkeys(complaints)),
             tasks=tuple(

@@ -19,6 +19,7 @@ from autograder.sandbox.outside.changes import Changes
 from autograder.sandbox.outside.ends import Ended, ImportFailed, LimitExceeded
 from autograder.sandbox.outside.session import Session
 from autograder.sandbox.outside.zygotes import Zygote
+from autograder.syntax import NOT_UTF8, is_utf16
 
 
 class Examinee:
@@ -139,6 +140,9 @@ class Examinee:
         for name, text in parted(self._source, self._modules).items():
             if len(text) > MODULE_BYTES:
                 self._import_faults[self._forbid] = f"{name}.py is larger than {MODULE_BYTES >> 10} KB"
+                return
+            if is_utf16(text):
+                self._import_faults[self._forbid] = f"{name}.py {NOT_UTF8}"
                 return
         zygote = self._zygote.without(packages_of(self._forbid))
         self._sessions[self._forbid] = session = Session(

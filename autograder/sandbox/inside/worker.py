@@ -33,6 +33,7 @@ import numpy as np
 
 from autograder.sandbox.both import wire
 from autograder.sandbox.both.bundle import parted
+from autograder.sandbox.both.forgotten import forgotten_self
 from autograder.sandbox.both.limits import NAMES
 from autograder.sandbox.both.siblings import Siblings
 from autograder.sandbox.both.standin import ForbiddenUse, World, real
@@ -158,7 +159,7 @@ class Worker:
         siblings = (*also, *given)
 
         def prepare(module: ModuleType) -> None:
-            close_gate(module, frozenset(allowed), frozenset(siblings), world)
+            close_gate(module, frozenset(allowed), frozenset((name, *siblings)), world)
 
         if siblings:
             Siblings(Path(self.scratch), siblings, world, prepare).install()
@@ -369,7 +370,7 @@ def _described(error: BaseException, files: Mapping[str, str]) -> list[Any]:
         line = error.lineno or 0
         path = error.filename if error.filename and error.filename in files else path
     try:
-        message = str(error.msg if isinstance(error, SyntaxError) else error)[:2000]
+        message = str(error.msg if isinstance(error, SyntaxError) else error)[:2000] + forgotten_self(error)
     except BaseException:
         message = ""
     if line and path:
