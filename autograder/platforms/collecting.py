@@ -228,7 +228,7 @@ def _inside(own: str, content: bytes) -> Iterator[tuple[PurePosixPath, bytes]]:
                                 yield entry.path, member.read(PARCEL_BYTES)
             else:
                 with parcel.tar_in(stream) as tar:
-                    for entry in parcel.capped(parcel.open_tar(tar, ("",))):
+                    for entry in parcel.capped(parcel.open_tar(tar, _USED)):
                         if entry.name.lower().endswith(_USED) and not entry.fault:
                             yield entry.path, entry.read()
 

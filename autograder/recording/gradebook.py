@@ -141,15 +141,15 @@ def to_exchange(course: Course, assignment: str) -> None:
         raise CourseError(f"{assignment}: not in the exchange ({_reason(result)})")
 
 
-def handed_in(course: Course, assignment: str, student: str | None = None) -> dict[str, HandedIn]:
+def handed_in(course: Course, assignment: str, only: str | None = None) -> dict[str, HandedIn]:
     """Return for each student who handed an assignment in the full name, if the gradebook has one, and the time.
 
     Args:
-        student: only this one
+        only: this student alone
     """
     found = {}
     with opened(course) as api, api.gradebook as book:
-        one = [] if student is None else [book.find_submission(assignment, student)]
+        one = [] if only is None else [book.find_submission(assignment, only)]
         for submission in one or book.assignment_submissions(assignment):
             student = submission.student
             full = " ".join(filter(None, (student.first_name, student.last_name)))

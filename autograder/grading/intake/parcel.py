@@ -151,8 +151,8 @@ def tar_in(stream: BufferedIOBase) -> tarfile.TarFile:
     return tarfile.open(fileobj=Unpacked(stream), mode="r|", tarinfo=Header)
 
 
-def open_tar(archive: tarfile.TarFile) -> Iterator[Entry]:
-    """Give every member of a stream. Only Python files are kept, because a stream can be read only once."""
+def open_tar(archive: tarfile.TarFile, kept: str | tuple[str, ...] = ".py") -> Iterator[Entry]:
+    """Give every member of a stream. Only files of some endings are kept, because a stream can be read only once."""
     for info in archive:
         if info.isdir():
             continue
@@ -161,7 +161,7 @@ def open_tar(archive: tarfile.TarFile) -> Iterator[Entry]:
             kind = "a symbolic link" if info.issym() else "a hard link" if info.islnk() else "not a plain file"
             fault = fault or kind
         data = b""
-        if not fault and PurePosixPath(info.name).name.lower().endswith(".py"):
+        if not fault and PurePosixPath(info.name).name.lower().endswith(kept):
             member = archive.extractfile(info)
             data = member.read(MODULE_BYTES + 1) if member else b""
         yield Entry(PurePosixPath(info.name), fault, lambda data=data: data)  # type: ignore[misc]
