@@ -183,7 +183,10 @@ def costs(topic_id: str) -> None:
 @main.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path), metavar="[FOLDER]")
 def init(folder: Path) -> None:
-    """Start a course in FOLDER: settings, a first assignment that passes `verify`, and a page with the next steps."""
+    """Start a course in FOLDER.
+
+    It gets settings, a first assignment that passes `verify`, and a page with the next steps.
+    """
     from autograder.authoring.init import init
 
     _say_paths(init(folder), "nothing written")
@@ -192,7 +195,10 @@ def init(folder: Path) -> None:
 @main.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
 def rollover(folder: Path) -> None:
-    """Copy this course to FOLDER for the next class: assignments and settings, without dates, people and marks."""
+    """Copy this course to FOLDER for the next class.
+
+    The copy has the assignments and the settings, and no dates, people and marks.
+    """
     from autograder.authoring.rollover import roll_over
 
     click.echo("\n".join(roll_over(_course(), folder)))
@@ -212,7 +218,7 @@ def new(topic_id: str) -> None:
 @click.argument("date", required=False, metavar="[DATE]")
 @click.option("--remove", is_flag=True, help="ID has no due date any more.")
 def due(topic_id: str | None, date: str | None, remove: bool) -> None:
-    """Say when assignments are due, or set it: autograder due ID "2030-01-31 23:59"."""
+    """Say when assignments are due, or set it."""
     from autograder.dates import read_date
     from autograder.recording.extended import due_lines, set_due
 
@@ -302,7 +308,10 @@ def students_list(section: str, is_gone: bool) -> None:
     help="The platform whose bulk download it is.",
 )
 def collect(topic_id: str, download: Path, platform: str) -> None:
-    """Take a platform's bulk download of ID (FOLDER or zip) into submitted/, and name every file without a student."""
+    """Take a platform's bulk download of ID into submitted/.
+
+    FOLDER may also be a zip. Every file that belongs to no student is named.
+    """
     from autograder.platforms.collecting import collect_download, replaced_folder
 
     course = _course()
@@ -389,7 +398,10 @@ def grade(
 def follow(
     topic_id: str, folder: Path | None, every: float, jobs: int | None, once: bool, allow_unisolated: bool
 ) -> None:
-    """Answer each new hand-in of ID within seconds: collect, examine, record, release feedback."""
+    """Answer each new hand-in of ID as it arrives.
+
+    It collects, examines, records and releases the feedback, until you stop it.
+    """
     from autograder.follow import follow
 
     code = follow(
@@ -456,7 +468,10 @@ def feedback(topic_id: str) -> None:
 @click.argument("topic_id", metavar="ID")
 @click.option("--early", is_flag=True, help="Write it although ID is not due yet, or has no date.")
 def solution(topic_id: str, early: bool) -> None:
-    """Write a worked solution of ID with explanations, after the deadline, for students whose time is over."""
+    """Write a worked solution of ID for students whose time is over.
+
+    It has explanations, and is refused before the due date.
+    """
     from autograder.authoring.solution import give_solution
 
     click.echo("\n".join(give_solution(_course(), topic_id, is_early=early).sentences()))
