@@ -153,6 +153,7 @@ def test_the_page_of_messages_has_its_examples():
 def test_the_page_of_the_configuration_has_every_key():
     page = (DOCS / "configuration.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    rows = [row for row in rows if not re.search(r"\.(csv|txt|toml)`", row)]  # files, not keys
     names = {name for row in rows for name in re.findall(r"`([\w.]+)`", row)}
 
     assert {name for name in names if "." not in name} == topic.KEYS | topic.TASK_KEYS
