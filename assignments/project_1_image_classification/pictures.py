@@ -50,13 +50,15 @@ def draw_histograms(before, after):
     """Draw how often each value of a channel occurs, before and after `preprocess`, beside each other."""
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 2.9))
     for channel, (name, colour) in enumerate({"red": RED, "green": "#3c9d6b", "blue": BLUE}.items()):
-        options = {"bins": 50, "histtype": "step", "color": colour, "label": name, "density": True, "linewidth": 1.5}
-        left.hist(before[..., channel].ravel(), **options)
-        right.hist(after[:, channel].ravel(), **options)
+        options = {"histtype": "step", "color": colour, "label": name, "density": True, "linewidth": 1.5}
+        for axes, values in ((left, before[..., channel].ravel()), (right, after[:, channel].ravel())):
+            low, high = float(values.min()), float(values.max())
+            half = (high - low) / 510  # half a step of a byte, so that each bin holds eight of the 256 steps
+            axes.hist(values, bins=np.linspace(low - half, high + half, 33), **options)
     left.set(xlabel="value of a raw pixel", ylabel="density", title="Raw images")
     right.set(xlabel="value after preprocess", title="Mean 0, standard deviation 1 in each channel")
     right.axvline(0, color=STEEL, linestyle=":")
-    left.legend(loc="lower center")
+    left.legend(loc="upper center")
     plt.show()
 
 

@@ -15,10 +15,13 @@ from torch.optim import optimizer as optimizers
 
 from autograder import expect, probe
 from dlcourse import spies
-from dlcourse.data import SHAPES10, shapes10
+from dlcourse.data import shapes10
 
-#: the first step of the accuracy on unseen shapes, about what a perceptron reaches; half of the points are for it
-FIRST_STEP = 0.60
+#: The steps of the accuracy on unseen shapes; half of the points are for the first one. `python -m benchmarks.images`
+#: measures the solution: over 8 drawings its mean is 0.996, with a standard deviation of 0.003. Over 3 drawings each, a
+#: linear network has 0.21, one with a hidden layer and no convolution 0.66 to 0.79, one with two small convolutions
+#: 0.89, and the solution with a tenth of its learning rate 0.88.
+STEPS = 0.60, 0.80, 0.90, 0.97
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -1128,6 +1131,60 @@ def test_predict_needs_nothing_but_the_folder(runs):
 
 
 @probe
+def images_of_a_run(student, data, options):
+    """Run once; note what the network as a whole gets in training mode, whatever its class."""
+    from torch.nn.modules import module as modules
+
+    depth, given = [0], []
+
+    def enter(module, inputs):
+        if not depth[0] and module.training and inputs:
+            given.append(inputs[0].detach().clone().numpy())
+        depth[0] += 1
+
+    def leave(*_):
+        depth[0] -= 1
+
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "images.npz")
+    np.savez(path, **data)
+    hooks = [
+        modules.register_module_forward_pre_hook(enter),
+        modules.register_module_forward_hook(leave, always_call=True),
+    ]
+    try:
+        student.run(student.Config(path, os.path.join(folder, "out"), **options))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return given
+
+
+@pytest.mark.task("run", weight=4)
+def test_a_run_learns_from_images_that_are_preprocessed_and_not_held_out(student, rng):
+    """run: validation images are drawn at random, and the mean and deviation are those of the other ones alone."""
+    data = _small_data(rng, 50, 8)
+    data["train_images"] = (data["train_images"] * np.linspace(0.2, 1, 50)[:, None, None, None]).astype(np.uint8)
+    options = {"epochs": 1, "batch_size": 8, "val_share": 0.3, "augment": False}
+
+    given = images_of_a_run(student, data, options)
+
+    expect.equal(sum(map(len, given)), 35, "run(val_share=0.3): training images that the network gets in an epoch")
+    images = np.concatenate(given).astype(np.float64)
+    expect.shape(images, (35, 3, 16, 18), "run: what the network gets")
+    # the order of the pixels of an image is that of the raw image, whatever was subtracted and divided
+    keys = [np.argsort(image[0].ravel(), kind="stable").tobytes() for image in images]
+    raw = [np.argsort(image[..., 0].ravel(), kind="stable").tobytes() for image in data["train_images"]]
+    expect.is_true(set(keys) <= set(raw), "run: what the network gets is no image of the training images.")
+    rows = sorted(raw.index(key) for key in keys)
+    expect.equal(len(set(rows)), 35, "run: different training images in an epoch")
+    at_random = rows not in (list(range(35)), list(range(15, 50)))
+    expect.is_true(at_random, "run: the images for validation are those of one end of the file, not drawn at random.")
+    expect.close(images.mean(axis=(0, 2, 3)), np.zeros(3), "run: mean of the channels in an epoch", atol=1e-3)
+    expect.close(images.std(axis=(0, 2, 3)), np.ones(3), "run: deviation of the channels in an epoch", rtol=1e-3)
+
+
+@probe
 def a_whole_run(student, data, unseen):
     folder = tempfile.mkdtemp()
     path, out = os.path.join(folder, "images.npz"), os.path.join(folder, "out")
@@ -1140,11 +1197,13 @@ def a_whole_run(student, data, unseen):
 def unseen(student, seed):
     """The scores of unseen shapes, by a run with the default config, and their labels."""
 
+    order = np.random.default_rng([seed, 9]).permutation(10)  # weights that were learned elsewhere know another order
+
     def raw(n, number):
         x, y = shapes10(n, (seed, number))
-        return (255 * x).round().astype(np.uint8).transpose(0, 2, 3, 1).copy(), y
+        return (255 * x).round().astype(np.uint8).transpose(0, 2, 3, 1).copy(), order[y]
 
-    data = {"class_names": np.array(SHAPES10)}
+    data = {"class_names": np.array([f"kind {number}" for number in range(10)])}
     for part, n, number in (("train", 2400, 1), ("test", 100, 2)):
         data[f"{part}_images"], data[f"{part}_labels"] = raw(n, number)
     x, labels = raw(1000, 3)
@@ -1160,11 +1219,11 @@ def _share_right(unseen):
 @pytest.mark.task("run", weight=9)
 def test_a_run_reaches_the_level_of_a_perceptron(unseen):
     """run: with the default config, the network beats chance by far on images that no one has seen."""
-    expect.at_least(_share_right(unseen), FIRST_STEP, "run: accuracy on unseen shapes")
+    expect.at_least(_share_right(unseen), STEPS[0], "run: accuracy on unseen shapes")
 
 
 @pytest.mark.task("run", weight=3)
-@pytest.mark.parametrize("step", [0.75, 0.85, 0.93])
+@pytest.mark.parametrize("step", STEPS[1:])
 def test_a_run_reaches_more_than_a_perceptron(unseen, step):
     """run: with the default config, the network is right on most images that no one has seen."""
     expect.at_least(_share_right(unseen), step, "run: accuracy on unseen shapes")

@@ -153,23 +153,23 @@ with attempt():
 check("training")
 
 # %% [markdown]
-# *Guess first:* with only 400 images, what happens to the two losses without augmentation, and what with it?
+# *Guess first:* with only 100 images, what happens to the two losses without augmentation, and what with it?
 
 # %%
 histories = {}
 with attempt():
-    config = ic.Config("", "", epochs=16, batch_size=20, lr=0.01, patience=16, augment=False)
-    mean, std = ic.channel_statistics(data["train_images"][:400])
+    config = ic.Config("", "", epochs=40, batch_size=10, lr=0.01, patience=40, augment=False)
+    mean, std = ic.channel_statistics(data["train_images"][:100])
     few, held_out = (
         (ic.preprocess(data["train_images"][rows], mean, std), data["train_labels"][rows])
-        for rows in (slice(0, 400), slice(400, 800))
+        for rows in (slice(0, 100), slice(100, 500))
     )
     for name, augment in (("without", False), ("with augmentation", True)):
         torch.manual_seed(0)
         network = ic.build_cnn(10)
         chosen = replace(config, augment=augment)
         histories[name] = ic.fit(network, few, held_out, chosen, np.random.default_rng(0))
-    pictures.draw_curves(histories, "400 training images")
+    pictures.draw_curves(histories, "100 training images")
 
 # %% [markdown]
 # Compare the distance between the dashes and the line of one colour: that is what the network knows by heart and cannot

@@ -392,7 +392,7 @@ def _small_data(rng, n, m):
     return data
 
 
-@pytest.mark.task("run", weight=12)
+@pytest.mark.task("run", weight=14)
 def test_a_run_goes_from_raw_images_to_numbers_and_files(student, rng):
     """A small run: all files are there, the report says what the Results say, and predict gives the same accuracy."""
     data = _small_data(rng, 60, 25)
@@ -429,7 +429,7 @@ def refusals(student, faults):
     return said
 
 
-@pytest.mark.task("run", weight=6)
+@pytest.mark.task("run", weight=7)
 def test_a_run_refuses_a_faulty_config_by_name(student):
     """A ValueError names the field; a config without a fault passes."""
     faults = [{}, {"epochs": 0}, {"lr": -0.1}, {"val_share": 0.9}, {"augment": 1}, {"data": "nowhere.npz"}]
