@@ -17,11 +17,11 @@ from autograder import expect, probe
 from dlcourse import spies
 from dlcourse.data import shapes10
 
-#: The steps of the accuracy on unseen shapes; half of the points are for the first one. `python -m benchmarks.images`
-#: measures the solution: over 8 drawings its mean is 0.996, with a standard deviation of 0.003. Over 3 drawings each, a
-#: linear network has 0.21, one with a hidden layer and no convolution 0.66 to 0.79, one with two small convolutions
-#: 0.89, and the solution with a tenth of its learning rate 0.88.
-STEPS = 0.60, 0.80, 0.90, 0.97
+#: The first of four steps of the accuracy on unseen shapes: half of the points are for it. The command
+#: `python -m benchmarks.images` measures the solution: over 8 drawings its mean is 0.996, with a standard deviation of
+#: 0.003. Over 3 drawings each, a linear network has 0.21, one with a hidden layer and no convolution 0.66 to 0.79, one
+#: with two small convolutions 0.89, and the solution with a tenth of its learning rate 0.88.
+FIRST_STEP = 0.60
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -1219,11 +1219,11 @@ def _share_right(unseen):
 @pytest.mark.task("run", weight=9)
 def test_a_run_reaches_the_level_of_a_perceptron(unseen):
     """run: with the default config, the network beats chance by far on images that no one has seen."""
-    expect.at_least(_share_right(unseen), STEPS[0], "run: accuracy on unseen shapes")
+    expect.at_least(_share_right(unseen), FIRST_STEP, "run: accuracy on unseen shapes")
 
 
 @pytest.mark.task("run", weight=3)
-@pytest.mark.parametrize("step", STEPS[1:])
+@pytest.mark.parametrize("step", [0.80, 0.90, 0.97])
 def test_a_run_reaches_more_than_a_perceptron(unseen, step):
     """run: with the default config, the network is right on most images that no one has seen."""
     expect.at_least(_share_right(unseen), step, "run: accuracy on unseen shapes")
