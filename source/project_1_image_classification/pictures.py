@@ -87,7 +87,7 @@ def draw_curves(histories, title):
     """Draw the losses of several trainings, {name: history}: training as dashes, validation as a line."""
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     for (name, history), colour in zip(histories.items(), (ORANGE, BLUE), strict=False):
-        epochs = range(1, len(history["val_loss"]) + 1)
+        epochs = np.arange(len(history["val_loss"])) + 1
         left.plot(epochs, history["train_loss"], "--", color=colour, label=f"{name}, training")
         left.plot(epochs, history["val_loss"], color=colour, label=f"{name}, validation")
         right.plot(epochs, history["val_accuracy"], color=colour, label=name)
