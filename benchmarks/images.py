@@ -30,7 +30,7 @@ _AT_ONCE = 5000  #: how many shapes are drawn at once, so that the float images 
 
 @click.command()
 @click.option("--seeds", default=8, show_default=True, help="How often to draw the data and train.")
-@click.option("--train", default=2400, show_default=True, help="Images to train on.")
+@click.option("--train", default=1200, show_default=True, help="Images to train on.")
 @click.option("--test", default=1000, show_default=True, help="Images to judge by.")
 @click.option("--whole", is_flag=True, help="One run on 50,000 images, judged by 10,000.")
 @click.option("--epochs", type=int, help="Epochs, if not the default of Config.")

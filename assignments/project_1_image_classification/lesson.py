@@ -50,7 +50,7 @@ use_style()
 # How good this code becomes there was not measured here. For comparison, ResNet-20, a network of 0.27 million
 # parameters, gets 91.25 % of the CIFAR-10 test images right, after 64,000 steps with 128 images each, and with shifts
 # and mirror images as its only augmentation (He, Zhang, Ren and Sun, 2016, "Deep Residual Learning for Image
-# Recognition", table 6). The 2,400 images and few epochs of this lesson are far from that.
+# Recognition", table 6). The 1,200 images and few epochs of this lesson are far from that.
 
 # %%
 SOURCE = "shapes"  # or "cifar10"
@@ -232,7 +232,7 @@ with attempt():
 # result; a faulty config is refused in a sentence; and a run that was stopped goes on. `predict` is what a user of your
 # network calls: it has the folder and nothing else.
 #
-# This is where your choices count. The hidden tests draw new images and let `run` learn from 2,400 of them with *your*
+# This is where your choices count. The hidden tests draw new images and let `run` learn from 1,200 of them with *your*
 # default values of `Config`. Then they ask `predict` about images that your code has never seen.
 #
 # **Task.** Write `check_config`, `run` and `predict`. Then change your network, your augmentation and your default

@@ -9,7 +9,7 @@ from dlcourse.data import CIFAR10_CLASSES, SHAPES10, cifar10, shapes10
 from dlcourse.figures import BLUE, GREY, ORANGE, RED, STEEL
 
 
-def load(source="shapes", n_train=2400, n_test=1000):
+def load(source="shapes", n_train=1200, n_test=1000):
     """Return the five arrays that `run` reads: see its docstring.
 
     Args:

@@ -1085,7 +1085,7 @@ def test_a_stopped_run_goes_on(runs):
     _same_run(finished, whole, "already complete")
 
 
-@pytest.mark.task("run", weight=7)
+@pytest.mark.task("run", weight=9)
 def test_test_images_decide_nothing(runs):
     """run: nothing but the evaluation depends on the test images: no statistics, no choice of an epoch."""
     found, *_ = runs
@@ -1119,7 +1119,7 @@ def test_the_numbers_of_a_run_are_true(runs):
     expect.close(written.get("accuracy"), accuracy, "run: accuracy in report.json", rtol=1e-6)
 
 
-@pytest.mark.task("run", weight=3)
+@pytest.mark.task("run", weight=4)
 def test_predict_needs_nothing_but_the_folder(runs):
     """predict: the folder is enough, also in another place, and the result for one image is that of the image alone."""
     found, _, _, _, (scores, alone, _), is_changed, _, _ = runs
@@ -1138,8 +1138,9 @@ def images_of_a_run(student, data, options):
     depth, given = [0], []
 
     def enter(module, inputs):
-        if not depth[0] and module.training and inputs:
-            given.append(inputs[0].detach().clone().numpy())
+        x = inputs[0] if inputs else None
+        if not depth[0] and module.training and torch.is_tensor(x) and x.ndim == 4:  # a loss is a module too
+            given.append(x.detach().clone().numpy())
         depth[0] += 1
 
     def leave(*_):
@@ -1204,7 +1205,7 @@ def unseen(student, seed):
         return (255 * x).round().astype(np.uint8).transpose(0, 2, 3, 1).copy(), order[y]
 
     data = {"class_names": np.array([f"kind {number}" for number in range(10)])}
-    for part, n, number in (("train", 2400, 1), ("test", 100, 2)):
+    for part, n, number in (("train", 1200, 1), ("test", 100, 2)):
         data[f"{part}_images"], data[f"{part}_labels"] = raw(n, number)
     x, labels = raw(1000, 3)
     return a_whole_run(student, data, x), labels
@@ -1223,7 +1224,7 @@ def test_a_run_reaches_the_level_of_a_perceptron(unseen):
 
 
 @pytest.mark.task("run", weight=3)
-@pytest.mark.parametrize("step", [0.80, 0.90, 0.97])
+@pytest.mark.parametrize("step", [0.80, 0.90, 0.95])
 def test_a_run_reaches_more_than_a_perceptron(unseen, step):
     """run: with the default config, the network is right on most images that no one has seen."""
     expect.at_least(_share_right(unseen), step, "run: accuracy on unseen shapes")
