@@ -21,7 +21,7 @@ from dlcourse.data import shapes10
 #: `python -m benchmarks.images` measures the solution: over 8 drawings its mean is 0.996, with a standard deviation of
 #: 0.003. Over 3 drawings each, a linear network has 0.21, one with a hidden layer and no convolution 0.66 to 0.79, one
 #: with two small convolutions 0.89, and the solution with a tenth of its learning rate 0.88.
-FIRST_STEP = 0.60
+FIRST_STEP = 0.55
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -1224,7 +1224,7 @@ def test_a_run_reaches_the_level_of_a_perceptron(unseen):
 
 
 @pytest.mark.task("run", weight=3)
-@pytest.mark.parametrize("step", [0.80, 0.90, 0.95])
+@pytest.mark.parametrize("step", [0.75, 0.88, 0.94])
 def test_a_run_reaches_more_than_a_perceptron(unseen, step):
     """run: with the default config, the network is right on most images that no one has seen."""
     expect.at_least(_share_right(unseen), step, "run: accuracy on unseen shapes")

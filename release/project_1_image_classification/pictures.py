@@ -9,7 +9,7 @@ from dlcourse.data import CIFAR10_CLASSES, SHAPES10, cifar10, shapes10
 from dlcourse.figures import BLUE, GREY, ORANGE, RED, STEEL
 
 
-def load(source="shapes", n_train=2400, n_test=1000):
+def load(source="shapes", n_train=1200, n_test=1000):
     """Return the five arrays that `run` reads: see its docstring.
 
     Args:
@@ -108,6 +108,6 @@ def draw_shares(report):
     axes.bar(places + 0.2, report["recall"][order], 0.38, color=ORANGE, label="recall")
     axes.axhline(report["accuracy"], color=STEEL, linestyle="--", label="accuracy of all")
     axes.set_xticks(places, names, rotation=30, ha="right")
-    axes.set(ylabel="share", ylim=(0, 1.05), title="Classes from the worst recall to the best")
-    axes.legend(loc="lower right", ncols=3, fontsize=8, frameon=True)
+    axes.set(ylabel="share", ylim=(0, 1.25), title="Classes from the worst recall to the best")
+    axes.legend(loc="upper left", ncols=3, fontsize=8)
     plt.show()

@@ -108,6 +108,6 @@ def draw_shares(report):
     axes.bar(places + 0.2, report["recall"][order], 0.38, color=ORANGE, label="recall")
     axes.axhline(report["accuracy"], color=STEEL, linestyle="--", label="accuracy of all")
     axes.set_xticks(places, names, rotation=30, ha="right")
-    axes.set(ylabel="share", ylim=(0, 1.05), title="Classes from the worst recall to the best")
-    axes.legend(loc="lower right", ncols=3, fontsize=8, frameon=True)
+    axes.set(ylabel="share", ylim=(0, 1.25), title="Classes from the worst recall to the best")
+    axes.legend(loc="upper left", ncols=3, fontsize=8)
     plt.show()
