@@ -6,9 +6,10 @@ import gzip
 import hashlib
 import io
 import pickle
+import sys
 import tarfile
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -39,6 +40,17 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def md5(raw: bytes) -> str:
     return hashlib.md5(raw, usedforsecurity=False).hexdigest()
+
+
+def assignment_module(assignment: str, name: str) -> Any:
+    """Import one file of an assignment, as it is in assignments/."""
+    path = Path(__file__).parent.parent / "assignments" / assignment / f"{name}.py"
+    spec = spec_from_file_location(f"{assignment}_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = module_from_spec(spec)  # a dataclass looks it up there
+    spec.loader.exec_module(module)
+    return module
 
 
 def packed(members: dict[str, bytes], into: Path) -> str:
@@ -122,6 +134,25 @@ def test_photographs_are_unpacked_and_come_with_channels_first(cifar_folder: Pat
     assert labels.tolist() == [0, 1, 2, 0, 1, 2]
     assert labels.dtype == np.int64
     assert cifar10("test", folder=cifar_folder)[0].shape == (4, 3, 32, 32)
+
+
+def test_project_1_runs_on_photographs(cifar_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOGRADER_DATA", str(cifar_folder))
+    pictures, solution = (assignment_module("project_1_image_classification", name) for name in
+                          ("pictures", "image_classification"))  # fmt: skip
+
+    data = pictures.load("cifar10")
+    np.savez(cifar_folder / "photographs.npz", **data)
+    out = cifar_folder / "out"
+    results = solution.run(solution.Config(str(cifar_folder / "photographs.npz"), str(out), epochs=1))
+
+    batches = [cifar_folder / "cifar-10-batches-py" / f"data_batch_{number}" for number in (1, 2)]
+    rows = np.concatenate([pickle.loads(path.read_bytes())["data"] for path in batches])
+    written = {image.tobytes() for image in rows.reshape(6, 3, 32, 32).transpose(0, 2, 3, 1)}
+    assert {image.tobytes() for image in data["train_images"]} == written
+    assert data["class_names"].tolist()[:2] == ["airplane", "automobile"]
+    assert results.epochs == 1
+    assert solution.predict(out, data["test_images"]).shape == (4, 10)
 
 
 @pytest.mark.parametrize(("load", "kind"), [(mnist, "MNIST"), (fashion_mnist, "FashionMNIST")])

@@ -9,7 +9,7 @@ from dlcourse.data import CIFAR10_CLASSES, SHAPES10, cifar10, shapes10
 from dlcourse.figures import BLUE, GREY, ORANGE, RED, STEEL
 
 
-def load(source="shapes", n_train=2400, n_test=1000):
+def load(source="shapes", n_train=1200, n_test=1000):
     """Return the five arrays that `run` reads: see its docstring.
 
     Args:
@@ -50,13 +50,15 @@ def draw_histograms(before, after):
     """Draw how often each value of a channel occurs, before and after `preprocess`, beside each other."""
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 2.9))
     for channel, (name, colour) in enumerate({"red": RED, "green": "#3c9d6b", "blue": BLUE}.items()):
-        options = {"bins": 50, "histtype": "step", "color": colour, "label": name, "density": True, "linewidth": 1.5}
-        left.hist(before[..., channel].ravel(), **options)
-        right.hist(after[:, channel].ravel(), **options)
+        options = {"histtype": "step", "color": colour, "label": name, "density": True, "linewidth": 1.5}
+        for axes, values in ((left, before[..., channel].ravel()), (right, after[:, channel].ravel())):
+            low, high = float(values.min()), float(values.max())
+            half = (high - low) / 510  # half a step of a byte, so that each bin holds eight of the 256 steps
+            axes.hist(values, bins=np.linspace(low - half, high + half, 33), **options)
     left.set(xlabel="value of a raw pixel", ylabel="density", title="Raw images")
     right.set(xlabel="value after preprocess", title="Mean 0, standard deviation 1 in each channel")
     right.axvline(0, color=STEEL, linestyle=":")
-    left.legend(loc="lower center")
+    left.legend(loc="upper center")
     plt.show()
 
 
@@ -85,7 +87,7 @@ def draw_curves(histories, title):
     """Draw the losses of several trainings, {name: history}: training as dashes, validation as a line."""
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     for (name, history), colour in zip(histories.items(), (ORANGE, BLUE), strict=False):
-        epochs = range(1, len(history["val_loss"]) + 1)
+        epochs = np.arange(len(history["val_loss"])) + 1
         left.plot(epochs, history["train_loss"], "--", color=colour, label=f"{name}, training")
         left.plot(epochs, history["val_loss"], color=colour, label=f"{name}, validation")
         right.plot(epochs, history["val_accuracy"], color=colour, label=name)
@@ -106,6 +108,6 @@ def draw_shares(report):
     axes.bar(places + 0.2, report["recall"][order], 0.38, color=ORANGE, label="recall")
     axes.axhline(report["accuracy"], color=STEEL, linestyle="--", label="accuracy of all")
     axes.set_xticks(places, names, rotation=30, ha="right")
-    axes.set(ylabel="share", ylim=(0, 1.05), title="Classes from the worst recall to the best")
-    axes.legend(loc="lower right", ncols=3, fontsize=8, frameon=True)
+    axes.set(ylabel="share", ylim=(0, 1.25), title="Classes from the worst recall to the best")
+    axes.legend(loc="upper left", ncols=3, fontsize=8)
     plt.show()

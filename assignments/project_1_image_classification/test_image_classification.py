@@ -74,8 +74,9 @@ def test_augmentation_keeps_shape_and_range(student, rng):
 
 @pytest.mark.task("augmentation", weight=4)
 def test_augmentation_draws_for_each_image(student, rng):
-    """The same image 64 times: at least 8 variants come back, and the same rng gives the same ones again."""
-    x = np.repeat(rng.normal(size=(1, 3, 16, 16)).astype(np.float32), 64, axis=0)
+    """A red image 64 times: at least 8 variants come back, all of them red; the same rng gives the same ones again."""
+    image = rng.normal(size=(1, 3, 16, 16)) * 0.3 + np.array([2.0, -2.0, -1.5])[:, None, None]
+    x = np.repeat(image.astype(np.float32), 64, axis=0)
 
     images = student.augment(x, np.random.default_rng(3))
     again = student.augment(x, np.random.default_rng(3))
@@ -84,6 +85,8 @@ def test_augmentation_draws_for_each_image(student, rng):
     variants = len({image.tobytes() for image in images})
     expect.is_true(variants > 1, "augment: all images of a batch have the same draws.")
     expect.is_true(variants >= 8, "augment: one image, given 64 times, comes back in fewer than 8 variants.")
+    is_red = (images[:, 0].mean(axis=(1, 2)) > 0.5) & (images[:, 1:].mean(axis=(2, 3)) < -0.3).all(axis=1)
+    expect.is_true(bool(is_red.all()), "augment: a variant of a red image is not red.")
     expect.equal(again, images, "augment with the same rng")
 
 
@@ -392,7 +395,7 @@ def _small_data(rng, n, m):
     return data
 
 
-@pytest.mark.task("run", weight=12)
+@pytest.mark.task("run", weight=14)
 def test_a_run_goes_from_raw_images_to_numbers_and_files(student, rng):
     """A small run: all files are there, the report says what the Results say, and predict gives the same accuracy."""
     data = _small_data(rng, 60, 25)
@@ -429,7 +432,7 @@ def refusals(student, faults):
     return said
 
 
-@pytest.mark.task("run", weight=6)
+@pytest.mark.task("run", weight=7)
 def test_a_run_refuses_a_faulty_config_by_name(student):
     """A ValueError names the field; a config without a fault passes."""
     faults = [{}, {"epochs": 0}, {"lr": -0.1}, {"val_share": 0.9}, {"augment": 1}, {"data": "nowhere.npz"}]

@@ -15,10 +15,13 @@ from torch.optim import optimizer as optimizers
 
 from autograder import expect, probe
 from dlcourse import spies
-from dlcourse.data import SHAPES10, shapes10
+from dlcourse.data import shapes10
 
-#: the first step of the accuracy on unseen shapes, about what a perceptron reaches; half of the points are for it
-FIRST_STEP = 0.60
+#: The first of four steps of the accuracy on unseen shapes: half of the points are for it. The command
+#: `python -m benchmarks.images` measures the solution: over 5 drawings its mean is 0.976, with a standard deviation of
+#: 0.002. On one drawing each, a network with a hidden layer and no convolution has 0.57, one with two small convolutions
+#: 0.69, and the solution with a tenth of its learning rate 0.70.
+FIRST_STEP = 0.55
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -105,10 +108,11 @@ def test_stripes_keep_their_direction(student, rng, seed):
 @pytest.mark.task("augmentation", weight=3)
 def test_an_image_stays_what_it_was_and_in_its_place(student, rng):
     """augment: the labels do not move, so each image is a variant of the image in its place, and of no other."""
+    noise = rng.normal(scale=0.2, size=(3, 18, 24))
     corners = np.array([[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(8)]) * 4.0 - 2.0
     order = rng.permutation(np.tile(np.arange(8), 6))
     x = np.broadcast_to(corners[order][:, :, None, None], (48, 3, 18, 24)).astype(np.float32).copy()
-    x += rng.normal(scale=0.2, size=x.shape).astype(np.float32)
+    x += noise.astype(np.float32)
 
     images = student.augment(x, np.random.default_rng(int(rng.integers(1000))))
 
@@ -120,6 +124,8 @@ def test_an_image_stays_what_it_was_and_in_its_place(student, rng):
         bool((seen == np.sign(corners[order])).all()),
         "augment: an image is not a variant of the image in its place, or is mixed with another one.",
     )
+    kinds = len({image.tobytes() for image in images})  # of eight different images, six times each
+    expect.is_true(kinds > 8, "augment: no image has variants.")
 
 
 @pytest.mark.task("augmentation", weight=2)
@@ -449,7 +455,10 @@ def augmented_training(student, train, val):
         torch.manual_seed(number)
         config = student.Config("", "", epochs=2, batch_size=8, lr=0.01, patience=2, augment=True)
         student.fit(model, train, val, config, np.random.default_rng(seed))
-        found.append([np.concatenate([x for mode, x in model.given if mode is training]) for training in (True, False)])
+        nothing = np.zeros((0, *train[0].shape[1:]), dtype=np.float32)
+        found.append([
+            np.concatenate([nothing, *(x for mode, x in model.given if mode is training)]) for training in (True, False)
+        ])  # fmt: skip
     return found
 
 
@@ -1082,7 +1091,7 @@ def test_a_stopped_run_goes_on(runs):
     _same_run(finished, whole, "already complete")
 
 
-@pytest.mark.task("run", weight=7)
+@pytest.mark.task("run", weight=9)
 def test_test_images_decide_nothing(runs):
     """run: nothing but the evaluation depends on the test images: no statistics, no choice of an epoch."""
     found, *_ = runs
@@ -1116,7 +1125,7 @@ def test_the_numbers_of_a_run_are_true(runs):
     expect.close(written.get("accuracy"), accuracy, "run: accuracy in report.json", rtol=1e-6)
 
 
-@pytest.mark.task("run", weight=3)
+@pytest.mark.task("run", weight=4)
 def test_predict_needs_nothing_but_the_folder(runs):
     """predict: the folder is enough, also in another place, and the result for one image is that of the image alone."""
     found, _, _, _, (scores, alone, _), is_changed, _, _ = runs
@@ -1125,6 +1134,61 @@ def test_predict_needs_nothing_but_the_folder(runs):
     expect.close(scores, found["whole"][2], "predict, after the folder was moved", rtol=1e-5, atol=1e-6)
     expect.close(alone, scores[1:2], "predict for a single image", rtol=1e-3, atol=1e-4)
     expect.is_true(not is_changed, "predict: it adds or removes files of the folder.")
+
+
+@probe
+def images_of_a_run(student, data, options):
+    """Run once; note what the network as a whole gets in training mode, whatever its class."""
+    from torch.nn.modules import module as modules
+
+    depth, given = [0], []
+
+    def enter(module, inputs):
+        x = inputs[0] if inputs else None
+        if not depth[0] and module.training and torch.is_tensor(x) and x.ndim == 4:  # a loss is a module too
+            given.append(x.detach().clone().numpy())
+        depth[0] += 1
+
+    def leave(*_):
+        depth[0] -= 1
+
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "images.npz")
+    np.savez(path, **data)
+    hooks = [
+        modules.register_module_forward_pre_hook(enter),
+        modules.register_module_forward_hook(leave, always_call=True),
+    ]
+    try:
+        student.run(student.Config(path, os.path.join(folder, "out"), **options))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return given
+
+
+@pytest.mark.task("run", weight=4)
+def test_a_run_learns_from_images_that_are_preprocessed_and_not_held_out(student, rng):
+    """run: validation images are drawn at random, and the mean and deviation are those of the other ones alone."""
+    data = _small_data(rng, 50, 8)
+    data["train_images"] = (data["train_images"] * np.linspace(0.2, 1, 50)[:, None, None, None]).astype(np.uint8)
+    options = {"epochs": 1, "batch_size": 8, "val_share": 0.3, "augment": False}
+
+    given = images_of_a_run(student, data, options)
+
+    expect.equal(sum(map(len, given)), 35, "run(val_share=0.3): training images that the network gets in an epoch")
+    images = np.concatenate(given).astype(np.float64)
+    expect.shape(images, (35, 3, 16, 18), "run: what the network gets")
+    # the order of the pixels of an image is that of the raw image, whatever was subtracted and divided
+    keys = [np.argsort(image[0].ravel(), kind="stable").tobytes() for image in images]
+    raw = [np.argsort(image[..., 0].ravel(), kind="stable").tobytes() for image in data["train_images"]]
+    expect.is_true(set(keys) <= set(raw), "run: what the network gets is no image of the training images.")
+    rows = sorted(raw.index(key) for key in keys)
+    expect.equal(len(set(rows)), 35, "run: different training images in an epoch")
+    at_random = rows not in (list(range(35)), list(range(15, 50)))
+    expect.is_true(at_random, "run: the images for validation are those of one end of the file, not drawn at random.")
+    expect.close(images.mean(axis=(0, 2, 3)), np.zeros(3), "run: mean of the channels in an epoch", atol=1e-3)
+    expect.close(images.std(axis=(0, 2, 3)), np.ones(3), "run: deviation of the channels in an epoch", rtol=1e-3)
 
 
 @probe
@@ -1140,12 +1204,14 @@ def a_whole_run(student, data, unseen):
 def unseen(student, seed):
     """The scores of unseen shapes, by a run with the default config, and their labels."""
 
+    order = np.random.default_rng([seed, 9]).permutation(10)  # weights that were learned elsewhere know another order
+
     def raw(n, number):
         x, y = shapes10(n, (seed, number))
-        return (255 * x).round().astype(np.uint8).transpose(0, 2, 3, 1).copy(), y
+        return (255 * x).round().astype(np.uint8).transpose(0, 2, 3, 1).copy(), order[y]
 
-    data = {"class_names": np.array(SHAPES10)}
-    for part, n, number in (("train", 2400, 1), ("test", 100, 2)):
+    data = {"class_names": np.array([f"kind {number}" for number in range(10)])}
+    for part, n, number in (("train", 1200, 1), ("test", 100, 2)):
         data[f"{part}_images"], data[f"{part}_labels"] = raw(n, number)
     x, labels = raw(1000, 3)
     return a_whole_run(student, data, x), labels
@@ -1164,7 +1230,7 @@ def test_a_run_reaches_the_level_of_a_perceptron(unseen):
 
 
 @pytest.mark.task("run", weight=3)
-@pytest.mark.parametrize("step", [0.75, 0.85, 0.93])
+@pytest.mark.parametrize("step", [0.75, 0.88, 0.94])
 def test_a_run_reaches_more_than_a_perceptron(unseen, step):
     """run: with the default config, the network is right on most images that no one has seen."""
     expect.at_least(_share_right(unseen), step, "run: accuracy on unseen shapes")
