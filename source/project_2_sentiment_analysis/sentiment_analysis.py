@@ -378,9 +378,10 @@ class Results:
 def check_config(config):
     """Raise a ValueError, with a sentence that names the field, for the first field whose value is not allowed.
 
-    The docstring of Config says what is allowed. Beyond that: `data` must be the path of a file or folder that exists, and
-    `out` must not be the path of a file. For an int field True, 3.0 and "3" are not allowed. For a float field an int in the
-    range is allowed, and True, "3", nan and infinity are not. One sentence may report several faulty fields, or one.
+    The docstring of Config says what is allowed. Beyond that: `data` must be the path of a file or folder that exists,
+    and `out` must not be the path of a file. For an int field True, 3.0 and "3" are not allowed. For a float field an
+    int in the range is allowed, and True, "3", nan and infinity are not. One sentence may report several faulty fields,
+    or one.
 
     Args:
         config: a Config
@@ -422,8 +423,8 @@ def run(config):
     right, and 0.95 of those in which the writer's opinion is negated. A judge also tries 2,000 sentences of a grammar
     that you do not know. They are longer, with two clauses that a word such as "but" joins, some of their words are
     rare, and, as in real data, some labels of the training sentences are wrong (6 of 100). There, 0.65, 0.80, 0.92
-    and 0.97 of unseen ones, whose labels are right, give each a part of the points. Counting words gives about 0.5. Each run
-    takes at most 60 CPU seconds, and the network has at most 60,000 parameters.
+    and 0.97 of unseen ones, whose labels are right, give each a part of the points. Counting words gives about 0.5.
+    Each run takes at most 60 CPU seconds, and the network has at most 60,000 parameters.
 
     Args:
         config: a Config
