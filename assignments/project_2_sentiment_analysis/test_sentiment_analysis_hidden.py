@@ -979,8 +979,8 @@ def a_folder_of_reviews(student, files, faulty):
 
     def written(files):
         home = os.path.join(tempfile.mkdtemp(), "aclImdb")
-        for name, content in files.items():
-            path = os.path.join(home, *name.split("/"))
+        for place, content in files.items():
+            path = os.path.join(home, *place.split("/"))
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as file:
                 file.write(content)
@@ -1245,18 +1245,18 @@ def _longer(n, seed):
     labels, negated = rng.permutation(np.arange(n) % 2), rng.random(n) < 0.5
 
     def one_of(words):
-        return words[int(rng.integers(len(words)))]
+        return str(rng.choice(words))
 
     def clause(praises, is_negated):
         word = rng.choice(_PRAISE if praises else _BLAME, p=_OFTEN)
         return f"the {one_of(_THINGS)} {one_of(_VERBS[is_negated])} {word}{one_of(_ENDS)}"
 
-    texts = []
+    sentences = []
     for label, is_negated in zip(labels, negated, strict=True):
         praises = bool(label) != bool(is_negated)
         mine, other = clause(praises, bool(is_negated)), clause(not praises, bool(rng.random() < 0.5))
-        texts.append(f"{one_of(_BEGINS)}{one_of(_FORMS).format(mine=mine, other=other)}.".capitalize())
-    return texts, labels.astype(np.int64), negated
+        sentences.append(f"{one_of(_BEGINS)}{one_of(_FORMS).format(mine=mine, other=other)}.".capitalize())
+    return sentences, labels.astype(np.int64), negated
 
 
 @probe
