@@ -356,7 +356,8 @@ def insides_of_a_network(student):
     ids[torch.arange(9) >= lengths[:, None]] = 0
     for _ in range(3):
         optimizer.zero_grad()
-        ((model.train()(ids, lengths) - torch.arange(6.0)) ** 2).mean().backward()
+        scores = model.train()(ids, lengths)
+        ((scores - torch.arange(float(len(scores)))) ** 2).mean().backward()
         optimizer.step()
     still = [bool((m.weight[0] == 0).all()) for m in model.modules() if isinstance(m, nn.Embedding)]
     idle = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
@@ -1019,19 +1020,21 @@ def test_a_folder_of_reviews_is_read(student, rng):
             for number in range(count):
                 text = f"A film<br />and {words} {rng.choice(['plot', 'end'])}, number{part}{number}"
                 files[f"{part}/{kind}/{number}_{rng.integers(1, 11)}.txt"] = text.encode()
+    # the same tokens with both labels: one of the two is a mistake, whatever the network says
+    files |= {"test/neg/same_4.txt": b"the same film", "test/pos/same_7.txt": b"The <i>same</i> film"}
     missing = ("train/pos/", "test/neg/", "test/")
     faulty = [{name: of for name, of in files.items() if not name.startswith(part)} for part in missing]
     faulty.append({name: b"caf\xe9" if name.startswith("test/pos/1_") else of for name, of in files.items()})
 
     accuracy, baseline, itos, errors, told = a_folder_of_reviews(student, files, faulty)
 
-    expect.close(baseline, 1.0, "run on a folder: baseline_accuracy, where one word tells the label")
+    expect.close(baseline, 0.9, "run on a folder: baseline_accuracy, where one word tells nine of ten labels")
     for token in ("awful", "great", "d\u00e9licieux", "and"):
         expect.is_true(token in itos, "run on a folder: the vocabulary lacks a token that half of the texts have.")
     for token in ("unlabelled", "comma", "text", "br"):
         expect.is_true(token not in itos, "run on a folder: the vocabulary has a token of a file that does not count.")
     known = {content.decode(): int("/pos/" in name) for name, content in files.items() if name.startswith("test/")}
-    expect.close(accuracy, 1 - len(errors) / 8, "run on a folder: accuracy, beside the rows of errors.json")
+    expect.close(accuracy, 1 - len(errors) / 10, "run on a folder: accuracy, beside the rows of errors.json")
     for row in errors:
         expect.equal(row["label"], known.get(row["text"]), "run on a folder: label of a text in errors.json")
     expect.equal(told, [True] * 4, "run: three folders without a part, and one with a text that is no UTF-8, refused")
