@@ -128,7 +128,7 @@ with attempt():
     }
     figure, axes = plt.subplots(figsize=(7.4, 2.4))
     bars = axes.barh(list(found), list(found.values()), color=[GREEN, ORANGE, ORANGE, ORANGE])
-    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.bar_label(bars, fmt="%.2f", label_type="center", color="white")
     axes.axvline(0.5, color=INK, linestyle=":", label="a coin")
     axes.invert_yaxis()
     axes.set(xlabel="accuracy on unseen sentences", xlim=(0, 1.1), title="A bag of words")
@@ -201,7 +201,9 @@ with attempt():
     axes.plot(epochs, losses[:, 0], "o-", color=BLUE, markersize=4, label="training")
     axes.plot(epochs, losses[:, 1], "o-", color=ORANGE, markersize=4, label="validation")
     axes.axhline(np.log(2), color=GREY, linestyle="--", label="a coin")
-    axes.plot(epochs[losses[:, 1].argmin()], losses[:, 1].min(), "*", color=INK, markersize=13, label="kept")
+    axes.plot(
+        epochs[losses[:, 1].argmin()], losses[:, 1].min(), "*", color=INK, markersize=13, label="kept", clip_on=False
+    )
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None), title="A network learns who says what")
     axes.legend()
     plt.show()
@@ -274,6 +276,10 @@ with attempt():
     plt.show()
 
 # %% [markdown]
+# Did you expect a word such as *was* among them? It says nothing about the film. But without it, the sentence is of a
+# kind that the network has never read, and then its score may be anything. So an importance tells what the network
+# does with a sentence that nobody writes. Keep this in mind for question 2.
+#
 # A gradient is another way to explain: how fast does the score change with the embedding of a word? It needs one
 # backward pass instead of one forward pass for each word. You are free to try it, and question 2 asks you to compare.
 #
