@@ -101,7 +101,7 @@ def frozen_shape_net(student):
     return learning, moved, model.training
 
 
-@pytest.mark.task("freezing", weight=5)
+@pytest.mark.task("freezing", weight=6)
 def test_freeze_leaves_the_head_alone_to_learn(student):
     """Only the head learns. A pass in training mode moves no statistics of a frozen batch norm."""
     learning, moved, training = frozen_shape_net(student)
@@ -180,6 +180,35 @@ def test_statistics_are_those_of_the_images(student):
     expect.equal(training, True, "adabn of a model in training mode: model.training")
     expect.equal(is_model, True, "adabn: whether it returns the model")
     expect.unchanged(images, before, "adabn: images")
+
+
+@probe
+def right_in_the_dark(student, weights, images, x, y):
+    """The share of images that are right before and after the network of the course was adapted."""
+    model = student.ShapeNet(7)
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    model.eval()
+    shares = []
+    for is_adapted in (False, True):
+        if is_adapted:
+            student.adabn(model, images)
+        with torch.no_grad():
+            found = model.eval()(torch.from_numpy(x)).argmax(dim=1).numpy()
+        shares.append(float((found == y).mean()))
+    return shares
+
+
+@pytest.mark.task("domains", weight=4)
+def test_dark_images_are_read_again(student, seed):
+    """These images have lost most of their contrast. The network sees nothing in them until it is adapted."""
+    (images, _), (x, y) = shapes10(200, [seed, 1]), shapes10(300, [seed, 2])
+    known = y < 7
+    dark = (0.15 * images).astype(np.float32)
+
+    before, after = right_in_the_dark(student, shapes7_weights(), dark, (0.15 * x[known]).astype(np.float32), y[known])
+
+    expect.at_most(before, 0.60, "share of dark images that are right before adabn")
+    expect.at_least(after, 0.90, "share of dark images that are right after adabn")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -350,7 +379,9 @@ def small_run(student, weights, train, labels, test, test_labels):
 def test_a_run_goes_from_raw_images_to_numbers_and_files(student, seed):
     """A small run: all files are there, results.json says what Results say, and predict agrees with both."""
     x, y = shapes10(90, [seed, 1])
-    order = np.concatenate([np.flatnonzero(y == label)[part] for part in (slice(4), slice(4, 9)) for label in (7, 8, 9)])
+    order = np.concatenate(
+        [np.flatnonzero(y == label)[part] for part in (slice(4), slice(4, 9)) for label in (7, 8, 9)]
+    )
     images = (255 * x[order]).astype(np.uint8).transpose(0, 2, 3, 1)
     names = np.array([30, 10, 20])[y[order] - 7]
     train, test = slice(12), slice(12, 27)

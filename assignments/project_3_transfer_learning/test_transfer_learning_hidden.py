@@ -96,6 +96,7 @@ def test_nothing_in_common_is_a_report_too(student):
 @probe
 def loaded_without_counters(student):
     """A batch norm whose counter is missing, one that lacks more, and one that is whole."""
+
     def make():
         return nn.ModuleDict({name: nn.BatchNorm1d(3) for name in ("old", "worse", "whole")})
 
@@ -212,7 +213,11 @@ def test_the_model_keeps_its_tensors(student):
 def new_heads(student):
     """Change the heads of several models; compare the new layers and what is around them."""
     found = []
-    for head, bias, dtype in (("fc", True, torch.float32), ("top.1.out", False, torch.float64), ("9", True, torch.float32)):
+    for head, bias, dtype in (
+        ("fc", True, torch.float32),
+        ("top.1.out", False, torch.float64),
+        ("9", True, torch.float32),
+    ):
         model = nn.Sequential()
         model.add_module("stem", nn.Linear(3, 5))
         model.add_module("0", nn.Sequential(nn.BatchNorm1d(5), nn.Dropout(0.5)))
@@ -310,7 +315,9 @@ def frozen_models(student, plan, x):
     model = Net()
     names = list(model.state_dict())
     layers = [id(module) for module in model.modules()]
-    norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)}
+    norms = {
+        name: module for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    }
     found = []
     for n_free, calls in plan:
         returned = student.freeze(model) if n_free is None else student.freeze(model, n_free)
@@ -320,7 +327,7 @@ def frozen_models(student, plan, x):
         used, hooks = {}, []
         for name, norm in norms.items():
 
-            def look(layer, inputs, output, name=name):
+            def look(layer, inputs, output, name=name, before=before, used=used):
                 shape = [1, -1] + [1] * (output.dim() - 2)
                 weight, bias = (torch.ones(1), torch.zeros(1)) if layer.weight is None else (layer.weight, layer.bias)
                 old = [before[f"{name}.{kind}"].reshape(shape) for kind in ("running_mean", "running_var")]
@@ -332,9 +339,8 @@ def frozen_models(student, plan, x):
         scores = [model(torch.from_numpy(x)) for _ in range(2)]
         for hook in hooks:
             hook.remove()
-        moved = sorted({
-            name.rpartition(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])
-        })  # fmt: skip
+        now = model.state_dict()
+        moved = sorted({name.rpartition(".")[0] for name in now if not torch.equal(now[name], before[name])})
         found.append({
             "learns": [name for name, parameter in model.named_parameters() if parameter.requires_grad],
             "moved": moved,
@@ -462,7 +468,9 @@ def test_each_parameter_is_in_one_group(student):
     every += ["head.weight", "head.bias"]
     expect.equal(sorted(name for names, _ in groups for name in names), sorted(every), "param_groups: parameters")
     expect.is_true(all(names for names, _ in groups), "param_groups: a group is empty.")
-    expect.equal(sorted(asks), ["a.bias", "a.weight", "head.bias"], "param_groups: parameters that are frozen afterwards")
+    expect.equal(
+        sorted(asks), ["a.bias", "a.weight", "head.bias"], "param_groups: parameters that are frozen afterwards"
+    )
 
 
 @pytest.mark.task("rates", weight=4)
@@ -506,7 +514,8 @@ def adapted_chain(student, x, training, n_free):
     torch.manual_seed(4)
     model = nn.Sequential(
         nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3, momentum=0.3), nn.Dropout(0.5), nn.ReLU(), nn.Conv2d(3, 4, 2),
-        nn.BatchNorm2d(4, affine=False), nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3, momentum=None), nn.Linear(3, 2),
+        nn.BatchNorm2d(4, affine=False), nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3, momentum=None),
+        nn.Linear(3, 2),
     )  # fmt: skip
     with torch.no_grad():
         model[1].weight.copy_(torch.tensor([2.0, -1.0, 0.5]))
@@ -560,11 +569,14 @@ def _convolved(x, weight, bias):
 
 def _statistics_agree(found, x):
     """Follow the chain by hand, with the statistics that the layers before have now."""
+
     def seen(values, name, what):
         axes = (0, *range(2, values.ndim))
         count = values.size // values.shape[1]
         mean, var = found[f"{name}.running_mean"], found[f"{name}.running_var"]
-        expect.close(mean, values.mean(axis=axes), f"adabn: running_mean of the {what} batch norm", rtol=1e-3, atol=1e-4)
+        expect.close(
+            mean, values.mean(axis=axes), f"adabn: running_mean of the {what} batch norm", rtol=1e-3, atol=1e-4
+        )
         biased = values.var(axis=axes)
         is_right = any(np.allclose(var, biased * f, rtol=1e-3, atol=1e-5) for f in (1.0, count / (count - 1)))
         expect.is_true(is_right, f"adabn: running_var of the {what} batch norm is not the variance of its input.")
@@ -678,7 +690,8 @@ def test_each_image_of_a_class_is_as_likely(student, rng, seed):
     # six standard deviations of 300 draws with this chance
     reach = 6 * np.sqrt(300 * share * (1 - share))
     expect.is_true(
-        bool((np.abs(counts - 300 * share) <= reach).all()), "few_per_class: some images are drawn more often than others."
+        bool((np.abs(counts - 300 * share) <= reach).all()),
+        "few_per_class: some images are drawn more often than others.",
     )
     expect.equal(sorted(same.tolist()), sorted(one.tolist()), "few_per_class with the same seed: indices")
     differ = any(set(indices.tolist()) != set(one.tolist()) for indices in (other, *found[2:5]))
@@ -719,7 +732,7 @@ def ways_of_learning(student, weights, x, y):
         own = model.state_dict()
         places = {value.untyped_storage().data_ptr() for value in state.values()}
         found[way] = {
-            "changed": sorted(name for name in kept if name.startswith("backbone.") and not torch.equal(own[name], kept[name])),
+            "changed": [name for name in kept if name[:8] == "backbone" and not torch.equal(own[name], kept[name])],
             "weights": {name: value.numpy() for name, value in own.items() if value.dim() == 4},
             "blind": other is None or all(torch.equal(value, own[name]) for name, value in other.state_dict().items()),
             "shared": any(value.untyped_storage().data_ptr() in places for value in own.values()),
@@ -740,7 +753,7 @@ def ways(student, seed):
 
 @pytest.mark.task("comparison", weight=5)
 def test_three_ways_differ_in_what_they_take_and_what_learns(ways):
-    """learn: scratch never sees the state, a linear probe keeps its backbone, fine-tuning starts from it and moves it."""
+    """learn: scratch never sees the state, a linear probe keeps its backbone, fine-tuning begins with it and moves it."""
     found, is_kept, weights = ways
 
     expect.equal(found["scratch"]["blind"], True, "learn('scratch'): whether another state gives the same network")
@@ -801,8 +814,8 @@ def stopped_learning(student, weights, x, y, stop):
             folder = tempfile.mkdtemp()
             path = os.path.join(folder, "state")
             case = found[way] = {}
-            plan = [("whole", 4, None, None), ("again", 4, None, None), ("other", 5, None, None), ("stopped", 4, path, stop),
-                    ("resumed", 4, path, None), ("finished", 4, path, None)]  # fmt: skip
+            plan = [("whole", 4, None, None), ("again", 4, None, None), ("other", 5, None, None),
+                    ("stopped", 4, path, stop), ("resumed", 4, path, None), ("finished", 4, path, None)]  # fmt: skip
             for number, (name, seed, checkpoint, at) in enumerate(plan):
                 torch.manual_seed(number)
                 np.random.seed(number)
@@ -823,7 +836,9 @@ def stopped_learning(student, weights, x, y, stop):
 @pytest.fixture(scope="module")
 def stopped(student, seed):
     x, y = _new_shapes(6, [seed, 5])
-    return stopped_learning(student, shapes7_weights(), x[:16, :, ::2, ::2].copy(), y[:16], 10)  # three batches an epoch
+    return stopped_learning(
+        student, shapes7_weights(), x[:16, :, ::2, ::2].copy(), y[:16], 10
+    )  # three batches an epoch
 
 
 @pytest.mark.task("comparison", weight=2)
@@ -915,7 +930,8 @@ def true_comparison(student, weights, arrays, options):
         ])  # fmt: skip
     written = sorted(os.listdir(folder))
     x, test = (
-        np.ascontiguousarray((arrays[name] / 255).astype(np.float32).transpose(0, 3, 1, 2)) for name in ("train", "test")
+        np.ascontiguousarray((arrays[name] / 255).astype(np.float32).transpose(0, 3, 1, 2))
+        for name in ("train", "test")
     )
     names, y = np.unique(arrays["train_labels"], return_inverse=True)
     made = {}
@@ -958,7 +974,9 @@ def test_the_numbers_of_a_comparison_are_true(comparison):
         expect.close(accuracies, right, f"{what}, accuracies", lists=True)
         expect.close(mean, float(right.mean()), f"{what}, mean")
         expect.close(std, float(right.std(ddof=1)), f"{what}, std", atol=1e-7)
-    for (way, size, predictions, *_), (_, _, later, *_) in zip(sorted(table, key=_key), sorted(again, key=_key), strict=True):
+    for (way, size, predictions, *_), (_, _, later, *_) in zip(
+        sorted(table, key=_key), sorted(again, key=_key), strict=True
+    ):
         expect.equal(later, predictions, f"compare, a second time: predictions of {way}, size {size}")
     expect.equal(written, ["images.npz", "weights.pt"], "compare: files beside its own input")
 
@@ -975,7 +993,10 @@ def test_a_comparison_trains_on_what_was_drawn(comparison):
     rows = {(way, size): predictions for way, size, predictions, *_ in table}
     for way, predictions in made.items():
         expect.is_true((way, 10) in rows, f"compare: there is no row of {way} with size 10.")
-        expect.equal(rows[way, 10], np.stack(predictions), f"compare: predictions of {way}, beside those of learn")
+        agree = float((rows[way, 10] == np.stack(predictions)).mean())
+        expect.is_true(
+            agree > 0.97, f"compare: the predictions of {way} are not those of the networks that learn makes."
+        )
 
 
 @pytest.mark.task("comparison", weight=3)
@@ -1001,7 +1022,13 @@ def refused_comparison(student, weights, arrays):
     hook = register_optimizer_step_pre_hook(lambda *_: steps.append(1))
     try:
         for changes in ({"sizes": (1, 4)}, {"n_seeds": 1}, {"data": paths[0]}):
-            options = {"weights": paths[0], "data": paths[1], "out": os.path.join(folder, "out"), "epochs": 1, **changes}
+            options = {
+                "weights": paths[0],
+                "data": paths[1],
+                "out": os.path.join(folder, "out"),
+                "epochs": 1,
+                **changes,
+            }
             try:
                 student.compare(student.Config(**options))
                 said.append("")
@@ -1067,9 +1094,7 @@ def picture(student, rows):
 def test_a_picture_shows_means_and_spread(student, rng):
     """plot_comparison: a line for each way in order of size, its spread in its colour, labels, legend, nothing cut."""
     sizes, names = [1, 4, 30], ["linear_probe", "scratch", "fine_tune"]
-    rows = [
-        (way, size, float(rng.uniform(0.2, 0.8)), float(rng.uniform(0.05, 0.3))) for way in names for size in sizes
-    ]
+    rows = [(way, size, float(rng.uniform(0.2, 0.8)), float(rng.uniform(0.05, 0.3))) for way in names for size in sizes]
     shuffled = [rows[index] for index in rng.permutation(len(rows))]
 
     seen = picture(student, shuffled)
@@ -1090,7 +1115,9 @@ def test_a_picture_shows_means_and_spread(student, rng):
                     if (np.isclose(points[:, 0], size) & np.isclose(points[:, 1], end, atol=1e-6)).any()
                     for colour in several
                 ]
-                expect.is_true(bool(near), f"plot_comparison: the spread of {way} is not drawn from mean - std to mean + std.")
+                expect.is_true(
+                    bool(near), f"plot_comparison: the spread of {way} is not drawn from mean - std to mean + std."
+                )
                 is_own = any(np.allclose(colour, fitting[0][:3], atol=1e-3) for colour in near)
                 expect.is_true(is_own, f"plot_comparison: the spread of {way} has not the colour of its line.")
                 is_inside = low_x <= size <= high_x and low_y - 1e-9 <= end <= high_y + 1e-9
@@ -1233,7 +1260,9 @@ def test_a_faulty_file_is_refused(student, rng):
     told, steps, is_made = bad_files(student, weights, arrays, states)
 
     for field, is_named in told:
-        expect.is_true(is_named, f"run: for some fault of the file of {field} there is no ValueError that names {field}.")
+        expect.is_true(
+            is_named, f"run: for some fault of the file of {field} there is no ValueError that names {field}."
+        )
     expect.equal(steps, 0, "run with a faulty file: steps of training")
     expect.is_true(not is_made, "run: with a faulty file it makes the folder out.")
 
@@ -1263,9 +1292,9 @@ def several_runs(student, weights, arrays, other, unseen, stop):
     try:
         plan = [
             ("whole", "a", {}, arrays, None), ("again", "b", {}, arrays, None), ("stopped", "c", {}, arrays, stop),
-            ("resumed", "c", {}, arrays, None), ("finished", "c", {}, arrays, None), ("other", "b", {"seed": 5}, arrays, None),
-            ("content", "b", {"seed": 5}, other, None), ("fresh", "d", {"seed": 5}, other, None),
-            ("back", "b", {}, arrays, None),
+            ("resumed", "c", {}, arrays, None), ("finished", "c", {}, arrays, None),
+            ("other", "b", {"seed": 5}, arrays, None), ("content", "b", {"seed": 5}, other, None),
+            ("fresh", "d", {"seed": 5}, other, None), ("back", "b", {}, arrays, None),
         ]  # fmt: skip
         for number, (name, folder, changes, held, at) in enumerate(plan):
             np.savez(paths[1], **held)
@@ -1280,7 +1309,12 @@ def several_runs(student, weights, arrays, other, unseen, stop):
                 found[name] = None
                 continue
             numbers = [float(results.accuracy), *(float(value) for value in results.recall)]
-            found[name] = [int(label) for label in results.classes], numbers, steps[0], np.asarray(student.predict(out, unseen))
+            found[name] = (
+                [int(label) for label in results.classes],
+                numbers,
+                steps[0],
+                np.asarray(student.predict(out, unseen)),
+            )
     finally:
         hook.remove()
         os.chdir(old)
@@ -1310,12 +1344,18 @@ def test_a_run_is_decided_by_its_config(runs):
     """run: config and content of the files decide everything, not the folder, what is in it, or global states."""
     found, *_ = runs
 
-    expect.is_true(all(found[name] is not None for name in found if name != "stopped"), "run: it was stopped before its end.")
+    expect.is_true(
+        all(found[name] is not None for name in found if name != "stopped"), "run: it was stopped before its end."
+    )
     whole = found["whole"]
     for name, what in (("again", "a second time"), ("back", "after runs with other configs in the folder")):
         expect.close(found[name][1], whole[1], f"run, {what}: Results", lists=True)
         expect.equal(found[name][3], whole[3], f"run, {what}: predictions")
-    for name, what in (("other", "another seed"), ("content", "another content of the data file"), ("back", "the first config")):
+    for name, what in (
+        ("other", "another seed"),
+        ("content", "another content of the data file"),
+        ("back", "the first config"),
+    ):
         expect.equal(found[name][2], whole[2], f"run with {what} in a used folder: steps of training")
     expect.equal(found["content"][3], found["fresh"][3], "run with another content of the data file: predictions")
 
@@ -1326,7 +1366,9 @@ def test_a_stopped_run_goes_on(runs):
     found, *_ = runs
     whole, resumed, finished = found["whole"], found["resumed"], found["finished"]
 
-    expect.is_true(whole is not None and found["stopped"] is None, "run: it went on after an error in a step, or stopped.")
+    expect.is_true(
+        whole is not None and found["stopped"] is None, "run: it went on after an error in a step, or stopped."
+    )
     expect.is_true(whole[2] > 10, "run: four epochs of four batches have too few steps.")
     repeated = 10 + resumed[2] - whole[2]
     expect.is_true(0 <= repeated <= 3, "run: after a stop it does not go on with the epoch in which it was stopped.")
@@ -1357,7 +1399,7 @@ def measured_run(student, weights, arrays):
 
 @pytest.mark.task("run", weight=5)
 def test_the_numbers_of_a_run_are_true(student, runs, seed):
-    """run: accuracy and recall are those of predict on the test images, for labels of any kind, and results.json agrees."""
+    """run: accuracy and recall are those of predict on the test images, for any labels, and results.json agrees."""
     _, outside, written, is_picture, _ = runs
     (x, y), (test, truth) = (_new_shapes(n, [seed, 11, n], noise=0.08) for n in (4, 15))
     names = np.array([900, -7, 12])
