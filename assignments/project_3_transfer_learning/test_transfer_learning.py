@@ -40,7 +40,7 @@ def loaded_into_a_small_model(student):
     return named, shapes, {name: float(value.mean()) for name, value in model.state_dict().items()}
 
 
-@pytest.mark.task("loading", weight=4)
+@pytest.mark.task("loading", weight=6)
 def test_each_name_is_reported(student):
     """Two names are loaded, two are missing, one is unexpected, two have another shape."""
     (loaded, missing, unexpected, held_back), shapes, _ = loaded_into_a_small_model(student)
@@ -53,7 +53,7 @@ def test_each_name_is_reported(student):
     expect.equal(shapes, want, "load_pretrained: other_shape")
 
 
-@pytest.mark.task("loading", weight=2)
+@pytest.mark.task("loading", weight=3)
 def test_what_fits_is_copied(student):
     """The first layer has the values of the state. All others keep their own."""
     *_, values = loaded_into_a_small_model(student)
@@ -101,7 +101,7 @@ def frozen_shape_net(student):
     return learning, moved, model.training
 
 
-@pytest.mark.task("freezing", weight=6)
+@pytest.mark.task("freezing", weight=7)
 def test_freeze_leaves_the_head_alone_to_learn(student):
     """Only the head learns. A pass in training mode moves no statistics of a frozen batch norm."""
     learning, moved, training = frozen_shape_net(student)
