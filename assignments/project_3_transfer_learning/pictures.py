@@ -13,12 +13,12 @@ COLOURS = (GREY, ORANGE, BLUE, GREEN)
 def rows_of_images(rows, title):
     """Draw images in rows: rows is name of a row -> (images, (N, 3, H, W), and a text for each)."""
     count = max(len(images) for images, _ in rows.values())
-    _, grid = plt.subplots(len(rows), count, figsize=(1.25 * count, 1.55 * len(rows) + 0.4), squeeze=False)
+    _, grid = plt.subplots(len(rows), count, figsize=(1.25 * count, 1.6 * len(rows) + 0.5), squeeze=False)
     for row, (name, (images, texts)) in zip(grid, rows.items(), strict=True):
         for axes in row:
             axes.axis("off")
         for axes, image, text in zip(row, images, texts, strict=False):
-            show(axes, np.clip(image, 0, 1), text)
+            show(axes, np.clip(image, 0, 1), text.replace(" ", "\n"))
             axes.axis("on")
             axes.title.set_fontsize(8)
         row[0].set_ylabel(name)
