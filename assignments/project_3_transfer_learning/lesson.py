@@ -380,11 +380,15 @@ with attempt():
 #
 # Your functions ask nothing of a ShapeNet that other networks do not have. The package `timm` has about a thousand
 # architectures. It is not part of this course; `pip install timm` brings it. With `pretrained=False` nothing is
-# downloaded, and the weights come from a file of yours. If timm is not installed, this cell does nothing.
+# downloaded, and the weights come from a file of yours. A large network has many stages, so `decay` is near to 1. If
+# timm is not installed, this cell does nothing.
 
 # %%
 with attempt():
     try:
+        from dlcourse.vision import import_torchvision
+
+        import_torchvision()  # timm needs it
         import timm
     except ImportError:
         print("timm is not installed, and nothing here needs it")
