@@ -56,7 +56,7 @@ state = {name: torch.from_numpy(value) for name, value in shapes7_weights().item
 
 def new_shapes(per_class, seed):
     """Draw noisy images of the three kinds that the weights do not know, with labels 0, 1 and 2."""
-    x, y = shapes10(10 * per_class, seed, noise=0.25)
+    x, y = shapes10(10 * per_class, seed, noise=0.15)
     return x[y >= 7], y[y >= 7] - 7
 
 

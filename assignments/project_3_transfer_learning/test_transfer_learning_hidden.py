@@ -14,10 +14,11 @@ from torch import nn
 from autograder import expect, probe
 from dlcourse.data import shapes7_weights, shapes10
 
+# `cd tests && python -m measure_transfer` says what the solution reaches, and how far above the floors that is.
 NEW = (7, 8, 9)  #: the kinds of shapes10 that the weights have never seen
 
 
-def _new_shapes(per_class, seed, noise=0.25):
+def _new_shapes(per_class, seed, noise=0.15):
     """Images of the three new kinds, as many of each as you ask for: (images, labels from 0 to 2)."""
     x, y = shapes10(10 * per_class, seed, noise=noise)
     is_new = y >= NEW[0]
@@ -874,46 +875,51 @@ def test_a_stopped_training_goes_on_where_it_was(stopped):
 
 @probe
 def learned(student, way, weights, draws, n_classes):
-    """Learn from each draw with default arguments; return what each network says about the unseen images."""
+    """Learn from each draw with default arguments; return what each network says about unseen and about its images."""
     state = {name: torch.from_numpy(value) for name, value in weights.items()}
     found = []
     for number, (x, y, unseen) in enumerate(draws):
         model = student.learn(way, state, x, y, n_classes, seed=number)
         with torch.no_grad():
-            found.append(model(torch.from_numpy(unseen)).argmax(dim=1).numpy())
+            found.append([model(torch.from_numpy(images)).argmax(dim=1).numpy() for images in (unseen, x)])
     return found
 
 
-DRAWS = 3
+DRAWS = 4
 
 
 @pytest.fixture(scope="module")
 def accuracies(student, seed):
-    """For each way the mean share of unseen images that is right."""
-    few = [_new_shapes(10, [seed, 6, number]) for number in range(DRAWS)]
+    """For each way the mean shares of unseen images, and of its training images, that are right."""
+    few = [_new_shapes(5, [seed, 6, number]) for number in range(DRAWS)]
     many = [_new_shapes(60, [seed, 7, number]) for number in range(DRAWS)]
     draws = [(x, y, unseen) for (x, y), (unseen, _) in zip(few, many, strict=True)]
+    truths = [(truth, y) for (_, y), (_, truth) in zip(few, many, strict=True)]
     shares = {}
     for way in ("scratch", "linear_probe", "fine_tune"):
         found = learned(student, way, shapes7_weights(), draws, 3)
-        for labels, (_, truth) in zip(found, many, strict=True):
-            expect.shape(labels, truth.shape, f"learn('{way}'): predictions")
-        shares[way] = float(np.mean([(labels == truth).mean() for labels, (_, truth) in zip(found, many, strict=True)]))
+        for labels, (truth, _) in zip(found, truths, strict=True):
+            expect.shape(labels[0], truth.shape, f"learn('{way}'): predictions")
+        shares[way] = [
+            float(np.mean([(labels[part] == truth[part]).mean() for labels, truth in zip(found, truths, strict=True)]))
+            for part in (0, 1)
+        ]
     return shares
 
 
 @pytest.mark.task("comparison", weight=2)
 @pytest.mark.parametrize("way", ["linear_probe", "fine_tune"])
-def test_transfer_learns_from_ten_images(accuracies, way):
+def test_transfer_learns_from_five_images(accuracies, way):
     """learn: the docstring says what share of unseen images the linear probe and fine-tuning must get right."""
-    expect.at_least(accuracies[way], 0.88, f"learn('{way}'): share of unseen images that are right")
+    expect.at_least(accuracies[way][0], 0.88, f"learn('{way}'): share of unseen images that are right")
 
 
 @pytest.mark.task("comparison", weight=2)
 def test_transfer_is_compared_with_an_honest_scratch(accuracies):
-    """learn: the docstring says what scratch must reach, and by how much the linear probe must beat it."""
-    expect.at_least(accuracies["scratch"], 0.50, "learn('scratch'): share of unseen images that are right")
-    gain = accuracies["linear_probe"] - accuracies["scratch"]
+    """learn: the docstring says by how much the linear probe must beat scratch, and what each way must have learned."""
+    for way, (_, seen) in accuracies.items():
+        expect.at_least(seen, 0.80, f"learn('{way}'): share of its training images that are right")
+    gain = accuracies["linear_probe"][0] - accuracies["scratch"][0]
     expect.at_least(gain, 0.10, "learn: gain of the linear probe over scratch")
 
 
