@@ -44,7 +44,7 @@ def lines(curves, title, xlabel, ylabel, **settings):
     for (name, values), colour in zip(curves.items(), (ORANGE, BLUE, GREEN), strict=False):
         axes.plot(range(len(values)), values, color=colour, lw=2, label=name)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, **settings)
-    axes.legend()
+    axes.legend(loc="best")
     plt.show()
 
 
