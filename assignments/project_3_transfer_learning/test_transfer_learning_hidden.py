@@ -885,7 +885,7 @@ def learned(student, way, weights, draws, n_classes):
     return found
 
 
-DRAWS = 4
+DRAWS = 3
 
 
 @pytest.fixture(scope="module")

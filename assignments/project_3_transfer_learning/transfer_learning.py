@@ -395,7 +395,7 @@ def learn(way, state, x, y, n_classes=3, epochs=40, batch_size=10, lr=0.01, seed
       not stopped. If all epochs are done, nothing is trained. A caller uses the same arguments each time.
 
     The measure is: five images of each of three classes that `state` has never seen (classes 7, 8 and 9 of shapes10,
-    drawn with noise=0.15), default arguments, and means over four draws. On unseen images, the linear probe and
+    drawn with noise=0.15), default arguments, and means over three draws. On unseen images, the linear probe and
     fine-tuning must each be right on a share of 0.88, and the linear probe must beat scratch by 0.10. Of its training
     images each way must get 0.80 right. A call must take less than 10 CPU seconds.
 
