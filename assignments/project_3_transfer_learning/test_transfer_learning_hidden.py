@@ -1226,7 +1226,7 @@ def bad_files(student, weights, arrays, states):
             folder = os.path.join(root, str(number))
             os.mkdir(folder)
             held = {**good, field: content}
-            paths = {name: os.path.join(folder, name) for name in held}
+            paths = {name: os.path.join(folder, f"{place}.file") for place, name in enumerate(held)}
             for name, value in held.items():
                 with open(paths[name], "wb") as file:
                     if value is None:
@@ -1240,7 +1240,7 @@ def bad_files(student, weights, arrays, states):
                 student.run(student.Config(paths["weights"], paths["data"], out, epochs=1))
                 told.append((field, False))
             except ValueError as error:
-                told.append((field, field in str(error).replace(folder, "")))
+                told.append((field, field in str(error)))
             except NotImplementedError:
                 raise
             except Exception:
@@ -1306,10 +1306,10 @@ def several_runs(student, weights, arrays, other, unseen, stop):
     hook = register_optimizer_step_pre_hook(count)
     try:
         plan = [
-            ("whole", "a", {}, arrays, None), ("again", "b", {}, arrays, None), ("stopped", "c", {}, arrays, stop),
-            ("resumed", "c", {}, arrays, None), ("finished", "c", {}, arrays, None),
-            ("other", "b", {"seed": 5}, arrays, None), ("content", "b", {"seed": 5}, other, None),
-            ("fresh", "d", {"seed": 5}, other, None), ("back", "b", {}, arrays, None),
+            ("whole", "a", {}, arrays, None), ("stopped", "c", {}, arrays, stop), ("resumed", "c", {}, arrays, None),
+            ("finished", "c", {}, arrays, None), ("other", "a", {"seed": 5}, arrays, None),
+            ("content", "a", {"seed": 5}, other, None), ("fresh", "b", {"seed": 5}, other, None),
+            ("back", "a", {}, arrays, None),
         ]  # fmt: skip
         for number, (name, folder, changes, held, at) in enumerate(plan):
             np.savez(paths[1], **held)
@@ -1334,7 +1334,7 @@ def several_runs(student, weights, arrays, other, unseen, stop):
         hook.remove()
         os.chdir(old)
     files = sorted(os.path.relpath(os.path.join(at, name), root) for at, _, names in os.walk(root) for name in names)
-    outside = [name for name in files if name.split(os.sep)[0] not in ("a", "b", "c", "d", "images.npz", "weights.pt")]
+    outside = [name for name in files if name.split(os.sep)[0] not in ("a", "b", "c", "images.npz", "weights.pt")]
     with open(os.path.join(root, "c", "results.json")) as file:
         written = json.load(file)
     with open(os.path.join(root, "c", "confusion.png"), "rb") as file:
@@ -1363,14 +1363,10 @@ def test_a_run_is_decided_by_its_config(runs):
         all(found[name] is not None for name in found if name != "stopped"), "run: it was stopped before its end."
     )
     whole = found["whole"]
-    for name, what in (("again", "a second time"), ("back", "after runs with other configs in the folder")):
+    for name, what in (("resumed", "in another folder"), ("back", "after runs with other configs in the folder")):
         expect.close(found[name][1], whole[1], f"run, {what}: Results", lists=True)
         expect.equal(found[name][3], whole[3], f"run, {what}: predictions")
-    for name, what in (
-        ("other", "another seed"),
-        ("content", "another content of the data file"),
-        ("back", "the first config"),
-    ):
+    for name, what in (("other", "another seed"), ("content", "another content of the data file")):
         expect.equal(found[name][2], whole[2], f"run with {what} in a used folder: steps of training")
     expect.equal(found["content"][3], found["fresh"][3], "run with another content of the data file: predictions")
 
