@@ -683,7 +683,7 @@ def drawings(student, labels, size, seeds):
     return found
 
 
-@pytest.mark.task("comparison", weight=3)
+@pytest.mark.task("comparison", weight=5)
 def test_each_image_of_a_class_is_as_likely(student, rng, seed):
     """few_per_class: without repetition, each image as likely as any other, decided by the seed."""
     labels = rng.permutation(np.repeat([-3, 0, 12], [5, 9, 20]))
@@ -761,7 +761,7 @@ def ways(student, seed):
     return *ways_of_learning(student, weights, x[:17], y[:17]), weights
 
 
-@pytest.mark.task("comparison", weight=5)
+@pytest.mark.task("comparison", weight=11)
 def test_three_ways_differ_in_what_they_take_and_what_learns(ways):
     """learn: scratch ignores the state, a linear probe keeps its backbone, fine-tuning begins with it and moves it."""
     found, is_kept, weights = ways
@@ -859,7 +859,7 @@ def test_the_seed_decides_a_training(stopped):
         expect.is_true(not np.allclose(case["other"][0], case["whole"][0]), "learn: two seeds give the same weights.")
 
 
-@pytest.mark.task("comparison", weight=4)
+@pytest.mark.task("comparison", weight=11)
 def test_a_stopped_training_goes_on_where_it_was(stopped):
     """learn with a checkpoint: after a stop it goes on with the next epoch, and ends as if there had been no stop."""
     for way, case in stopped.items():
@@ -1000,7 +1000,7 @@ def _key(row):
     return row[:2]
 
 
-@pytest.mark.task("comparison", weight=3)
+@pytest.mark.task("comparison", weight=5)
 def test_a_comparison_trains_on_what_was_drawn(comparison):
     """compare: seed, training set, rate, epochs and batches are those of the docstring, the same for all three ways."""
     (table, _), _, made, *_ = comparison
@@ -1354,7 +1354,7 @@ def runs(student, seed):
     return *several_runs(student, shapes7_weights(), arrays, other, _raw(unseen), 10), arrays
 
 
-@pytest.mark.task("run", weight=4)
+@pytest.mark.task("run", weight=6)
 def test_a_run_is_decided_by_its_config(runs):
     """run: config and content of the files decide everything, not the folder, what is in it, or global states."""
     found, *_ = runs
@@ -1371,7 +1371,7 @@ def test_a_run_is_decided_by_its_config(runs):
     expect.equal(found["content"][3], found["fresh"][3], "run with another content of the data file: predictions")
 
 
-@pytest.mark.task("run", weight=6)
+@pytest.mark.task("run", weight=12)
 def test_a_stopped_run_goes_on(runs):
     """run: after a stop it repeats at most the epoch of the stop, and the end is the same; a complete run rests."""
     found, *_ = runs
@@ -1415,11 +1415,12 @@ def test_the_numbers_of_a_run_are_true(student, runs, seed):
     (x, y), (test, truth) = (_new_shapes(n, [seed, 11, n], noise=0.08) for n in (4, 15))
     names = np.array([900, -7, 12])
     keep = truth != 1  # no test image of the class in the middle
-    arrays = {"train": _raw(x), "train_labels": names[y], "test": _raw(test)[keep], "test_labels": names[truth[keep]]}
+    given = names[truth[keep]]
+    given[np.flatnonzero(given == 900)[::3]] = 12  # so accuracy and the mean of the recalls differ
+    arrays = {"train": _raw(x), "train_labels": names[y], "test": _raw(test)[keep], "test_labels": given}
 
     classes, (accuracy, recall), found, alone = measured_run(student, shapes7_weights(), arrays)
 
-    given = arrays["test_labels"]
     expect.equal(classes, [-7, 12, 900], "run: classes")
     expect.shape(found, given.shape, "predict")
     expect.is_true(bool(np.isin(found, names).all()), "predict: a label that the data file does not have.")
@@ -1454,14 +1455,14 @@ def predicted(student, weights, draws):
 
 
 def _share(student, seed, numbers, change=lambda x: x):
-    """The mean share of unseen images that runs on these draws get right. The test images of a run are a decoy."""
+    """The mean share of unseen images that runs on these draws get right. The labels of the test images are all wrong."""
     draws, truths = [], []
     for number in numbers:
         (x, y), (unseen, truth) = _new_shapes(10, [seed, 12, number]), _new_shapes(80, [seed, 13, number])
         x, unseen = _raw(change(x)), _raw(change(unseen))
-        decoy = {"test": unseen[:6], "test_labels": np.roll(truth[:6], 1) + 7}
-        draws.append(({"train": x, "train_labels": y + 7, **decoy}, unseen[6:]))
-        truths.append(truth[6:] + 7)
+        decoy = {"test": unseen[:60], "test_labels": (truth[:60] + 1) % 3 + 7}
+        draws.append(({"train": x, "train_labels": y + 7, **decoy}, unseen[60:]))
+        truths.append(truth[60:] + 7)
     found = predicted(student, shapes7_weights(), draws)
     for labels, truth in zip(found, truths, strict=True):
         expect.shape(labels, truth.shape, "predict")
@@ -1480,9 +1481,9 @@ def test_new_classes_are_learned_from_ten_images_each(share, floor):
     expect.at_least(share, floor, "run: share of unseen images that are right")
 
 
-@pytest.mark.task("run", weight=3)
+@pytest.mark.task("run", weight=4)
 def test_another_domain_is_learned_too(student, seed):
     """run: the docstring says which share of unseen images must be right in another domain."""
-    share = _share(student, seed, [2], lambda x: 0.5 - 0.3 * x)
+    share = _share(student, seed, [2], lambda x: 0.1 * x)
 
-    expect.at_least(share, 0.80, "run, in another domain: share of unseen images that are right")
+    expect.at_least(share, 0.85, "run, in another domain: share of unseen images that are right")

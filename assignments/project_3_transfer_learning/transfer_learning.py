@@ -701,7 +701,7 @@ def run(config):
 
     The measure is like that of `learn`: default config, and ten images of each of the three new classes. On images
     that no one has seen, the mean share of `predict` over two such runs earns a part of the points at 0.75, a
-    part at 0.85, and the rest at 0.90. In another domain, 0.5 - 0.3 * x, the share must be 0.80. A run takes less than
+    part at 0.85, and the rest at 0.90. In another domain, 0.1 * x, the share must be 0.85. A run takes less than
     20 CPU seconds.
 
     Args:
