@@ -1455,7 +1455,7 @@ def predicted(student, weights, draws):
 
 
 def _share(student, seed, numbers, change=lambda x: x):
-    """The mean share of unseen images that runs on these draws get right. The labels of the test images are all wrong."""
+    """The mean share of unseen images that runs on these draws get right. Labels of the test images are wrong."""
     draws, truths = [], []
     for number in numbers:
         (x, y), (unseen, truth) = _new_shapes(10, [seed, 12, number]), _new_shapes(80, [seed, 13, number])
