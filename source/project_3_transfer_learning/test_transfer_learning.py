@@ -257,7 +257,7 @@ def short_training(student, way, x, y):
     return changed, len(steps), tuple(model.head.weight.shape), model.training, is_kept
 
 
-@pytest.mark.task("comparison", weight=5)
+@pytest.mark.task("comparison", weight=8)
 def test_a_linear_probe_trains_a_head_alone(student, rng):
     """Of twelve images in batches of five, two epochs make six steps. The backbone stays as it is in the state."""
     x = rng.uniform(size=(12, 3, 8, 8)).astype(np.float32)
@@ -296,7 +296,7 @@ def small_comparison(student, weights, train, labels, test, test_labels):
     ]
 
 
-@pytest.mark.task("comparison", weight=6)
+@pytest.mark.task("comparison", weight=10)
 def test_a_comparison_has_a_row_for_each_way_and_size(student, rng):
     """Three ways and two sizes make six rows. Each holds the accuracies of two seeds, their mean and their spread."""
     train, test = (rng.integers(0, 256, size=(n, 8, 8, 3)).astype(np.uint8) for n in (12, 9))
@@ -331,7 +331,7 @@ def lines_of_a_picture(student, rows):
     )
 
 
-@pytest.mark.task("comparison", weight=3)
+@pytest.mark.task("comparison", weight=6)
 def test_means_are_drawn_over_the_sizes(student):
     """Two ways with two sizes: two lines through the means. Axes have labels, and the legend names the ways."""
     rows = [("scratch", 10, 0.6, 0.1), ("scratch", 2, 0.4, 0.05)]
@@ -372,10 +372,11 @@ def small_run(student, weights, train, labels, test, test_labels):
         float(results.accuracy),
         [float(value) for value in results.recall],
     )
-    return told, missing, written, np.asarray(student.predict(out, test))
+    alone = [int(np.asarray(student.predict(out, test[k : k + 1]))[0]) for k in range(len(test))]
+    return told, missing, written, np.asarray(student.predict(out, test)), alone
 
 
-@pytest.mark.task("run", weight=14)
+@pytest.mark.task("run", weight=16)
 def test_a_run_goes_from_raw_images_to_numbers_and_files(student, seed):
     """A small run: all files are there, results.json says what Results say, and predict agrees with both."""
     x, y = shapes10(90, [seed, 1])
@@ -386,7 +387,7 @@ def test_a_run_goes_from_raw_images_to_numbers_and_files(student, seed):
     names = np.array([30, 10, 20])[y[order] - 7]
     train, test = slice(12), slice(12, 27)
 
-    told, missing, written, found = small_run(
+    told, missing, written, found, alone = small_run(
         student, shapes7_weights(), images[train], names[train], images[test], names[test]
     )
 
@@ -395,6 +396,7 @@ def test_a_run_goes_from_raw_images_to_numbers_and_files(student, seed):
     expect.equal(classes, [10, 20, 30], "run: classes")
     truth = names[test]
     expect.shape(found, truth.shape, "predict")
+    expect.equal(alone, found.tolist(), "predict, one image at a time")
     expect.close(accuracy, float((found == truth).mean()), "run: accuracy, beside that of predict")
     want = [float((found[truth == label] == label).mean()) for label in (10, 20, 30)]
     expect.close(recall, want, "run: recall, beside that of predict", lists=True)
