@@ -26,6 +26,11 @@ from dlcourse.data import fresh_digits
 # ------------------------------------------------------------------------------------------------------------
 
 
+def _state(module):
+    """Parameters and buffers, as a plain dictionary, which can cross the wall."""
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
 @probe
 def reports_and_warnings(student, cases):
     """Reports of several arrays, and how many warnings there were."""
@@ -347,7 +352,7 @@ def _small_network(rng):
 def test_a_step_in_mixed_precision(student, rng, dtype, scale, max_norm):
     """amp_step: autocast for forward pass and loss alone, true gradients clipped, and one step of the optimizer."""
     model, x, y = _small_network(rng)
-    state, kept = copy.deepcopy(model.state_dict()), (x.clone(), y.clone())
+    state, kept = _state(model), (x.clone(), y.clone())
 
     found = watched_amp_step(student, x, y, state, dtype, scale, max_norm, False)
     loss, values, events, norms, dtypes, _, _, is_training = found
@@ -385,7 +390,7 @@ def test_a_step_in_mixed_precision(student, rng, dtype, scale, max_norm):
 def test_a_step_that_overflows(student, rng):
     """amp_step: a scale that is too large for float16 changes no parameter and no state, and the scale falls."""
     model, x, y = _small_network(rng)
-    state = copy.deepcopy(model.state_dict())
+    state = _state(model)
 
     for max_norm in (None, 1.0):
         found = watched_amp_step(student, x, y, state, "float16", 2.0**40, max_norm, True)
@@ -548,7 +553,7 @@ def test_parts_equal_the_big_batch(student, rng, sizes, k, kind, loss, max_norm,
     before = [(x.clone(), y.clone()) for x, y in batches]
 
     losses, states, _, _ = trained_in_parts(
-        student, model.state_dict(), batches, k, kind, loss, max_norm, True, dtype
+        student, _state(model), batches, k, kind, loss, max_norm, True, dtype
     )
 
     optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[kind](model.parameters(), lr=0.05)
@@ -576,7 +581,7 @@ def test_one_micro_batch_in_memory(student, rng, training):
     batches = _parts(rng, sizes, True, torch.float64)
 
     _, _, events, mode = trained_in_parts(
-        student, model.state_dict(), batches, 3, "sgd", "cross_entropy", None, training, "float64"
+        student, _state(model), batches, 3, "sgd", "cross_entropy", None, training, "float64"
     )
 
     work = [event for event in events if event.startswith(("forward", "backward", "step"))]
@@ -598,7 +603,7 @@ def test_what_is_used_if_nothing_is_given(student, rng):
     model = _plain_network(rng)
     batches = _parts(rng, (3, 5, 2), True, torch.float64)
 
-    losses, states, _, _ = trained_in_parts(student, model.state_dict(), batches, 2, None, None, None, True, "float64")
+    losses, states, _, _ = trained_in_parts(student, _state(model), batches, 2, None, None, None, True, "float64")
 
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     want, wanted = _with_big_batches(model, batches, 2, optimizer, F.cross_entropy, None)
@@ -833,7 +838,7 @@ def test_pruned_weights_never_come_back(student, rng, kind, before):
     model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).double()
     data = torch.from_numpy(rng.normal(size=(20, 6))), torch.from_numpy(rng.integers(0, 3, size=20))
 
-    found = trained_while_pruned(student, model.state_dict(), 0.6, kind, before, 4, data)
+    found = trained_while_pruned(student, _state(model), 0.6, kind, before, 4, data)
 
     masks, (old, _), (new, out), early = found
     x = data[0]
@@ -854,7 +859,7 @@ def test_kept_weights_learn_as_before(student, rng):
     model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).double()
     x, y = torch.from_numpy(rng.normal(size=(20, 6))), torch.from_numpy(rng.integers(0, 3, size=20))
 
-    masks, _, (new, _), _ = trained_while_pruned(student, model.state_dict(), 0.5, "sgd", 0, 1, (x, y))
+    masks, _, (new, _), _ = trained_while_pruned(student, _state(model), 0.5, "sgd", 0, 1, (x, y))
 
     with torch.no_grad():
         for name, layer in (("0", model[0]), ("2", model[2])):
@@ -1027,7 +1032,7 @@ def test_half_of_the_weights_are_enough(student, expert, scope):
     model, _, (unseen, truth) = expert
     shown = torch.from_numpy(unseen)
 
-    scores = after_pruning(student, model.state_dict(), 0.5, scope, shown)
+    scores = after_pruning(student, _state(model), 0.5, scope, shown)
 
     expect.shape(scores, (len(truth), 10), "magnitude_prune: what the pruned network says")
     with torch.no_grad():
@@ -1114,7 +1119,7 @@ def test_smaller_networks_compute_the_same(student, rng, amount, deep):
     """prune_channels: the outputs are those of the old network that does not read the channels that went."""
     made = [(*_conv_net(rng, deep, bias), training) for bias, training in ((True, False), (False, True))]
     x = torch.from_numpy(rng.normal(size=(3, 2, 8, 9)))
-    models = [(recipe, model.state_dict(), training) for recipe, model, training in made]
+    models = [(recipe, _state(model), training) for recipe, model, training in made]
 
     found = smaller_networks(student, models, amount, x)
 
@@ -1415,7 +1420,7 @@ def test_opinions_teach_more_than_labels(student, expert, seed):
     model, (x, y), (unseen, truth) = expert
     few = np.where(np.arange(len(y)) < 100, y, -100)
 
-    scores = pupil_of(student, model.state_dict(), x, few, unseen, seed % 1000)
+    scores = pupil_of(student, _state(model), x, few, unseen, seed % 1000)
 
     expect.shape(scores, (len(truth), 10), "distill: scores of the student")
     torch.manual_seed(seed % 1000)
@@ -1746,16 +1751,9 @@ def moved_batches(student, device):
     """Move batches of all kinds; say what is wrong with the result, as names of facts."""
     Pair = collections.namedtuple("Pair", ["x", "y"])
 
-    @dataclasses.dataclass(frozen=True)
-    class Frozen:
-        image: object
-        name: str = "none"
-
-    @dataclasses.dataclass
-    class Open:
-        parts: list
-        inner: object
-
+    name = "name", str, dataclasses.field(default="none")
+    Frozen = dataclasses.make_dataclass("Frozen", ["image", name], frozen=True)
+    Open = dataclasses.make_dataclass("Open", ["parts", "inner"])
     t = torch.arange(6.0).view(2, 3)
     array, word, nothing, number = np.ones(3), "cuda", None, 3.5
     parameter = nn.Parameter(torch.ones(2))
