@@ -612,8 +612,8 @@ def distill(student, teacher, x, y, T=4.0, alpha=0.9, epochs=40, seed=0):
     same student and seed end in the same parameters, whatever was drawn from torch's or NumPy's global generator
     before; another seed ends in others.
 
-    The teacher is frozen: whenever it is called, all its layers are in eval mode, and no graph is kept for it. It may be
-    called for each batch, or once for all rows. At the end each of its layers is in the mode in which it was, and its
+    The teacher is frozen: whenever it is called, all its layers are in eval mode, and no graph is kept for it. It may
+    be called for each batch, or once for all rows. At the end each of its layers is in the mode in which it was, and its
     parameters, their requires_grad and their gradients, and its buffers are as they were.
 
     With your default number of epochs, on 1,300 rows of dlcourse.data.digits of which 100 have a label, and with a
@@ -695,7 +695,7 @@ def checkpointed_forward(model, x, segments):
     torch.utils.checkpoint.checkpoint may be used, checkpoint_sequential not.
 
     Args:
-        model: an nn.Sequential, without layers that keep statistics, such as batch norm: they would see each batch twice
+        model: an nn.Sequential, without layers that keep statistics, such as batch norm: they would see a batch twice
         x: (N, ...) tensor
         segments: number of runs, int from 1 to len(model)
 
@@ -940,7 +940,7 @@ def largest_batch(fits, limit):
     that is tried is at most twice as large as one that fits, or 1. At most 2 * log2(limit) + 3 batches are tried.
 
     Args:
-        fits: called with a batch size, makes one training step with it. It returns if the batch fits. If it does not, it
+        fits: called with a batch size, makes one training step with it. It returns if the batch fits. If not, it
             raises a MemoryError, or a RuntimeError whose text has the word "memory" in it, as
             torch.OutOfMemoryError does
         limit: the largest size to try, int at least 1
@@ -951,6 +951,7 @@ def largest_batch(fits, limit):
     Raises:
         every other exception of `fits` is none of memory, and passes through
     """
+
     ### BEGIN SOLUTION
     def is_possible(batch):
         try:

@@ -429,8 +429,10 @@ def with_checkpoints(student, x, segments):
         model.zero_grad()
         calls.clear()
         out = forward(x)
-        out.square().sum().backward()
-        found.append([out.detach(), *(p.grad.clone() for p in model.parameters())])
+        if out.requires_grad:
+            out.square().sum().backward()
+        grads = (torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters())
+        found.append([out.detach(), *grads])
     return found, len(calls)
 
 

@@ -1,4 +1,4 @@
-"""Hidden tests of model optimisation: plain training in float32, torch's optimizers and the formulas are the oracles."""
+"""Hidden tests of model optimisation: plain training, torch's optimizers and the formulas are the oracles."""
 
 import collections
 import copy
@@ -127,7 +127,7 @@ def test_the_rules_of_the_scale(student, rng, unscales):
     """DynamicLossScaler: inf and nan anywhere skip the step and the scale falls; good steps in a row let it grow."""
     options = {"init_scale": 64.0, "growth_factor": 4.0, "backoff_factor": 0.25, "growth_interval": 3}
     shapes = [(3, 2), (5,), (2, 2)]
-    steps = _gradients(rng, shapes, 14, {2, 6, 7, 12})
+    steps = _gradients(rng, shapes, 18, {2, 3, 13})
 
     got = driven(student, options, shapes, steps, 0.9, unscales)
 
@@ -208,8 +208,8 @@ def scaled_losses(student):
         x = torch.tensor([1.5, -2.0], dtype=dtype, requires_grad=True)
         loss = x.square().sum()
         scaled = student.DynamicLossScaler(8.0).scale(loss)
-        (gradient,) = torch.autograd.grad(scaled, x)
-        found.append((scaled.detach(), gradient, loss.detach()))
+        (gradient,) = torch.autograd.grad(scaled, x, allow_unused=True)
+        found.append((scaled.detach(), torch.zeros_like(x) if gradient is None else gradient, loss.detach()))
     return found, student.DynamicLossScaler().get_scale()
 
 
@@ -379,7 +379,9 @@ def test_a_step_in_mixed_precision(student, rng, dtype, scale, max_norm):
     expect.equal(notes["loss"], (True, name), "amp_step: autocast and its dtype in loss_fn")
     expect.equal(notes["backward"], (False, "torch.float32"), "amp_step: autocast in the backward pass; its dtype")
     expect.equal(notes["step"], (False,), "amp_step: autocast while the optimizer makes its step")
-    expect.close(norms[0], min(float(norm), max_norm or math.inf), "amp_step: norm of the gradient in the step", rtol=1e-3)
+    expect.close(
+        norms[0], min(float(norm), max_norm or math.inf), "amp_step: norm of the gradient in the step", rtol=1e-3
+    )
     expect.equal(dtypes, ["torch.float32"], "amp_step: dtypes of the parameters")
     expect.equal(is_training, False, "amp_step: mode of the model, which was in eval mode")
     expect.unchanged(x, kept[0], "amp_step: x")
@@ -552,9 +554,7 @@ def test_parts_equal_the_big_batch(student, rng, sizes, k, kind, loss, max_norm,
     batches = _parts(rng, sizes, loss == "cross_entropy", kept)
     before = [(x.clone(), y.clone()) for x, y in batches]
 
-    losses, states, _, _ = trained_in_parts(
-        student, _state(model), batches, k, kind, loss, max_norm, True, dtype
-    )
+    losses, states, _, _ = trained_in_parts(student, _state(model), batches, k, kind, loss, max_norm, True, dtype)
 
     optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[kind](model.parameters(), lr=0.05)
     want, wanted = _with_big_batches(model, batches, k, optimizer, getattr(F, loss), max_norm)
@@ -713,10 +713,11 @@ def pruned_in_turns(student, weights, turns, changes):
     kept = [p.detach().clone() for p in others]
     notes = []
     for amount, scope in turns:
-        masks = {name: mask.clone() for name, mask in student.magnitude_prune(model, amount, scope).items()}
+        returned = student.magnitude_prune(model, amount, scope)
+        masks = {name: mask.clone() for name, mask in returned.items()}
         notes.append((masks, {name: layer.weight.detach().clone() for name, layer in layers.items()}))
         if changes:
-            for mask in student.magnitude_prune(model, 0.0, scope).values():
+            for mask in returned.values():
                 mask.fill_(False)
             notes.append((masks, {name: layer.weight.detach().clone() for name, layer in layers.items()}))
     others = [model.conv.bias, model.norm.weight, model.norm.bias, model.head[0].bias, model.table.weight]
@@ -792,10 +793,11 @@ def test_pruning_again(student, rng, scope):
 @pytest.mark.task("pruning")
 def test_masks_are_copies(student, rng):
     """magnitude_prune: what happens to the masks that it returns does not change the model."""
-    notes, _ = pruned_in_turns(student, _random_weights(rng), [(0.4, "layer")], True)
+    notes, _ = pruned_in_turns(student, _random_weights(rng), [(0.4, "layer"), (0.6, "global")], True)
 
-    for name, weight in notes[0][1].items():
-        expect.close(notes[1][1][name], weight, f"magnitude_prune: weight of {name} after its mask was changed")
+    for (_, weights), (_, later) in (notes[:2], notes[2:]):
+        for name, weight in weights.items():
+            expect.close(later[name], weight, f"magnitude_prune: weight of {name} after its mask was changed")
 
 
 @probe
@@ -808,7 +810,9 @@ def trained_while_pruned(student, state, amount, kind, before, after, data):
     def made():
         if kind == "adam":
             return torch.optim.Adam(model.parameters(), lr=0.02, weight_decay=0.01)
-        return torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01, nesterov=kind == "nesterov")
+        return torch.optim.SGD(
+            model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01, nesterov=kind == "nesterov"
+        )
 
     def train(optimizer, steps):
         for _ in range(steps):
@@ -845,7 +849,9 @@ def test_pruned_weights_never_come_back(student, rng, kind, before):
     for name, mask in masks.items():
         for weight in (early[name], new[name][0]):
             gone = weight[~mask]
-            expect.close(gone, torch.zeros_like(gone), f"magnitude_prune: pruned weights of layer {name} after training")
+            expect.close(
+                gone, torch.zeros_like(gone), f"magnitude_prune: pruned weights of layer {name} after training"
+            )
         moved = [(new[name][0] != old[name][0])[mask], new[name][1] != old[name][1]]
         for part, what in zip(moved, ("a weight that is kept", "a bias"), strict=True):
             expect.is_true(bool(part.all()), f"magnitude_prune: {what} of layer {name} is not trained.")
@@ -870,7 +876,9 @@ def test_kept_weights_learn_as_before(student, rng):
     for name, layer in (("0", model[0]), ("2", model[2])):
         want = layer.weight.detach() * masks[name]
         expect.close(new[name][0], want, f"magnitude_prune: weight of layer {name} after a step", rtol=1e-6, atol=1e-9)
-        expect.close(new[name][1], layer.bias.detach(), f"magnitude_prune: bias of layer {name} after a step", rtol=1e-6)
+        expect.close(
+            new[name][1], layer.bias.detach(), f"magnitude_prune: bias of layer {name} after a step", rtol=1e-6
+        )
 
 
 @probe
@@ -939,16 +947,22 @@ def freed(student, x):
     with torch.no_grad():
         after = model(x)
     names = sorted(model.state_dict()), sorted(fresh.state_dict())
-    fresh.load_state_dict(values(model))
+    if names[0] == names[1]:
+        fresh.load_state_dict(values(model))
     with torch.no_grad():
         loaded = fresh(x)
     left = [model[n].weight.detach().clone() for n in (0, 3)]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model(x).sum().backward()
     optimizer.step()
-    return same and list(plain.state_dict()) == list(untouched), names, (before, after, loaded), weights, left, [
-        model[n].weight.detach() for n in (0, 3)
-    ]
+    return (
+        same and list(plain.state_dict()) == list(untouched),
+        names,
+        (before, after, loaded),
+        weights,
+        left,
+        [model[n].weight.detach() for n in (0, 3)],
+    )
 
 
 @pytest.mark.task("pruning", weight=2)
@@ -1060,8 +1074,11 @@ def smaller_networks(student, models, amount, x):
         same = all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
         texts = [repr(layer) for layer in small]
         counts = sum(p.numel() for p in small.parameters())
-        with torch.no_grad():
-            out = small.eval()(x)
+        try:
+            with torch.no_grad():
+                out = small.eval()(x)
+        except RuntimeError:  # shapes that do not fit
+            out = torch.zeros(0)
         found.append((out, states, kinds, modes, shared, same, texts, counts))
     return found
 
@@ -1123,13 +1140,16 @@ def test_smaller_networks_compute_the_same(student, rng, amount, deep):
 
     found = smaller_networks(student, models, amount, x)
 
-    for (out, states, kinds, modes, shared, same, texts, counts), (recipe, model, training) in zip(found, made, strict=True):
+    for (out, states, kinds, modes, shared, same, texts, counts), (recipe, model, training) in zip(
+        found, made, strict=True
+    ):
         blind, kept = _blind_to_weak_channels(model, amount)
         with torch.no_grad():
             want = blind(x)
         expect.equal(kinds, [kind for kind, _, _ in recipe], "prune_channels: kinds of layers")
         sizes = [len(states[f"{n}.weight"]) for n, kind in enumerate(kinds) if kind == "Conv2d"]
         expect.equal(sizes, kept, "prune_channels: channels of each convolution")
+        expect.is_true(out.numel() > 0, "prune_channels: the layers of the new network do not fit each other.")
         expect.close(out, want, "prune_channels: what the new network says", rtol=1e-6, atol=1e-8)
         expect.equal(modes, [training], "prune_channels: modes of the new network's layers")
         expect.is_true(not shared, "prune_channels: old and new network share memory.")
@@ -1243,7 +1263,7 @@ def test_the_loss_follows_its_formula(student, rng, T, alpha, unlabelled):
 
 @pytest.mark.task("distillation", weight=2)
 def test_defaults_and_types_of_the_loss(student, rng):
-    """distillation_loss: the defaults are those of its signature; float32 stays float32; a student that agrees has 0."""
+    """distillation_loss: the defaults are those of its signature, float32 stays float32, a student that agrees has 0."""
     s, t = (torch.from_numpy(rng.normal(size=(3, 4)).astype(np.float32)) for _ in range(2))
     y = torch.tensor([3, 0, 2])
     kept = s.clone(), t.clone()
@@ -1308,7 +1328,8 @@ def watched_distillation(student, x, y, answers, opinions, options, seeds):
             "its gradient has changed": teacher.weight.grad is None or not bool((teacher.weight.grad == 2.0).all()),
             "requires_grad has changed": not teacher.weight.requires_grad,
             "it is called in train mode": any(any(modes) for _, modes in teacher.seen),
-            "it never sees some rows": len({int(r[0].round()) for g, _ in teacher.seen for r in g.flatten(1)}) != len(x),
+            "it never sees some rows": len({int(r[0].round()) for g, _ in teacher.seen for r in g.flatten(1)})
+            != len(x),
         }
         seen = torch.cat([given for given, _ in pupil.seen])[:, 0] if pupil.seen else torch.zeros(0)
         training = all(all(modes) for _, modes in pupil.seen)
@@ -1324,7 +1345,7 @@ def _followers(order, other):
 
 @pytest.mark.task("distillation", weight=4)
 def test_the_rounds_of_distillation(student, rng):
-    """distill: each row once in an epoch, in a new order that the seed decides; the teacher is asked, and left alone."""
+    """distill: each row once in an epoch, in a new order that the seed decides; the teacher is frozen."""
     n = 237
     x = rng.normal(size=(n, 4)).astype(np.float32)
     x[:, 0] = np.arange(n)
@@ -1458,9 +1479,12 @@ def staged(student, x, devices, kinds):
         return *notes, ()
     parameters = [p for stage in stages for p in stage.parameters()]
     weights = torch.linspace(-1, 2, out.numel()).view_as(out)
-    grads = torch.autograd.grad((out * weights).sum(), [x, *parameters])
     plain = stages[1](stages[0](x))
     wanted = torch.autograd.grad((plain * weights).sum(), [x, *parameters])
+    grads = [None] * len(wanted)
+    if out.requires_grad:
+        grads = torch.autograd.grad((out * weights).sum(), [x, *parameters], allow_unused=True)
+    grads = [torch.zeros_like(right) if grad is None else grad for grad, right in zip(grads, wanted, strict=True)]
     return *notes, ((out.detach(), plain.detach()), *zip(grads, wanted, strict=True))
 
 
@@ -1485,7 +1509,9 @@ def test_each_stage_is_fed_where_it_is(student, rng, devices, kinds):
     expect.equal(shape, (3, 4), "two_stage_forward: shape of its output")
     expect.equal(device, devices[1], "two_stage_forward: device of its output")
     expect.equal(seen, list(devices), "two_stage_forward: devices on which the stages get their inputs")
-    want = [d for d, kind in zip(devices, kinds, strict=True) for _ in range({"linear": 2, "none": 0, "buffer": 3}[kind])]
+    want = [
+        d for d, kind in zip(devices, kinds, strict=True) for _ in range({"linear": 2, "none": 0, "buffer": 3}[kind])
+    ]
     expect.equal(where, want, "two_stage_forward: devices of the stages' parameters and buffers afterwards")
     for got, right in pairs:
         expect.close(got, right, "two_stage_forward: its output, or a gradient", rtol=1e-5, atol=1e-7)
@@ -1520,9 +1546,10 @@ def recomputed(student, x, layers, segments, dropout, needs_gradient):
         first = list(events)
         events.clear()
         after = torch.rand(3)
-        (out * torch.linspace(-1, 2, out.numel()).view_as(out)).sum().backward()
+        if out.requires_grad:
+            (out * torch.linspace(-1, 2, out.numel()).view_as(out)).sum().backward()
         grads = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters()]
-        own = given.grad.clone() if needs_gradient else torch.zeros(0)
+        own = torch.zeros_like(x) if given.grad is None else given.grad.clone()
         found.append(((out.detach(), own, *grads), size, first, list(events), after))
     return found
 
@@ -1768,24 +1795,27 @@ def moved_batches(student, device):
         "empty": {},
     }
     there = student.move_to(batch, device)
+    frozen, opened, rest = there["frozen"], there["open"], there["rest"]
+    parts, inner = getattr(opened, "parts", [None]), getattr(opened, "inner", None)
     tensors = [
-        there["tensor"], there[5][0], there[5][1][0], there["pair"].x, there["pair"].y["deep"][0], there["frozen"].image,
-        there["open"].parts[0], there["open"].inner.image, there["parameter"],
+        there["tensor"], there[5][0], there[5][1][0], there["pair"][0], there["pair"][1]["deep"][0],
+        getattr(frozen, "image", None), parts[0], getattr(inner, "image", None), there["parameter"],
     ]  # fmt: skip
-    rest = there["rest"]
+    kinds = {getattr(getattr(x, "device", None), "type", None) for x in tensors}
+    origin = batch["tensor"], batch[5][0], batch["frozen"].image, batch["open"].parts[0], batch["pair"].y["deep"][0]
     wrong = {
-        "a tensor is on another device": any(x.device.type != torch.device(device).type for x in tensors),
+        "a tensor is on another device": kinds != {torch.device(device).type},
         "a tensor that was there already is a copy": device == "cpu" and any(x is not t for x in tensors[:-1]),
         "a namedtuple has become something else": type(there["pair"]) is not Pair,
-        "a dataclass has become something else": type(there["frozen"]) is not Frozen or type(there["open"]) is not Open,
-        "another field of a dataclass is lost": there["frozen"].name != "cat" or there["open"].inner.name != "none",
-        "a list or a tuple has become something else": [type(p).__name__ for p in there[5]] != ["Tensor", "tuple", "list"],
+        "a dataclass has become something else": type(frozen) is not Frozen or type(opened) is not Open,
+        "another field of a dataclass is lost": [getattr(part, "name", "") for part in (frozen, inner)]
+        != ["cat", "none"],
+        "a list or a tuple has become something else": [type(part) for part in there[5]] != [torch.Tensor, tuple, list],
         "a dict has other keys": list(there) != list(batch),
-        "None, a text, a number, an array or a class is changed": any(a is not b for a, b in zip(rest, batch["rest"])),
-        "the length of a container has changed": len(rest) != 6 or len(there[5]) != 3 or len(there["open"].parts) != 2,
-        "the batch itself has changed": batch["tensor"] is not t or batch[5][0] is not t or batch["frozen"].image is not t
-        or batch["open"].parts[0] is not t or batch["pair"].y["deep"][0] is not t,
-    }  # fmt: skip
+        "None, a text, a number, an array or a class is changed": list(map(id, rest)) != list(map(id, batch["rest"])),
+        "the length of a container has changed": len(rest) != 6 or len(there[5]) != 3 or len(parts) != 2,
+        "the batch itself has changed": any(x is not t for x in origin),
+    }
     single = student.move_to(t, torch.device(device)), student.move_to(None, device), student.move_to("cpu", device)
     alone = single[0].device.type == torch.device(device).type and single[1] is None and single[2] == "cpu"
     return [name for name, is_so in wrong.items() if is_so], alone
@@ -2003,7 +2033,7 @@ def bad_prefetches(student):
             said.append("nothing")
         except Exception as error:
             said.append(type(error).__name__)
-    return said, list(student.prefetch([], 2)), list(student.prefetch((c for c in "abc")))
+    return said, list(student.prefetch([], 2)), list(student.prefetch(iter("abc")))
 
 
 @pytest.mark.task("feeding")
