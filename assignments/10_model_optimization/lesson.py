@@ -64,9 +64,9 @@ def fit(model, x, y, epochs, seed=0, decay=0.0, noise=0.0):
     for _ in range(epochs):
         for batch in torch.randperm(len(x)).split(64):
             loss = F.cross_entropy(model(x[batch] + noise * torch.randn_like(x[batch])), y[batch])
-            optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            optimizer.zero_grad()
             schedule.step()
     return model.eval()
 
@@ -210,10 +210,10 @@ with attempt():
 
 # %% [markdown] question="batch_norm_in_parts" points=5
 # **Question 1 (5 points).** A team trains with batches of 256 on one large GPU. On a smaller GPU they accumulate 32
-# parts of 8 samples. The learning rate, the seed and the number of steps are the same. The network has batch norms, and its
-# accuracy is much worse. Explain in detail what is different for the batch norms in training, and what is different in
-# evaluation. Name two changes that could help, and what each of them costs. What would you measure to be sure that the
-# batch norms are the reason?
+# parts of 8 samples. The learning rate, the seed and the number of steps are the same. The network has batch norms,
+# and its accuracy is much worse. Explain in detail what is different for the batch norms in training, and what is
+# different in evaluation. Name two changes that could help, and what each of them costs. What would you measure to be
+# sure that the batch norms are the reason?
 
 # %% [markdown]
 # ## A3 Fewer weights

@@ -613,8 +613,8 @@ def distill(student, teacher, x, y, T=4.0, alpha=0.9, epochs=40, seed=0):
     before; another seed ends in others.
 
     The teacher is frozen: whenever it is called, all its layers are in eval mode, and no graph is kept for it. It may
-    be called for each batch, or once for all rows. At the end each of its layers is in the mode in which it was, and its
-    parameters, their requires_grad and their gradients, and its buffers are as they were.
+    be called for each batch, or once for all rows. At the end each of its layers is in the mode in which it was, and
+    its parameters, their requires_grad and their gradients, and its buffers are as they were.
 
     With your default number of epochs, on 1,300 rows of dlcourse.data.digits of which 100 have a label, and with a
     teacher that knows all labels, a network of 64, 32 and 10 units gets at least 0.95 of unseen digits right, and more

@@ -22,7 +22,7 @@ def _tensor(values):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("mixed_precision", weight=2)
+@pytest.mark.task("mixed_precision", weight=4)
 def test_float16_has_two_ends(student):
     """70,000 is above the largest float16 number, and 1e-8 is below the smallest; 0 and 1 are exact."""
     x = np.array([[70_000.0, 1.0], [1e-8, 0.0]])
@@ -56,7 +56,7 @@ def scripted(student, options, gradients):
     return scales, steps, weights, scaler.skipped
 
 
-@pytest.mark.task("mixed_precision", weight=6)
+@pytest.mark.task("mixed_precision", weight=10)
 def test_the_scale_grows_and_falls(student):
     """Two good steps double the scale, an inf halves it and is skipped, and the count begins again."""
     options = {"init_scale": 8.0, "growth_interval": 2}
@@ -88,7 +88,7 @@ def one_amp_step(student, x, y, scale, max_norm):
     return loss, layer.weight.detach(), modes
 
 
-@pytest.mark.task("mixed_precision", weight=5)
+@pytest.mark.task("mixed_precision", weight=4)
 @pytest.mark.parametrize("scale", [None, 1024.0])
 def test_only_the_forward_pass_is_mixed(student, scale):
     """The score is 3.5 where 0.5 is wanted: the gradient is (18, 24), of length 30, and is clipped to length 5."""
@@ -113,7 +113,7 @@ def small_steps(student, count):
     return weight.detach().float(), [master.detach() for master in made.masters]
 
 
-@pytest.mark.task("mixed_precision", weight=4)
+@pytest.mark.task("mixed_precision", weight=7)
 def test_small_steps_add_up(student):
     """Below 256 the next bfloat16 number is 255: three steps of a quarter are lost one by one, but not together."""
     weight, masters = small_steps(student, 3)
@@ -141,7 +141,7 @@ def accumulated(student, batches, k):
     return losses, weights, sizes
 
 
-@pytest.mark.task("accumulation", weight=4)
+@pytest.mark.task("accumulation", weight=8)
 def test_each_sample_counts_alike(student):
     """Two samples and one sample: with a weight of 0 the gradient is -2 times the mean of 1, 2 and 6, which is 3."""
     batches = [(_tensor([[1.0], [1]]), _tensor([[1.0], [2]])), (_tensor([[1.0]]), _tensor([[6.0]]))]
@@ -156,7 +156,7 @@ def test_each_sample_counts_alike(student):
         expect.unchanged(y, old_y, "train_step_accumulate: y")
 
 
-@pytest.mark.task("accumulation", weight=3)
+@pytest.mark.task("accumulation", weight=6)
 def test_the_last_step_takes_what_is_left(student):
     """Five micro-batches and k = 2 are three steps; the model is given one micro-batch at a time."""
     batches = [(_tensor([[1.0]] * n), _tensor([[1.0]] * n)) for n in (2, 3, 1, 2, 4)]
@@ -177,7 +177,7 @@ def layers_that_mix(student):
     return list(in_train), list(student.breaks_accumulation(model))
 
 
-@pytest.mark.task("accumulation", weight=2)
+@pytest.mark.task("accumulation", weight=4)
 def test_batch_norm_is_the_exception(student):
     """A batch norm in train mode looks at the whole batch; in eval mode it does not, and a layer norm never does."""
     in_train, one_in_eval = layers_that_mix(student)
@@ -212,7 +212,7 @@ def pruned(student, first, second, amount, scope, steps):
     return masks, [layer.weight.detach().clone() for layer in model], same
 
 
-@pytest.mark.task("pruning", weight=4)
+@pytest.mark.task("pruning", weight=3)
 @pytest.mark.parametrize(
     ("scope", "first", "second"),
     [("global", [[0.0, -9], [0, 8]], [[-3.0, 0]]), ("layer", [[0.0, -9], [0, 8]], [[-3.0, 0.0]])],
@@ -238,7 +238,7 @@ def test_two_scopes_differ(student):
     expect.equal(kept, [[False, True], [False, False]], "magnitude_prune: whether all weights of a layer are kept")
 
 
-@pytest.mark.task("pruning", weight=5)
+@pytest.mark.task("pruning", weight=6)
 def test_zeros_stay_while_others_learn(student):
     """Three training steps later the pruned weights are still exactly 0, and every other weight has changed."""
     masks, weights, _ = pruned(student, FIRST, SECOND, 0.5, "global", 3)
@@ -260,7 +260,7 @@ def made_permanent(student):
     return keys, list(model.state_dict()), bool(torch.equal(weight, model[0].weight)), bool((weight == 0).any())
 
 
-@pytest.mark.task("pruning", weight=2)
+@pytest.mark.task("pruning", weight=4)
 def test_a_model_without_masks(student):
     """make_permanent: the names in its state are those of a new model, and the weights are those with zeros."""
     before, after, same, has_zeros = made_permanent(student)
@@ -275,7 +275,7 @@ def costs(student, groups):
     return student.network_cost(nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(48, 5)), (2, 6, 5))
 
 
-@pytest.mark.task("pruning", weight=2)
+@pytest.mark.task("pruning", weight=4)
 def test_multiply_adds_are_counted(student):
     """A kernel of 3 x 3 over two channels needs 18 products at each of 4 x 3 places, for each of four channels."""
     parameters, products = costs(student, 1)
@@ -299,7 +299,7 @@ def without_weak_channels(student, strengths, x):
         return out, model(x), small[0].weight.detach(), small[3].weight.shape[1], whole
 
 
-@pytest.mark.task("pruning", weight=5)
+@pytest.mark.task("pruning", weight=7)
 def test_a_smaller_network_says_the_same(student, rng):
     """Filters of 3, -1 and 2: the second channel goes, and the four places at which the last layer reads it."""
     x = torch.from_numpy(rng.normal(size=(2, 1, 3, 3)))
@@ -318,7 +318,7 @@ def test_a_smaller_network_says_the_same(student, rng):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("distillation", weight=4)
+@pytest.mark.task("distillation", weight=8)
 def test_the_teacher_is_three_to_one(student):
     """The teacher says three quarters and a quarter, the student says a half each; the labels are two and one."""
     s, t = _tensor([[0.0, 0.0], [1.0, 1.0]]), _tensor([[math.log(3), 0.0], [5.0, 5.0 + math.log(3)]])
@@ -333,7 +333,7 @@ def test_the_teacher_is_three_to_one(student):
     expect.close(mixed, _tensor(0.25 * want + 0.75 * math.log(2)), "distillation_loss(T=1, alpha=0.25)", rtol=1e-6)
 
 
-@pytest.mark.task("distillation", weight=4)
+@pytest.mark.task("distillation", weight=8)
 def test_temperature_softens_both(student):
     """Scores that are three times as large say the same at T = 3, and the loss is nine times as large."""
     s, t, y = _tensor([[0.0, 0.0]]), _tensor([[3 * math.log(3), 0.0]]), torch.tensor([0])
@@ -346,7 +346,7 @@ def test_temperature_softens_both(student):
     expect.close(same, _tensor(0.0), "distillation_loss of a student that agrees", atol=1e-6)
 
 
-@pytest.mark.task("distillation", weight=2)
+@pytest.mark.task("distillation", weight=5)
 def test_rows_without_a_label(student):
     """Of three rows one has the label 1, with the probability a half; the others do not count in the hard part."""
     s, t = _tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]]), _tensor([[1.0, 2.0]] * 3)
@@ -369,7 +369,7 @@ def short_distillation(student, x, y):
     return losses, same, [part.training for part in teacher.modules()], [part.training for part in pupil.modules()]
 
 
-@pytest.mark.task("distillation", weight=4)
+@pytest.mark.task("distillation", weight=8)
 def test_the_teacher_stays_as_it_is(student, rng):
     """The losses fall, the teacher is in the mode in which it was, and the student is in eval mode at the end."""
     x, y = rng.normal(size=(150, 4)).astype(np.float32), rng.integers(0, 3, size=150)
@@ -406,7 +406,7 @@ def two_stages(student, x, device):
     return tuple(out.shape), str(out.device), list(zip(got, [*first.parameters(), *second.parameters()], strict=True))
 
 
-@pytest.mark.task("memory", weight=3)
+@pytest.mark.task("memory", weight=6)
 def test_the_second_stage_is_elsewhere(student, rng):
     """A device without numbers takes the second stage: only the shape comes out, on that device."""
     x = torch.from_numpy(rng.normal(size=(5, 3)))
@@ -436,7 +436,7 @@ def with_checkpoints(student, x, segments):
     return found, len(calls)
 
 
-@pytest.mark.task("memory", weight=4)
+@pytest.mark.task("memory", weight=3)
 @pytest.mark.parametrize("segments", [2, 6])
 def test_checkpoints_change_no_gradient(student, rng, segments):
     """Output and gradients are those of the plain network, although the first layer is computed twice."""
@@ -457,7 +457,7 @@ def bytes_saved(student, rows):
     return student.saved_activations(model, torch.ones(rows, 4)), [p.grad is None for p in model.parameters()]
 
 
-@pytest.mark.task("memory", weight=4)
+@pytest.mark.task("memory", weight=6)
 def test_what_waits_for_the_backward_pass(student):
     """The first layer keeps its 4 inputs, the ReLU its 8 outputs, which are what the last layer keeps: 12 numbers."""
     count, without = bytes_saved(student, 5)
@@ -466,7 +466,7 @@ def test_what_waits_for_the_backward_pass(student):
     expect.equal(without, [True] * 4, "saved_activations: whether each parameter is without a gradient")
 
 
-@pytest.mark.task("memory", weight=4)
+@pytest.mark.task("memory", weight=7)
 def test_bytes_of_a_step(student):
     """Six float32 numbers and four of two bytes: 32 bytes, and 32 of gradients; Adam keeps two more of each."""
     params = [torch.zeros(2, 3, requires_grad=True), torch.zeros(4, dtype=torch.bfloat16, requires_grad=True)]
@@ -496,7 +496,7 @@ def chosen_device(student, has_cuda):
         torch.cuda.is_available, torch.backends.mps.is_available = kept
 
 
-@pytest.mark.task("devices", weight=2)
+@pytest.mark.task("devices", weight=3)
 @pytest.mark.parametrize(("has_cuda", "want"), [(True, "cuda"), (False, "cpu")])
 def test_a_gpu_is_used_if_there_is_one(student, has_cuda, want):
     """A GPU is better than none, and the answer is a torch.device."""
@@ -515,7 +515,7 @@ def moved(student):
     return devices, rest, here["x"] is batch["x"], str(batch["x"].device)
 
 
-@pytest.mark.task("devices", weight=3)
+@pytest.mark.task("devices", weight=8)
 def test_tensors_move_and_the_rest_stays(student):
     """Tensors are found in a dict, a tuple and a list; a tensor that is there already is not copied."""
     devices, rest, is_same, origin = moved(student)
@@ -534,7 +534,7 @@ def _arguments(rng, name):
     return rng.normal(size=(3, 8)), 4
 
 
-@pytest.mark.task("devices", weight=2)
+@pytest.mark.task("devices", weight=3)
 @pytest.mark.parametrize("name", ["normalise", "class_means", "moving_average"])
 def test_whole_arrays_agree_with_the_loops(student, rng, name):
     """The same numbers as the loop gives, and the arguments stay as they are."""
@@ -581,7 +581,7 @@ def prefetched(student, count, n, stop):
     return got, said, len(others())
 
 
-@pytest.mark.task("feeding", weight=3)
+@pytest.mark.task("feeding", weight=4)
 @pytest.mark.parametrize("stop", [3, 99])
 def test_batches_in_order_then_the_exception(student, stop):
     """All batches come in order, and then what the loader raised; no thread is left, also not after a break."""
@@ -615,7 +615,7 @@ def test_the_largest_batch_is_found(student, room, limit, want):
     expect.is_true(max(tried) <= limit, "largest_batch: it tries a batch above the limit.")
 
 
-@pytest.mark.task("feeding", weight=2)
+@pytest.mark.task("feeding", weight=6)
 def test_samples_per_second_count(student):
     """One batch of 64 takes longest, and still gives the most samples; 32 gives nearly as many."""
     table = {64: 0.1, 8: 0.02, 32: 0.051, 128: None}

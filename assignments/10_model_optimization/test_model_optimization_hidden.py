@@ -40,7 +40,7 @@ def reports_and_warnings(student, cases):
     return found, len(heard)
 
 
-@pytest.mark.task("mixed_precision", weight=2)
+@pytest.mark.task("mixed_precision", weight=4)
 def test_both_ends_are_counted(student, rng):
     """float16_report: shares of all entries, of both signs, after the scale; the error of those that are left."""
     signs = rng.choice([-1.0, 1.0], size=(4, 50))
@@ -121,7 +121,7 @@ def _gradients(rng, shapes, count, bad):
     return steps
 
 
-@pytest.mark.task("mixed_precision", weight=4)
+@pytest.mark.task("mixed_precision", weight=3)
 @pytest.mark.parametrize("unscales", [False, True])
 def test_the_rules_of_the_scale(student, rng, unscales):
     """DynamicLossScaler: inf and nan anywhere skip the step and the scale falls; good steps in a row let it grow."""
@@ -140,7 +140,7 @@ def test_the_rules_of_the_scale(student, rng, unscales):
             expect.close(value, number, "DynamicLossScaler: a parameter after a step", rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.task("mixed_precision", weight=2)
+@pytest.mark.task("mixed_precision", weight=4)
 def test_true_gradients_after_unscaling(student, rng):
     """unscale_: the gradients of all groups become the true ones, once; a parameter without a gradient keeps none."""
     shapes = [(3,), (2, 2), (4,)]
@@ -189,7 +189,7 @@ def misuse_of_a_scaler(student):
     return said, made, weight.detach()
 
 
-@pytest.mark.task("mixed_precision", weight=2)
+@pytest.mark.task("mixed_precision", weight=3)
 def test_a_scaler_is_used_in_order(student):
     """DynamicLossScaler: unscaling twice, or an update without a gradient, is an error; look after the division."""
     said, made, weight = misuse_of_a_scaler(student)
@@ -213,7 +213,7 @@ def scaled_losses(student):
     return found, student.DynamicLossScaler().get_scale()
 
 
-@pytest.mark.task("mixed_precision")
+@pytest.mark.task("mixed_precision", weight=2)
 def test_a_scaled_loss(student):
     """DynamicLossScaler.scale: a new tensor in the graph and in the dtype of the loss, which stays as it is."""
     found, scale = scaled_losses(student)
@@ -252,7 +252,7 @@ def resumed(student, options, other, gradients, stop):
     return whole, parts, same, json.dumps(state) == text
 
 
-@pytest.mark.task("mixed_precision", weight=2)
+@pytest.mark.task("mixed_precision", weight=4)
 def test_a_scaler_goes_on_where_it_stopped(student):
     """state_dict: scale, count of good steps, skipped, factors and interval go into a scaler of other arguments."""
     options = {"init_scale": 32.0, "growth_factor": 8.0, "backoff_factor": 0.25, "growth_interval": 3}
@@ -345,7 +345,7 @@ def _small_network(rng):
     return model, x, torch.from_numpy(rng.integers(0, 3, size=6))
 
 
-@pytest.mark.task("mixed_precision", weight=4)
+@pytest.mark.task("mixed_precision")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("scale", [None, 512.0])
 @pytest.mark.parametrize("max_norm", [None, 0.05])
@@ -388,7 +388,7 @@ def test_a_step_in_mixed_precision(student, rng, dtype, scale, max_norm):
     expect.unchanged(y, kept[1], "amp_step: y")
 
 
-@pytest.mark.task("mixed_precision", weight=2)
+@pytest.mark.task("mixed_precision", weight=4)
 def test_a_step_that_overflows(student, rng):
     """amp_step: a scale that is too large for float16 changes no parameter and no state, and the scale falls."""
     model, x, y = _small_network(rng)
@@ -536,7 +536,7 @@ def _with_big_batches(model, batches, k, optimizer, loss_fn, max_norm):
     return losses, states
 
 
-@pytest.mark.task("accumulation", weight=4)
+@pytest.mark.task("accumulation", weight=2)
 @pytest.mark.parametrize(
     ("sizes", "k", "kind", "loss", "max_norm", "dtype"),
     [
@@ -597,7 +597,7 @@ def test_one_micro_batch_in_memory(student, rng, training):
     expect.equal(mode, training, "train_step_accumulate: mode of the model")
 
 
-@pytest.mark.task("accumulation", weight=2)
+@pytest.mark.task("accumulation", weight=3)
 def test_what_is_used_if_nothing_is_given(student, rng):
     """train_step_accumulate: without an optimizer it is SGD with the docstring's rate, without a loss cross-entropy."""
     model = _plain_network(rng)
@@ -627,7 +627,7 @@ def nothing_to_accumulate(student):
     return list(losses), same, said
 
 
-@pytest.mark.task("accumulation")
+@pytest.mark.task("accumulation", weight=2)
 def test_the_ends_of_accumulation(student):
     """train_step_accumulate: without a batch there is no step and no loss; k below one is an error."""
     losses, same, said = nothing_to_accumulate(student)
@@ -670,7 +670,7 @@ def mixing_layers(student):
     return found, modes
 
 
-@pytest.mark.task("accumulation", weight=2)
+@pytest.mark.task("accumulation", weight=4)
 def test_which_layers_mix_samples(student):
     """breaks_accumulation: batch norms of all kinds, each by its own mode, and those without running statistics."""
     found, modes = mixing_layers(student)
@@ -759,7 +759,7 @@ def _judge_masks(masks, after, weights, before, amount, scope, what):
         expect.close(after[name], torch.where(mask, weights[name], 0.0), f"{what}: weight of {name}", rtol=0, atol=0)
 
 
-@pytest.mark.task("pruning", weight=5)
+@pytest.mark.task("pruning", weight=2)
 @pytest.mark.parametrize("scope", ["global", "layer"])
 @pytest.mark.parametrize("ties", [False, True])
 def test_exactly_the_smallest_weights_go(student, rng, scope, ties):
@@ -790,7 +790,7 @@ def test_pruning_again(student, rng, scope):
         before = masks
 
 
-@pytest.mark.task("pruning")
+@pytest.mark.task("pruning", weight=2)
 def test_masks_are_copies(student, rng):
     """magnitude_prune: what happens to the masks that it returns does not change the model."""
     notes, _ = pruned_in_turns(student, _random_weights(rng), [(0.4, "layer"), (0.6, "global")], True)
@@ -835,7 +835,7 @@ def trained_while_pruned(student, state, amount, kind, before, after, data):
     return masks, first, look(), early
 
 
-@pytest.mark.task("pruning", weight=4)
+@pytest.mark.task("pruning", weight=2)
 @pytest.mark.parametrize(("kind", "before"), [("adam", 3), ("sgd", 3), ("nesterov", 0), ("adam", 0)])
 def test_pruned_weights_never_come_back(student, rng, kind, before):
     """magnitude_prune: momentum, weight decay, and an optimizer from before the pruning move no pruned weight."""
@@ -908,7 +908,7 @@ def through_a_state(student, x):
     return outs, loaded, [second[n].weight.detach().clone() for n in (0, 3)]
 
 
-@pytest.mark.task("pruning", weight=2)
+@pytest.mark.task("pruning", weight=3)
 def test_the_mask_is_saved(student, rng):
     """magnitude_prune: a state that another pruned model loads brings weights and mask, which hold from then on."""
     x = torch.from_numpy(rng.normal(size=(5, 1, 3, 3)))
@@ -965,7 +965,7 @@ def freed(student, x):
     )
 
 
-@pytest.mark.task("pruning", weight=2)
+@pytest.mark.task("pruning", weight=4)
 def test_zeros_without_a_mask(student, rng):
     """make_permanent: a plain model with zeros remains, which a new model can load, and which training changes."""
     x = torch.from_numpy(rng.normal(size=(5, 1, 3, 3)))
@@ -1039,7 +1039,7 @@ def after_pruning(student, state, amount, scope, x):
 DROP = 0.03  # the reference loses 0.002 to 0.004 on average, with a standard deviation of 0.004 over 8 seeds
 
 
-@pytest.mark.task("pruning", weight=2)
+@pytest.mark.task("pruning")
 @pytest.mark.parametrize("scope", ["global", "layer"])
 def test_half_of_the_weights_are_enough(student, expert, scope):
     """magnitude_prune: without the smaller half of its weights a trained network knows nearly as much as before."""
@@ -1129,7 +1129,7 @@ def _blind_to_weak_channels(model, amount):
     return model, kept
 
 
-@pytest.mark.task("pruning", weight=5)
+@pytest.mark.task("pruning")
 @pytest.mark.parametrize("amount", [0.0, 0.34, 0.6, 1.0])
 @pytest.mark.parametrize("deep", [False, True])
 def test_smaller_networks_compute_the_same(student, rng, amount, deep):
@@ -1191,7 +1191,7 @@ def counted(student, cases):
     return found, same, modes == [part.training for part in model.modules()], hooks
 
 
-@pytest.mark.task("pruning", weight=3)
+@pytest.mark.task("pruning", weight=5)
 def test_costs_of_many_layers(student):
     """network_cost: products of each output, by groups, strides and positions; the model stays as it is."""
     plain = [
@@ -1236,7 +1236,7 @@ def _distilled(s, t, y, T, alpha):
     return alpha * T**2 * soft + (1 - alpha) * hard
 
 
-@pytest.mark.task("distillation", weight=5)
+@pytest.mark.task("distillation")
 @pytest.mark.parametrize(("T", "alpha"), [(1.0, 1.0), (4.0, 0.9), (2.5, 0.3), (0.5, 0.0), (8.0, 1.0)])
 @pytest.mark.parametrize("unlabelled", [0, 3, 5])
 def test_the_loss_follows_its_formula(student, rng, T, alpha, unlabelled):
@@ -1261,9 +1261,9 @@ def test_the_loss_follows_its_formula(student, rng, T, alpha, unlabelled):
     expect.unchanged(y, kept, "distillation_loss: y")
 
 
-@pytest.mark.task("distillation", weight=2)
+@pytest.mark.task("distillation", weight=3)
 def test_defaults_and_types_of_the_loss(student, rng):
-    """distillation_loss: the defaults are those of its signature, float32 stays float32, a student that agrees has 0."""
+    """distillation_loss: the defaults are those of its signature, float32 stays float32, and agreeing costs nothing."""
     s, t = (torch.from_numpy(rng.normal(size=(3, 4)).astype(np.float32)) for _ in range(2))
     y = torch.tensor([3, 0, 2])
     kept = s.clone(), t.clone()
@@ -1278,7 +1278,7 @@ def test_defaults_and_types_of_the_loss(student, rng):
     expect.unchanged(t, kept[1], "distillation_loss: t")
 
 
-@pytest.mark.task("distillation", weight=2)
+@pytest.mark.task("distillation", weight=5)
 def test_huge_scores_give_no_nan(student, rng):
     """distillation_loss: scores that are very large give finite losses and gradients, for every temperature."""
     s = torch.from_numpy(1e4 * rng.choice([-1.0, 1.0], size=(4, 5))).requires_grad_()
@@ -1343,7 +1343,7 @@ def _followers(order, other):
     return len(set(itertools.pairwise(order)) & set(itertools.pairwise(other)))
 
 
-@pytest.mark.task("distillation", weight=4)
+@pytest.mark.task("distillation", weight=7)
 def test_the_rounds_of_distillation(student, rng):
     """distill: each row once in an epoch, in a new order that the seed decides; the teacher is frozen."""
     n = 237
@@ -1404,7 +1404,7 @@ def distilled_twice(student, x, y):
     return list(notes.left_over), moved, same, asks, without, alike
 
 
-@pytest.mark.task("distillation", weight=2)
+@pytest.mark.task("distillation", weight=4)
 def test_the_steps_of_distillation(student, rng):
     """distill: gradients are cleared, each parameter of the student moves, and nothing of the teacher does."""
     x = rng.normal(size=(150, 6)).astype(np.float32)
@@ -1435,7 +1435,7 @@ def pupil_of(student, state, x, y, unseen, seed):
 DISTILLED_FLOOR = 0.95  # the reference reaches 0.970, with a standard deviation of 0.003; labels alone reach 0.88
 
 
-@pytest.mark.task("distillation", weight=4)
+@pytest.mark.task("distillation", weight=7)
 def test_opinions_teach_more_than_labels(student, expert, seed):
     """distill: the docstring says what share of unseen digits the student must get right; labels alone teach less."""
     model, (x, y), (unseen, truth) = expert
@@ -1488,7 +1488,7 @@ def staged(student, x, devices, kinds):
     return *notes, ((out.detach(), plain.detach()), *zip(grads, wanted, strict=True))
 
 
-@pytest.mark.task("memory", weight=4)
+@pytest.mark.task("memory")
 @pytest.mark.parametrize(
     ("devices", "kinds"),
     [
@@ -1554,7 +1554,7 @@ def recomputed(student, x, layers, segments, dropout, needs_gradient):
     return found
 
 
-@pytest.mark.task("memory", weight=5)
+@pytest.mark.task("memory")
 @pytest.mark.parametrize(("layers", "segments"), [(6, 3), (7, 3), (5, 1), (4, 4), (9, 2)])
 @pytest.mark.parametrize("dropout", [False, True])
 def test_little_is_kept_and_nothing_changes(student, rng, layers, segments, dropout):
@@ -1601,7 +1601,7 @@ def other_ends_of_checkpoints(student, x):
     return same, said, model.training
 
 
-@pytest.mark.task("memory")
+@pytest.mark.task("memory", weight=2)
 def test_segments_are_checked(student, rng):
     """checkpointed_forward: a number of segments below one, or above the number of layers, is an error."""
     same, said, training = other_ends_of_checkpoints(student, torch.from_numpy(rng.normal(size=(3, 6))))
@@ -1637,7 +1637,7 @@ def kept_by(student, recipes):
     return found, (count, kept, calls)
 
 
-@pytest.mark.task("memory", weight=4)
+@pytest.mark.task("memory", weight=7)
 def test_saved_bytes_are_counted(student):
     """saved_activations: each storage counts once, those of the model not, in every dtype, and the model stays."""
     conv = [("Conv2d", (1, 2, 3), {}), ("BatchNorm2d", (2,), {}), ("ReLU", (), {}), ("MaxPool2d", (2,), {})]
@@ -1709,7 +1709,7 @@ def estimates(student, recipe, names, batch, activations):
     return found, said
 
 
-@pytest.mark.task("memory", weight=5)
+@pytest.mark.task("memory", weight=8)
 def test_what_pytorch_holds(student):
     """estimate_memory: bytes of what torch holds after a step, with shared, frozen and half-precision parameters."""
     recipe = [((5, 7), "float32"), ((7, 3), "float64"), ((3, 4), "bfloat16")]
@@ -1761,7 +1761,7 @@ def devices_of_machines(student, machines):
     return found, (str(device).partition(":")[0], kept[0](), kept[1]())
 
 
-@pytest.mark.task("devices", weight=3)
+@pytest.mark.task("devices", weight=5)
 def test_the_best_device_of_each_machine(student):
     """select_device: the machine is asked anew with each call, and CUDA is better than MPS."""
     machines = [(False, False), (True, True), (False, True), (True, False), (False, False)]
@@ -1821,7 +1821,7 @@ def moved_batches(student, device):
     return [name for name, is_so in wrong.items() if is_so], alone
 
 
-@pytest.mark.task("devices", weight=5)
+@pytest.mark.task("devices", weight=4)
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_batches_of_all_kinds_move(student, device):
     """move_to: containers keep their types, tensors move wherever they are, and the rest is the same object."""
@@ -1831,7 +1831,7 @@ def test_batches_of_all_kinds_move(student, device):
     expect.is_true(alone, "move_to: a batch that is no container does not come back as it should.")
 
 
-@pytest.mark.task("devices", weight=3)
+@pytest.mark.task("devices", weight=4)
 def test_normalised_images(student, rng):
     """vectorise_normalise: each channel has a mean and a deviation of its own, whatever the sizes are."""
     for shape in ((1, 1, 1, 4), (3, 2, 5, 2), (2, 5, 5, 5)):
@@ -1845,7 +1845,7 @@ def test_normalised_images(student, rng):
             expect.unchanged(now, was, f"vectorise_normalise: {name}")
 
 
-@pytest.mark.task("devices", weight=3)
+@pytest.mark.task("devices", weight=4)
 def test_means_of_classes(student, rng):
     """vectorise_class_means: a class without rows gets zeros, also the first and the last one."""
     for n, width, present, classes in ((12, 3, [1, 2, 4], 6), (1, 2, [0], 1), (40, 5, range(7), 7), (5, 1, [2], 3)):
@@ -1859,7 +1859,7 @@ def test_means_of_classes(student, rng):
         expect.unchanged(labels, kept[1], "vectorise_class_means: labels")
 
 
-@pytest.mark.task("devices", weight=3)
+@pytest.mark.task("devices", weight=4)
 def test_means_of_windows(student, rng):
     """vectorise_moving_average: all windows of each row, also those of one number and of the whole row."""
     for n, length, width in ((3, 10, 4), (1, 5, 1), (2, 6, 6), (4, 7, 6)):
@@ -1881,7 +1881,7 @@ def seconds_of_both(student, name, arguments):
     return out, whole, clock.cpu_seconds(lambda: loop(*arguments), 2)
 
 
-@pytest.mark.task("devices", weight=4)
+@pytest.mark.task("devices", weight=3)
 @pytest.mark.parametrize("name", ["normalise", "class_means", "moving_average"])
 def test_whole_arrays_are_fast(student, rng, name):
     """Whole arrays are many times as fast as the loop over entries; the docstring says which loops are too slow."""
@@ -1951,7 +1951,7 @@ def read_ahead(student, count, n, fails_at):
     return got, any(late), most, said, len(others()), after
 
 
-@pytest.mark.task("feeding", weight=3)
+@pytest.mark.task("feeding", weight=2)
 @pytest.mark.parametrize(("count", "n", "fails_at"), [(9, 2, None), (7, 4, None), (5, 1, None), (8, 3, 5), (4, 2, 0)])
 def test_a_thread_reads_ahead(student, count, n, fails_at):
     """prefetch: batches come in order, also None; the thread reads ahead as far as it should, and no further."""
@@ -2011,7 +2011,7 @@ def left_early(student, how, n):
     return total, left, len(asked) - count
 
 
-@pytest.mark.task("feeding", weight=3)
+@pytest.mark.task("feeding")
 @pytest.mark.parametrize("how", ["break", "exception", "never begun", "dropped"])
 @pytest.mark.parametrize("n", [1, 3])
 def test_no_thread_is_left(student, how, n):
@@ -2036,7 +2036,7 @@ def bad_prefetches(student):
     return said, list(student.prefetch([], 2)), list(student.prefetch(iter("abc")))
 
 
-@pytest.mark.task("feeding")
+@pytest.mark.task("feeding", weight=2)
 def test_the_ends_of_prefetching(student):
     """prefetch: n below one is an error; an empty loader gives nothing; what a loader raises at once comes too."""
     said, empty, letters = bad_prefetches(student)
@@ -2079,7 +2079,7 @@ def searched(student, cases):
     return found, said
 
 
-@pytest.mark.task("feeding", weight=4)
+@pytest.mark.task("feeding", weight=7)
 def test_the_search_is_exact_and_short(student, rng):
     """largest_batch: the exact answer with few tries, never far above what fits; other errors pass through."""
     cases = [(0, 1), (1, 1), (5, 1), (0, 100), (1, 2), (64, 64), (63, 64), (1000, 37), (2, 3), (32, 33), (33, 33)]
@@ -2100,7 +2100,7 @@ def test_the_search_is_exact_and_short(student, rng):
     expect.equal(said, [True] * 3, "largest_batch: whether an error that is none of memory passes through")
 
 
-@pytest.mark.task("feeding", weight=3)
+@pytest.mark.task("feeding", weight=5)
 def test_the_best_of_a_table(student, rng):
     """best_batch_size: samples per second decide, the smallest that is near enough is taken, and None does not fit."""
     for turn in range(30):
