@@ -1928,7 +1928,7 @@ def read_ahead(student, count, n, fails_at):
             got.append(next(source))
             due = min(len(got) + n, count if fails_at is None else fails_at + 1)
             with came:
-                late.append(not came.wait_for(lambda due=due: len(asked) >= due, timeout=0.5 if any(late) else 2.0))
+                late.append(not came.wait_for(lambda due=due: len(asked) >= due, timeout=0.05 if any(late) else 5.0))
             time.sleep(0.002)
             most = max(most, len(asked) - len(got))
     except StopIteration:
