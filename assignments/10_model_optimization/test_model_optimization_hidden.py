@@ -572,7 +572,7 @@ def test_parts_equal_the_big_batch(student, rng, sizes, k, kind, loss, max_norm,
         expect.unchanged(y, old_y, "train_step_accumulate: y")
 
 
-@pytest.mark.task("accumulation", weight=3)
+@pytest.mark.task("accumulation", weight=5)
 @pytest.mark.parametrize("training", [True, False])
 def test_one_micro_batch_in_memory(student, rng, training):
     """train_step_accumulate: the backward pass of a micro-batch comes before the next call, and no batch too early."""
@@ -1036,7 +1036,7 @@ def after_pruning(student, state, amount, scope, x):
         return model(x)
 
 
-DROP = 0.03  # the reference loses 0.002 to 0.004 on average, with a standard deviation of 0.004 over 8 seeds
+DROP = 0.03  # mean and spread of the reference: cd tests && python -m measure_optimization 20
 
 
 @pytest.mark.task("pruning")
@@ -1432,7 +1432,7 @@ def pupil_of(student, state, x, y, unseen, seed):
         return pupil.eval()(torch.from_numpy(unseen))
 
 
-DISTILLED_FLOOR = 0.95  # the reference reaches 0.970, with a standard deviation of 0.003; labels alone reach 0.88
+DISTILLED_FLOOR = 0.93  # mean and spread of the reference: cd tests && python -m measure_optimization 20
 
 
 @pytest.mark.task("distillation", weight=7)
@@ -1875,28 +1875,28 @@ def test_means_of_windows(student, rng):
 @probe
 def seconds_of_both(student, name, arguments):
     """CPU seconds of whole arrays and of the given loop, one after the other."""
-    function, loop = getattr(student, f"vectorise_{name}"), getattr(loops, name)
+    function, loop = getattr(student, name), getattr(loops, name.removeprefix("vectorise_"))
     out = function(*arguments)
     whole = clock.cpu_seconds(lambda: function(*arguments))
     return out, whole, clock.cpu_seconds(lambda: loop(*arguments), 2)
 
 
 @pytest.mark.task("devices", weight=3)
-@pytest.mark.parametrize("name", ["normalise", "class_means", "moving_average"])
+@pytest.mark.parametrize("name", ["vectorise_normalise", "vectorise_class_means", "vectorise_moving_average"])
 def test_whole_arrays_are_fast(student, rng, name):
     """Whole arrays are many times as fast as the loop over entries; the docstring says which loops are too slow."""
     # loops over one axis that the docstring calls fine are 30 to 160 times as fast, those that it calls too slow 5 to 8
     arguments = {
-        "normalise": (rng.normal(size=(6, 3, 40, 40)), rng.normal(size=3), rng.uniform(1, 2, size=3)),
-        "class_means": (rng.normal(size=(1500, 16)), rng.integers(0, 10, size=1500), 10),
-        "moving_average": (rng.normal(size=(4, 2000)), 25),
+        "vectorise_normalise": (rng.normal(size=(6, 3, 40, 40)), rng.normal(size=3), rng.uniform(1, 2, size=3)),
+        "vectorise_class_means": (rng.normal(size=(1500, 16)), rng.integers(0, 10, size=1500), 10),
+        "vectorise_moving_average": (rng.normal(size=(4, 2000)), 25),
     }[name]
 
     out, whole, loop = seconds_of_both(student, name, arguments)
 
-    expect.close(out, getattr(loops, name)(*arguments), f"vectorise_{name}", rtol=1e-6, atol=1e-9)
+    expect.close(out, getattr(loops, name.removeprefix("vectorise_"))(*arguments), name, rtol=1e-6, atol=1e-9)
     is_fast = loop >= 12 * whole  # less than is asked for, as a clock is never exact; no number in the sentence
-    expect.is_true(is_fast, f"vectorise_{name}: too slow. It is not 20 times as fast as the loop.")
+    expect.is_true(is_fast, f"{name}: too slow. It is not 20 times as fast as the loop.")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -2064,7 +2064,10 @@ def searched(student, cases):
             if batch > room:
                 raise kinds[number % 4]()
 
-        found.append((student.largest_batch(fits, limit), tried))
+        try:
+            found.append((student.largest_batch(fits, limit), tried))
+        except Exception as error:  # an error that says too large, and was not taken for one
+            found.append((type(error).__name__, tried))
     said = []
     for error in (ValueError("shapes"), RuntimeError("mat1 and mat2 shapes cannot be multiplied"), KeyError("memory")):
 
