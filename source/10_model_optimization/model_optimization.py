@@ -382,7 +382,7 @@ def distill(student, teacher, x, y, T=4.0, alpha=0.9, epochs=40, seed=0):
     its parameters, their requires_grad and their gradients, and its buffers are as they were.
 
     With your default number of epochs, on 1,300 rows of dlcourse.data.digits of which 100 have a label, and with a
-    teacher that knows all labels, a network of 64, 32 and 10 units gets at least 0.95 of unseen digits right, and more
+    teacher that knows all labels, a network of 64, 32 and 10 units gets at least 0.93 of unseen digits right, and more
     than the same network that was trained on the 100 labels alone. It takes less than 10 CPU seconds on one thread.
 
     Args:
