@@ -100,6 +100,7 @@ class _Named(BaseLoader):
 #: a picture without a description; scripts and comments of a page hold none
 _PICTURE = re.compile(r"""<img\b(?![^>]*[\s"']alt\s*=)([^>]*?)(/?)>""", re.IGNORECASE)
 _coloured: dict[tuple[str, str | None, str], str] = {}  # (code, language, its magics) -> HTML
+_LEXER = "ipython3"  #: Python with the magics of a notebook, here and in the formgrader
 _MOST = 2_000  #: cells whose colours are kept: those of a lesson, not those of a class
 
 
@@ -132,7 +133,7 @@ def _folded(code: str, metadata: Any) -> str:
 
 def highlight(source: str, metadata: Any = None) -> str:
     """Render a cell's code for the formgrader, which uses nbconvert's own exporter."""
-    return _Coloured(pygments_lexer="ipython3")(source, metadata=metadata)
+    return _Coloured(pygments_lexer=_LEXER)(source, metadata=metadata)
 
 
 class FeedbackExporter(HTMLExporter):  # type: ignore[misc]
@@ -145,11 +146,9 @@ class FeedbackExporter(HTMLExporter):  # type: ignore[misc]
 
     def from_notebook_node(self, nb: Any, resources: Any = None, **options: Any) -> tuple[str, Any]:
         """Make a page as HTMLExporter does, but without reading it again as a tree, which takes most of the time."""
-        language = nb.metadata.get("language_info", {})
-        lexer = language.get("pygments_lexer", language.get("name"))
         resources = self._init_resources(resources)
         of_widgets = WidgetsDataTypeFilter(notebook_metadata=self._nb_metadata, parent=self, resources=resources)
-        self.register_filter("highlight_code", _Coloured(pygments_lexer=lexer, parent=self))
+        self.register_filter("highlight_code", _Coloured(pygments_lexer=_LEXER, parent=self))
         self.register_filter("filter_data_type", of_widgets)
         page, resources = TemplateExporter.from_notebook_node(self, nb, resources, **options)
         return with_descriptions(page), resources
