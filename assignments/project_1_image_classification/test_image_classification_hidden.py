@@ -19,8 +19,8 @@ from dlcourse.data import shapes10
 
 #: The first of four steps of the accuracy on unseen shapes: half of the points are for it. The command
 #: `python -m benchmarks.images` measures the solution: over 5 drawings its mean is 0.976, with a standard deviation of
-#: 0.002. On one drawing each, a network with a hidden layer and no convolution has 0.57, one with two small convolutions
-#: 0.69, and the solution with a tenth of its learning rate 0.70.
+#: 0.002. On one drawing each, a network with a hidden layer and no convolution has 0.57, one with two small
+#: convolutions 0.69, and the solution with a tenth of its learning rate 0.70.
 FIRST_STEP = 0.55
 
 
