@@ -21,6 +21,7 @@ from autograder.errors import AuthorError
 from autograder.grading.intake.submission import Submission
 from autograder.grading.keep import store
 from autograder.grading.mark.judge import Judge, not_gradable
+from autograder.known import without_line
 from autograder.recording import gradebook
 from autograder.report import Report
 from autograder.screen import report_tables
@@ -137,7 +138,12 @@ def test_verify_leaves_the_task_out_and_keeps_its_signatures(tmp_path: Path) -> 
 
     assert verify(Course(tmp_path).topic("01_tiny"), is_full=True, has_lesson=False).findings == ()
 
-    assert path.read_bytes() == computed
+    assert found(path.read_bytes()) == found(computed)
+
+
+def found(known: bytes) -> bytes:
+    """A known.json without what holds for exactly these files only: topic.toml was changed in between."""
+    return without_line("files", without_line("changes", known))
 
 
 def test_an_extra_that_is_no_package_is_refused(tmp_path: Path) -> None:
