@@ -1,4 +1,4 @@
-"""The tasks of 11 that need the extra `tools` are graded: `make test-tools` runs this in a venv with all five libraries.
+"""The tasks of 11 that need the extra `tools` are graded: `make test-tools` runs this with all five libraries.
 
 Weights & Biases keeps its files by a second process, and a worker may start none. So behind the wall a run is written
 through a client that only keeps what it is told, and the judge plays it to the real client, in offline mode.
