@@ -74,7 +74,7 @@ def test_a_day_in_the_browser_from_release_to_feedback(course, chromium):  # noq
     (page,) = (desk_folder / "feedback").rglob("*.html")
     told = chromium.new_page()
     told.goto(page.as_uri())
-    for words in (f"Score: {total} / 100.0", ANSWER, COMMENT, "Got 9, expected 6"):
+    for words in (f"Score: {total:.2f} / 100.00", ANSWER, COMMENT, "Got 9, expected 6"):
         expect(told.locator("body")).to_contain_text(words)
 
 

@@ -94,6 +94,6 @@ def test_the_feedback_page_says_what_was_lost(course):
 
     said = (pages / "ada" / ID / f"{ID}.html").read_text()
 
-    assert "Late submission penalty (Score: -20.0)" in said
-    assert "(Score: 55.0 / 100.0)" in said
+    assert "Late submission penalty (Score: -20.00)" in said
+    assert "(Score: 55.00 / 100.00)" in said
     assert "Late submission penalty" not in (pages / "bob" / ID / f"{ID}.html").read_text()

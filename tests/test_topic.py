@@ -51,8 +51,8 @@ def test_no_mistakes_at_all_is_an_empty_list(tmp_path):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        ({"manifest": None}, r"topic\.toml: no such file; an assignment is six files"),
-        ({"hidden": None}, r"test_tiny_hidden\.py: no such file; an assignment is six files"),
+        ({"manifest": None}, r"topic\.toml: no such file; `autograder new` writes the six files"),
+        ({"hidden": None}, r"test_tiny_hidden\.py: no such file; `autograder new` writes the six files"),
         ({"manifest": ('title = "Tiny"', 'title = "Tiny')}, r"topic\.toml:1: not TOML"),
         ({"manifest": ('title = "Tiny"', "")}, r"topic\.toml: 'title' is missing; add it"),
         ({"manifest": ('title = "Tiny"', "title = 3")}, r"topic\.toml: 'title' is 3, of the wrong type"),
