@@ -89,7 +89,7 @@ def test_each_is_recorded_and_gets_a_page_in_order_of_arrival(
     assert code == 0
     assert order(course) == [("cyd", "graded"), ("ada", "graded"), ("bob", "graded")]
     assert score(course, "cyd") == 90.0 > score(course, "ada") > score(course, "bob") == 0.0
-    assert "<strong>60</strong> of 60 points" in page_of(course, "cyd").read_text()
+    assert "<strong>60.00</strong> of 60 points" in page_of(course, "cyd").read_text()
     assert (course.root / "feedback" / "ada" / ID / "summary.md").is_file()
     assert re.search(r"^cyd: answered \d+\.\d s after it arrived$", capsys.readouterr().out, re.MULTILINE)
 
@@ -117,8 +117,8 @@ def test_a_second_run_answers_only_what_is_new_and_each_of_a_students_hand_ins_h
 
     assert order(course) == [("ada", "graded"), ("ada", "graded"), ("bob", "graded")]
     assert page_of(course, "ada").stat().st_mtime_ns == before
-    assert "<strong>30</strong> of 30 points" not in page_of(course, "ada").read_text()
-    assert "<strong>30</strong> of 30 points" in page_of(course, "ada", 1).read_text()
+    assert "<strong>30.00</strong> of 30 points" not in page_of(course, "ada").read_text()
+    assert "<strong>30.00</strong> of 30 points" in page_of(course, "ada", 1).read_text()
     assert score(course, "ada") == 90.0
 
 

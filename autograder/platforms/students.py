@@ -16,6 +16,7 @@ from autograder import people
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.people import LEFT, Person, composed
+from autograder.plain import lines_of
 from autograder.platforms.headers import as_spoken, folded, in_english
 from autograder.platforms.roster import CANVAS, is_above
 
@@ -202,7 +203,7 @@ def _id(cell: str, number: int, column: str, *, is_whole: bool) -> str:
         student = student.partition("@")[0]
     if not student:
         raise CourseError(f"line {number} has nothing in the column {column!r}; complete it, or name another column")
-    if student.startswith(".") or any(letter in '/\\:*?"<>|' or not letter.isprintable() for letter in student):
+    if student.startswith(".") or set('/\\:*?"<>|\n\t').intersection(student) or lines_of(student) != student:
         raise CourseError(f"line {number}: {student!r} cannot be a folder's name; name another column with --column")
     return student
 
