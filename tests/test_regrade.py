@@ -113,7 +113,7 @@ def test_it_shows_whose_mark_changes_from_what_to_what(course, recorded, capsys)
 
     said = capsys.readouterr().out
     (row,) = [line.split() for line in said.splitlines() if "double" in line]
-    assert row == ["bob", "double", "60", "40", "90", "70"]
+    assert row == ["bob", "double", "60.00", "40.00", "90.00", "70.00"]
     assert "1 of 3 marks change: 0 up, 1 down." in said
 
 
