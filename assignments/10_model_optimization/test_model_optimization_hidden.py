@@ -1763,7 +1763,7 @@ def devices_of_machines(student, machines):
 
 @pytest.mark.task("devices", weight=5)
 def test_the_best_device_of_each_machine(student):
-    """select_device: the machine is asked anew with each call, and CUDA is better than MPS."""
+    """select_device: the machine is asked again with each call, and CUDA is better than MPS."""
     machines = [(False, False), (True, True), (False, True), (True, False), (False, False)]
 
     found, (here, has_cuda, has_mps) = devices_of_machines(student, machines)

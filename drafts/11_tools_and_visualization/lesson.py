@@ -263,7 +263,7 @@ if pictures.has("timm"):
 
 # %%
 def of_classes(x, labels, first, last):
-    """The images of some classes, which are numbered anew."""
+    """The images of some classes, which get new numbers."""
     mine = (labels >= first) & (labels < last)
     return x[mine], labels[mine] - first
 

@@ -498,7 +498,7 @@ def select_device():
     """Return the best device of this machine, a torch.device.
 
     "cuda" if torch.cuda.is_available() says True, otherwise "mps" if torch.backends.mps.is_available() does, otherwise
-    "cpu". Ask these two functions by these names, anew with each call.
+    "cpu". Ask these two functions by these names, again with each call.
     """
     raise NotImplementedError("select_device: not started")
 
