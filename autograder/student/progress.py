@@ -9,7 +9,7 @@ from typing import Any
 
 from autograder.imports import imports_outside
 from autograder.plain import plain
-from autograder.student.card import given_modules, modules_of, read_card
+from autograder.student.card import given_modules, modules_of, packages_of, read_card
 from autograder.student.trial import Trial
 
 
@@ -111,14 +111,12 @@ def _task(task: str, card: dict[str, Any], trials: Sequence[Trial]) -> TaskProgr
 
 
 def _warnings(folder: Path, module: str, topic: dict[str, Any]) -> tuple[str, ...]:
-    allowed = topic.get("imports")
-    if not isinstance(allowed, list):
+    if not isinstance(topic.get("imports"), list):
         return ()
-    extras = (str(task["extra"]) for task in topic.get("tasks", {}).values() if "extra" in task)
-    allowed = list(dict.fromkeys([*allowed, *extras]))
-    packages = ", ".join(["the standard library", *map(str, allowed)])
+    allowed = list(dict.fromkeys(packages_of(topic)))
+    packages = ", ".join(["the standard library", *allowed])
     modules = modules_of(topic, module)
-    known = ["autograder", *map(str, allowed), *modules, *given_modules(topic)]
+    known = ["autograder", *allowed, *modules, *given_modules(topic)]
     return tuple(
         f"{path.name}:{line} imports {plain(name, 80)}, which this topic does not allow ({packages})."
         for path in (folder / f"{name}.py" for name in modules)
