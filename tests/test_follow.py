@@ -445,7 +445,7 @@ def test_killed_at_random_moments_it_loses_nobody_and_answers_each_once(course: 
     total, kills = 12, 0
     handing_in = threading.Thread(target=lambda: [_slowly(course, number) for number in range(total)])
     handing_in.start()
-    while handing_in.is_alive() or len(order(course)) < total:
+    while kills < 3 or handing_in.is_alive() or len(order(course)) < total:
         said = _killed_after(course, chance.uniform(0.0, 2.0 + 2 * kills))  # so it comes to an end
         written.update(re.findall(r"^(\S+): answered", said, re.MULTILINE))
         kills += 1
@@ -454,7 +454,6 @@ def test_killed_at_random_moments_it_loses_nobody_and_answers_each_once(course: 
     at_last = {path: path.stat().st_mtime_ns for path in (course.cache / "answered" / ID).glob("*.json")}
     follow(course, ID, is_once=True)
 
-    assert kills > 2
     assert Counter(student for student, _ in order(course)) == Counter(f"s{n % 4}" for n in range(total))
     assert all(page_of(course, f"s{n % 4}", n).is_file() for n in range(total))
     assert {path: path.stat().st_mtime_ns for path in (course.cache / "answered" / ID).glob("*.json")} == at_last
