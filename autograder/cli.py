@@ -430,17 +430,22 @@ def demo(ids: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("topic_id", metavar="ID")
+@click.argument("topic_id", required=False, metavar="[ID]")
 @click.option("--out", "folder", type=click.Path(path_type=Path), help="Write into this folder (class_report/ID).")
 @click.option("--section", default="", help="Only the students of this section.")
-def report(topic_id: str, folder: Path | None, section: str) -> None:
-    """Write the class report of ID: a page, JSON and CSV.
+def report(topic_id: str | None, folder: Path | None, section: str) -> None:
+    """Write the class report of ID, or the marks of the whole term.
 
-    It is made from the kept reports. Do not publish it.
+    It is a page with JSON and CSV, made from the gradebook and the kept reports. Do not publish it.
     """
     from autograder.classroom.class_report import write_class_report
+    from autograder.classroom.term_report import write_term_report
 
-    _say_paths(write_class_report(_course(), topic_id, folder, section=section), "nothing written")
+    if topic_id:
+        written = write_class_report(_course(), topic_id, folder, section=section)
+    else:
+        written = write_term_report(_course(), folder, section=section)
+    _say_paths(written, "nothing written")
 
 
 @main.command()

@@ -32,7 +32,7 @@ _BUDGETS = {
 KEYS = frozenset(
     "title summary module objectives imports attempts feedback worker tools also files tasks".split()
 ) | _BUDGETS.keys()  # fmt: skip
-TASK_KEYS = frozenset("number title names points seconds forbid extra hints syllabus".split())
+TASK_KEYS = frozenset("number title names points seconds forbid extra hints".split())
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
 
@@ -48,7 +48,6 @@ class Task:
     seconds: float = TEST_SECONDS  #: CPU seconds that one test may take in the student's code
     forbid: tuple[str, ...] = ()  #: what a module must not use, such as "torch.nn.functional.conv2d"
     extra: str = ""  #: a package such as "tensorflow" without which the task cannot be graded
-    syllabus: tuple[str, ...] = ()  #: the topics of the course's syllabus that ask for it, in the words of the syllabus
     hints: tuple[str, ...] = ()  #: of `autograder hint`; released, so never the answer
 
     @property
@@ -336,6 +335,5 @@ def _task(task_id: str, entry: Any, path: Path) -> Task:
         seconds=float(seconds),
         forbid=words_of(entry, "forbid", where) if "forbid" in entry else (),
         extra=extra,
-        syllabus=words_of(entry, "syllabus", where) if "syllabus" in entry else (),
         hints=words_of(entry, "hints", where) if "hints" in entry else (),
     )

@@ -16,8 +16,10 @@ from attacks.corpus import ATTACKS, as_table
 from autograder.authoring.syllabus import overview
 from autograder.course import Course
 from autograder.files import write_atomically
+from autograder.plan import read_plan
 
 COURSE = Course(Path(__file__).parent.parent)
+PLAN = read_plan(COURSE.assignments)
 README, SECURITY = COURSE.root / "README.md", COURSE.root / "docs" / "security.md"
 TABLE = "<!-- {0}: written by `make docs` -->\n\n{1}\n\n<!-- end of {0} -->"
 
@@ -57,7 +59,7 @@ def _assignments() -> str:
 
 
 def _course() -> str:
-    return TABLE.format("assignments", "\n".join(overview(COURSE.topics(), page="docs/course.md")))
+    return TABLE.format("assignments", "\n".join(overview(COURSE.topics(), PLAN, page="docs/course.md")))
 
 
 def _corpus() -> str:

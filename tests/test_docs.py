@@ -14,7 +14,7 @@ import click
 import pytest
 
 import autograder
-from autograder import topic
+from autograder import plan, topic
 from autograder.cli import main
 from autograder.student.public_tests import run_public_tests
 
@@ -156,7 +156,7 @@ def test_the_page_of_the_configuration_has_every_key():
     rows = [row for row in rows if not re.search(r"\.(csv|txt|toml)`", row)]  # files, not keys
     names = {name for row in rows for name in re.findall(r"`([\w.]+)`", row)}
 
-    assert {name for name in names if "." not in name} == topic.KEYS | topic.TASK_KEYS
+    assert {name for name in names if "." not in name} == topic.KEYS | topic.TASK_KEYS | plan.KEYS
     policy = pytest.importorskip("autograder.recording.late").LatePolicy
     own = {f"c.LatePolicy.{name}" for name in policy.class_own_traits(config=True)}
     assert {name for name in names if "." in name} == own

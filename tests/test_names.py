@@ -63,10 +63,10 @@ def tracked() -> tuple[str, ...]:
 MADE = re.compile(
     r"(.*/)?(\.autograder|submitted|autograded|feedback|exports|class_report|demo|submission|course|engine|files|etc"
     r"|\.github|results|12_dropout|FOLDER_OF_TESTS)/.*|(.*/)?<id>(\.\w+|/.*)"
-    r"|(index|summary)\.(html|md)|(canvas-gradebook|moodle-grades|roster|scores|tests|students|extensions)\.csv"
+    r"|(index|summary)\.(html|md)|(canvas-gradebook|moodle-grades|roster|scores|term|tests|students|extensions)\.csv"
     r"|(assignments/|release/)?(dates\.toml|01_first_steps/.*)|groups\.txt|(vision-)?(gradebook|grades|after)\.\w+|(solutions|<?downloaded>?|exchange|home|student|\.\.)/.*"
     r"|.*(_LATE_|assignsubmission_|_attempt_|submitted/<).*|softmax.*\.py|.*<assignment>/"
-    r"|(marks|report|results|settings|submission_metadata)\.json|(bob|gradescope|submissions)\.zip|report\.xml|timestamp\.txt"
+    r"|(marks|report|results|settings|term|submission_metadata)\.json|(bob|gradescope|submissions)\.zip|report\.xml|timestamp\.txt"
     r"|12_dropout\.ipynb|(test_)?(dropout|softmax)(_hidden)?\.py|(numpy|helpers|trainer)\.py|data/reviews\.csv"
 )
 #: words before a dot that are not our modules or classes: packages, variables of examples, parts of certificates

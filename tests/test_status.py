@@ -44,6 +44,24 @@ def test_every_assignment_has_its_line(course, capsys):
     ]
 
 
+def test_the_checklist_is_ticked_by_what_the_public_tests_show(course, capsys):
+    items = {"01_done": [("Doubles", ["double"], 2), ("Both", ["double", "halve"], 2)],
+             "02_begun": [("Doubles", ["double"], 2), ("Halves", ["halve"], 1)]}  # fmt: skip
+    for name, entries in items.items():
+        lines = [f'[[checklist]]\nitem = "{item}"\ntasks = {tasks}\nenough = {few}' for item, tasks, few in entries]
+        (course / name / "topic.toml").write_text("\n".join(lines))
+    (course / "03_stub" / "topic.toml").write_text('checklist = [3, {item = "?"}]')  # a student's damage
+
+    status_command(course)
+
+    assert capsys.readouterr().out.splitlines()[5:] == [
+        "  Checklist: what your public tests show",
+        "  [x] Doubles",
+        "  [x] Both",
+        "  [ ] Halves  0 of 1 tasks",
+    ]
+
+
 def test_in_an_assignment_it_is_about_that_one(course, capsys):
     assert status_command(course / "02_begun") == 0
 

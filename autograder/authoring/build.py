@@ -19,6 +19,7 @@ from autograder.authoring.notebook import FULL_POINTS, to_notebook
 from autograder.course import Course
 from autograder.errors import AuthorError
 from autograder.files import write_atomically
+from autograder.plan import checks, read_plan
 from autograder.replacements import refuse_what_is_not_python
 from autograder.sandbox.both.bundle import parted_text
 from autograder.stub import refuse_markers, solution_lines, stub_of
@@ -216,6 +217,9 @@ def _public_manifest(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
             lines.append(f"extra = {_toml(task.extra)}")
         if task.hints:
             lines += ["hints = [", *(f"    {_toml(hint)}," for hint in task.hints), "]"]
+    for item, tasks in checks(read_plan(topic.folder.parent), topic.tasks):
+        lines += ["", "[[checklist]]", f"item = {_toml(item.words)}"]
+        lines += [f"tasks = {_toml(tasks)}", f"enough = {item.enough}  # over all assignments"]
     return "\n".join(lines) + "\n"
 
 

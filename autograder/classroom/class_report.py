@@ -40,25 +40,41 @@ def write_class_report(course: Course, topic_id: str, folder: Path | None = None
     report = class_report(course, topic_id, section=section)
     folder = folder or course.root / "class_report" / report.assignment / section.replace("/", "-")
     links = {row.student: _links(course, course.topic(topic_id), row.student, folder) for row in report.rows}
-    try:
+
+    def texts() -> dict[str, str]:
         from autograder.classroom.page import page
 
-        written: dict[str, Callable[[ClassReport], str]] = {
-            "index.html": lambda report: page(report, links),
-            "report.json": tables.to_json,
-            "scores.csv": tables.scores_csv,
-            "tests.csv": tables.tests_csv,
+        return {
+            "index.html": page(report, links),
+            "report.json": tables.to_json(report),
+            "scores.csv": tables.scores_csv(report),
+            "tests.csv": tables.tests_csv(report),
         }
-        texts = {folder / name: write(report) for name, write in written.items()}
+
+    return write_pages(folder, texts)
+
+
+def write_pages(folder: Path, texts: Callable[[], dict[str, str]]) -> list[Path]:
+    """Write files that only teachers may read; returns their paths.
+
+    Args:
+        folder: where to write; it is made
+        texts: gives the text of each file by its name
+
+    Raises:
+        CourseError: a package is missing that makes a page, or a file cannot be written
+    """
+    try:
+        found = {folder / name: text for name, text in texts().items()}
     except ImportError as error:
         raise CourseError(f"{error.name}: not installed; pip install 'autograder[teacher]'") from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, text in texts.items():
+        for path, text in found.items():
             write_atomically(path, text.encode("utf-8", "replace"), mode=TEACHERS)
     except OSError as error:
         raise CourseError(f"{folder}: cannot be written ({error.strerror}); give another --out") from error
-    return list(texts)
+    return list(found)
 
 
 def class_report(course: Course, topic_id: str, *, section: str = "") -> ClassReport:
@@ -68,7 +84,7 @@ def class_report(course: Course, topic_id: str, *, section: str = "") -> ClassRe
         CourseError: there is no report, or no such section
     """
     topic = course.topic(topic_id)
-    away = _not_shown(course, section)
+    away = away_from(course, section)
     reports = [report for report in store.reports(course, topic.id) if report.student not in away]
     if not reports:
         raise CourseError(f"{course.cache / 'reports' / topic.id}: no report; run `autograder grade {topic.id}` first")
@@ -103,7 +119,7 @@ def class_report(course: Course, topic_id: str, *, section: str = "") -> ClassRe
             if entry.student not in away
         },
         unexamined=[parcel.student for parcel in handed_in if parcel.student not in of],
-        ungraded=[mark.student for mark in _marks(course, topic.id) if mark.student in of and mark.open],
+        ungraded=[mark.student for mark in marks_of(course, topic.id) if mark.student in of and mark.open],
     )
 
 
@@ -113,7 +129,7 @@ def _same(group: tuple[str, ...], modules: dict[str, str]) -> set[str]:
     return {member for place, member in enumerate(group) if texts[place] in texts[:place]}
 
 
-def _not_shown(course: Course, section: str) -> set[str]:
+def away_from(course: Course, section: str) -> set[str]:
     """Return the students who have left, and those of other sections."""
     everybody = people(course)
     if section and section not in {person.section for person in everybody}:
@@ -121,7 +137,7 @@ def _not_shown(course: Course, section: str) -> set[str]:
     return {person.student for person in everybody if person.has_left or section not in ("", person.section)}
 
 
-def _marks(course: Course, topic_id: str) -> tuple[Mark, ...]:
+def marks_of(course: Course, topic_id: str) -> tuple[Mark, ...]:
     """The marks in the gradebook; none where nbgrader is not installed or not set up."""
     try:
         from autograder.recording import gradebook

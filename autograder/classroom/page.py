@@ -1,4 +1,4 @@
-"""Page: a class report as one HTML file that needs no network and no other file. Pure: data in, text out.
+"""Page: a class report, or that of a term, as one HTML file that needs no network and no other file. Pure.
 
 The template escapes everything that it gets; the drawings escape their own labels.
 """
@@ -17,6 +17,7 @@ from typing import Any
 from autograder.classroom import plots
 from autograder.classroom.similarity import ALIKE
 from autograder.classroom.summary import FEWEST, Cell, ClassReport, Item
+from autograder.classroom.term import Term
 
 RUNGS = {
     "A": "bubblewrap: own namespaces, Landlock, system-call filter",
@@ -75,12 +76,10 @@ def page(report: ClassReport, links: Links | None = None) -> str:
     counts = Counter(row.isolation for row in rows)
     middle = median(scores) if scores else 0.0
     mean = fmean(scores) if scores else 0.0
-    text: str = _template().render(
+    text: str = _template("class_report.html").render(
         report=report,
         links=links or {},
         rows_of={row.student: number for number, row in enumerate(rows, 1)},
-        script=Markup(_SCRIPT),
-        script_hash=Markup(f"sha256-{b64encode(sha256(_SCRIPT.encode()).digest()).decode()}"),
         mean=mean,
         median=middle,
         broken=[row for row in rows if row.status != "graded"],
@@ -132,9 +131,21 @@ def is_odd(item: Item) -> bool:
     return item.broken > 0 or is_flat or (item.difficulty is not None and item.difficulty < 0.2)
 
 
+def term_page(term: Term, links: Mapping[str, str]) -> str:
+    """Return the page of a whole term.
+
+    Args:
+        term: what is shown
+        links: the addresses of class reports, by assignment
+    """
+    text: str = _template("term_report.html").render(term=term, links=links)
+    return text
+
+
 @cache
-def _template() -> Any:
+def _template(name: str) -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
@@ -142,8 +153,17 @@ def _template() -> Any:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.globals.update(share=_share, number=_number, heat=_heat, shown=_shown, sections=_SECTIONS)
-    return environment.get_template("class_report.html")
+    environment.globals.update(
+        share=_share,
+        number=_number,
+        heat=_heat,
+        shade=_shade,
+        shown=_shown,
+        sections=_SECTIONS,
+        script=Markup(_SCRIPT),
+        script_hash=Markup(f"sha256-{b64encode(sha256(_SCRIPT.encode()).digest()).decode()}"),
+    )
+    return environment.get_template(name)
 
 
 def _share(value: float | None) -> str:
@@ -158,7 +178,11 @@ def _heat(cell: Cell) -> str:
     """Return the class of a cell of the heat table."""
     if cell.status != "graded":
         return "hb" if cell.status == "broken" else "hx"
-    share = cell.score / cell.points if cell.points else 0.0
+    return _shade(cell.score / cell.points if cell.points else 0.0)
+
+
+def _shade(share: float) -> str:
+    """Return the class of a share of points."""
     return "h0" if share == 0 else "h4" if share == 1 else "h1" if share < 0.5 else "h2" if share < 0.8 else "h3"
 
 

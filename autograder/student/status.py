@@ -1,4 +1,4 @@
-"""`autograder status`: the progress of every assignment of a student, one line each, and the next task.
+"""`autograder status`: the progress of every assignment of a student, one line each, and the course's checklist.
 
 The line comes from the last run of all public tests of the assignment. They run again only if something has changed.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from autograder.dates import left
 from autograder.student.card import read_card
+from autograder.student.checklist import checklist
 from autograder.student.memory import recall
 from autograder.student.progress import Progress, progress
 from autograder.student.public_tests import PublicRun, find_public_tests, main_module, run_public_tests
@@ -28,7 +29,7 @@ def assignments(folder: Path) -> list[Path]:
 def status(
     folders: list[Path], *, ascii_only: bool = False, on_run: Callable[[Path], None] = lambda _: None
 ) -> Iterator[StyledLine]:
-    """Yield the line of each assignment as soon as it is known.
+    """Yield the line of each assignment as soon as it is known, then the checklist if there are several assignments.
 
     A line has a bar, the points that the public tests reach, the task to continue with, and when it is due.
 
@@ -38,6 +39,7 @@ def status(
         on_run: called with an assignment before its tests run
     """
     longest = max(len(folder.name) for folder in folders)
+    found = []
     for folder in folders:
         run = _last_run(folder)
         if run is None:
@@ -45,10 +47,14 @@ def status(
             run = run_public_tests(folder)
         spans: list[tuple[str, Look]] = [(f"  {folder.name:<{longest}}  ", "title")]
         spans += _spans(run, ascii_only=ascii_only)
-        due = read_card(folder).get("due")
+        card = read_card(folder)
+        found.append((card, run.progress))
+        due = card.get("due")
         if isinstance(due, datetime.datetime) and due.tzinfo is not None:
             spans.append((f"  due {left(due, datetime.datetime.now(datetime.UTC))}", "quiet"))
         yield StyledLine(tuple(spans))
+    if len(folders) > 1:
+        yield from checklist(found)
 
 
 def _last_run(folder: Path) -> PublicRun | None:
