@@ -6,6 +6,7 @@ Nothing here imports torch: without torch no tensor can exist.
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
     return () if is_number(value) else tuple(int(size) for size in value.shape)
 
 
+@lru_cache(maxsize=256)  # NumPy makes a name from many parts, and a suite asks for a few thousand of them
 def dtype_name(dtype: Any) -> str:
     """The name of a dtype: 'float32' for np.float32, torch.float32, 'float32' and np.dtype('float32')."""
     text = str(dtype)
@@ -47,7 +49,7 @@ def dtype_of(value: Any) -> str:
     """The dtype's name of an array, a tensor or a number (a Python float is a float64)."""
     if is_array(value) or is_tensor(value):
         return dtype_name(value.dtype)
-    return np.dtype(type(value)).name
+    return dtype_name(type(value))  # type: ignore[arg-type]  # mypy does not know that a class can be hashed
 
 
 def kind_of(value: Any) -> str:

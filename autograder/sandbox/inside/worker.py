@@ -85,7 +85,7 @@ class Worker:
         codec = self.codec
         codec.scope = scope = WorkerScope()
         try:
-            words[3:5] = codec.decode(words[3]), codec.decode(words[4])
+            words[3:5] = codec.decode(words[3]), {} if words[4] is None else codec.decode(words[4])
             scope.freeze()
         except wire.WireError:
             raise
@@ -310,6 +310,8 @@ class Worker:
         if not self.known:
             return []
         names = _namespace_of(self.objects[_MODULE])
+        if not any(map(operator.is_not, map(names.get, self.known), self.known.values())):  # nearly always, and at once
+            return []
         found = [name for name, value in self.known.items() if names.get(name) is not value]
         for name in found:
             del self.known[name]

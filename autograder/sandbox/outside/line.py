@@ -27,8 +27,9 @@ from autograder.sandbox.outside.ends import Ended, LimitExceeded, ProtocolBroken
 from autograder.sandbox.outside.zygotes import WorkerProcess
 
 _TICK = 0.5  #: s between two looks at a worker that does not answer
-#: seconds of waiting after which the line checks whether the worker computed meanwhile
-_LOOKED_INTO = 0.2
+#: seconds of waiting after which the line checks whether the worker computed meanwhile: within a test, and after one. A
+#: check reads several files of /proc, so the short waits of fast tests are checked together
+_LOOKED_INTO, _LOOKED_INTO_AFTERWARDS = 0.2, 0.02
 _LOOK_EVERY = 512  #: answers after which the CPU time is checked, even if they come fast
 
 
@@ -54,7 +55,7 @@ class Line:
         self._ticks = self._idle_ticks = 0
         self._cpu_at_start = self._cpu_before = 0.0
         self._waited = 0.0  # seconds of waiting that are not checked yet
-        self._busy_before = 0.0  # what `busy_seconds` of the worker were then
+        self._busy_before = process.busy_seconds() or 0.0  # what they were at the last check
         self._reading = 0.0  # CPU seconds of this process that went into answers and calls of this test
 
     # --- budget ------------------------------------------------------------------------------------------------
@@ -63,7 +64,6 @@ class Line:
         """Give the worker `seconds` of CPU time from now on, for a test of the task `what`."""
         self.settle()
         self.process.share_core()
-        self._waited, self._busy_before = 0.0, self.process.busy_seconds() or 0.0
         self._what, self._ticks, self._reading = f"{what}: " if what else "", 0, 0.0
         self._budget = min(seconds, max(self.allowance.seconds, 0.1))
         self._ends_all = self._budget < seconds
@@ -76,7 +76,8 @@ class Line:
 
     def settle(self) -> None:
         """Charge the CPU time since the last call of this to the submission."""
-        self._charge_idle()
+        if self._waited > _LOOKED_INTO_AFTERWARDS:
+            self._charge_idle()
         cpu = self.process.cpu_seconds() if self.process.is_alive else self._cpu_before
         self.allowance.seconds -= max(cpu - self._cpu_at_start, 0.0)
         self._cpu_at_start = self._cpu_before = cpu

@@ -140,12 +140,14 @@ class Session:
         self.request("set", name=name, args=(value,))
 
     def _encode_arguments(self, scope: JudgeScope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        """Encode a tuple and a dict, and name the argument that each mutable part belongs to."""
+        """Encode a tuple and a dict, None for an empty one, and name the argument that each mutable part belongs to."""
         positional: list[Any] = ["t"]
         for position, value in enumerate(args):
             scope.argument = str(position)
             positional.append(self._codec.encode(value, 1))
         scope.argument = ""
+        if not kwargs:
+            return [positional, None]
         scope.note(kwargs)
         named: list[Any] = ["d"]
         for keyword, value in kwargs.items():
