@@ -13,7 +13,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,55 +30,64 @@ SEED = 11
 def main() -> int:
     """Examine a class, and print what each side of the wall used."""
     name, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 60
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     topic = Course(Path.cwd()).topic(name)
     with scratch_course(topic, parts_of(topic)[0]) as course:
         return _examine(course.topic(topic.id), count)
 
 
 def _examine(topic: Topic, count: int) -> int:
+    last = -(-count // 3)
+    for what, seconds in seconds_of(topic, [parcel.source or b"" for parcel in class_of(topic, count)]).items():
+        print(f"{what}: {statistics.median(seconds[-last:]):.3f} CPU s a submission")
+    return 0
+
+
+def seconds_of(topic: Topic, sources: Sequence[bytes]) -> dict[str, list[float]]:
+    """Examine submissions in this process; returns the CPU seconds of each in the examiner, in its workers, in reading.
+
+    Raises:
+        RuntimeError: the suite could not be run
+    """
     from autograder.grading.mark import integrity
     from autograder.grading.run.examination import Examination
     from autograder.grading.run.examiner import limits_of, run
     from autograder.sandbox.ladder import choose
     from autograder.sandbox.outside.zygotes import Zygote
 
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     if topic.needs_torch:
         import torch
 
         torch.set_num_threads(1)
-    workers: list[float] = []
+    found: dict[str, list[float]] = {"examiner": [], "worker": [], "reading the text": []}
 
     class Watched(Examination):
         @contextlib.contextmanager
         def opened(self, source: bytes | None) -> Iterator[Callable[[], str]]:
             with super().opened(source) as fault:
                 yield fault
-                if self._examinee is not None and self._examinee.is_alive:
-                    workers.append(self._examinee.session().process.cpu_seconds())
-
-    examiner: list[float] = []
-    texts: list[float] = []
+                if self._examinee is not None:
+                    allowance = self._examinee.allowance
+                    for session in self._examinee.sessions:
+                        session.settle()
+                    found["worker"].append(allowance.total - allowance.seconds)
 
     def requests() -> Iterator[str]:
-        for parcel in class_of(topic, count):
-            source = parcel.source or b""
+        for source in sources:
             start = time.process_time()
             list(integrity.complaints(source))
-            texts.append(time.process_time() - start)
+            found["reading the text"].append(time.process_time() - start)
             start = time.process_time()
             yield request_of(source, SEED)
-            examiner.append(time.process_time() - start)
+            found["examiner"].append(time.process_time() - start)
 
     with (
         open(os.devnull, "w") as nowhere,
         Zygote(choose(allow_unisolated=False), topic.shown, limits_of(topic)) as z,
     ):
-        code = run(Watched(topic, z, requests(), nowhere), topic)  # type: ignore[arg-type]
-    last = -(-count // 3)
-    for what, seconds in (("examiner", examiner), ("worker", workers), ("reading the text", texts)):
-        print(f"{what}: {statistics.median(seconds[-last:]):.3f} CPU s a submission")
-    return code
+        if run(Watched(topic, z, requests(), nowhere), topic):  # type: ignore[arg-type]
+            raise RuntimeError(f"{topic.id}: the suite could not be run")
+    return found
 
 
 if __name__ == "__main__":

@@ -68,6 +68,11 @@ class Examinee:
         return self._sessions.get(self._forbid)
 
     @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The connection to the worker of each world."""
+        return tuple(self._sessions.values())
+
+    @property
     def import_fault(self) -> str:
         """Why the module cannot be imported, as far as is known; '' if it can be."""
         return next(iter(self._import_faults.values()), "")
