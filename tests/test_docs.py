@@ -101,6 +101,14 @@ def test_every_command_in_a_listing_exists_with_its_options(page):
     assert unknown == []
 
 
+def test_the_first_page_says_for_every_page_with_a_listing_what_was_run():
+    index = (DOCS / "index.md").read_text(encoding="utf-8").partition("## Which listings were run")[2]
+    included = {"contributing.md"}  # its text is in CONTRIBUTING.md
+    pages = {path.name for path in DOCS.glob("*.md") if re.search(r"^```(sh.*|text)?$", path.read_text(), re.MULTILINE)}
+
+    assert set(re.findall(r"\]\((\w+\.md)\)", index)) >= (pages | included) - {"index.md", "changelog.md"}
+
+
 def is_command(words: list[str]) -> bool:
     """Whether `autograder WORDS` is a verb with options that it has."""
     command: click.Command = main
