@@ -1,6 +1,7 @@
 """A teacher's and a student's work in the browser: formgrader, assignment list and lesson, all of them real."""
 
 import json
+from shutil import copytree
 
 import pytest
 from browser import chromium  # noqa: F401 (a fixture)
@@ -16,6 +17,8 @@ pytestmark = pytest.mark.slow
 
 ID = "01_tiny"
 ANSWER = "Because two of a kind are better than one."
+#: names of students that a button must not take for an option, a pattern, or a part of an address
+ODD_NAMES = ("ada lovelace", "o'hara", "a+b&c", "名前", "[a-z]*")
 COMMENT = "True of cake; what of bills?"
 #: `double` squares, which is wrong; `halve` is right
 MODULE = "\n".join(
@@ -28,6 +31,9 @@ def course(tmp_path):
     course = make_course(tmp_path / "course", manifest=("memory = 1024", "memory = 3072"))
     furnish(course)
     release(course)
+    for name in ODD_NAMES:  # they came from a platform's download
+        copytree(course.release / ID, course.submitted / name / ID)
+        (course.submitted / name / ID / "tiny.py").write_text(MODULE, encoding="utf-8")
     return course
 
 
@@ -48,7 +54,8 @@ def test_a_day_in_the_browser_from_release_to_feedback(course, chromium):  # noq
         student.press("Submit", then="Fetch Feedback")
 
         # The teacher collects and grades, by button and by hand.
-        expect(teacher.press("collect", ID).locator(".num-submissions")).to_have_text("1")
+        shown = teacher.press("collect", ID).locator(".num-submissions")
+        expect(shown).to_have_text(f"{1 + len(ODD_NAMES)}")
         row = teacher.press("autograde", **of_student)
         expect(row.locator(".score")).to_have_text(f"{score_of(course):g} / 100")
         expect(row.locator(".status")).to_have_text("needs manual grading")
@@ -66,6 +73,11 @@ def test_a_day_in_the_browser_from_release_to_feedback(course, chromium):  # noq
         teacher.open_submission(ID, STUDENT)
         expect(teacher.page.locator("#why_double")).to_have_value("4.5")
         expect(teacher.page.locator("#why_double-comment")).to_have_value(COMMENT)
+
+        # Students with odd names are graded by the same button.
+        for name in ODD_NAMES:
+            row = teacher.press("autograde", of=name, path=f"manage_submissions/{ID}")
+            expect(row.locator(".score")).to_have_text(f"{score_of(course):g} / 100")
 
         # Feedback goes back, and the student reads it.
         teacher.press("generate-feedback", **of_student)
