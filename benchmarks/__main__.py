@@ -5,6 +5,7 @@ speed.py      the rounds and the page    parts.py      what is measured
 ways.py       the ways to examine it     classes.py    whole classes
 meter.py      seconds and memory         alone.py      the process of the test functions alone
 inside.py     a submission's seconds on each side of the wall
+clusters.py   a class with two judges, and on two workers of Dask
 wholes.py     a whole submission of each assignment
 installs.py   how long each set of extras takes to install, and its size
 """
