@@ -106,7 +106,11 @@ def test_the_first_page_says_for_every_page_with_a_listing_what_was_run():
     included = {"contributing.md"}  # its text is in CONTRIBUTING.md
     pages = {path.name for path in DOCS.glob("*.md") if re.search(r"^```(sh.*|text)?$", path.read_text(), re.MULTILINE)}
 
-    assert set(re.findall(r"\]\((\w+\.md)\)", index)) >= (pages | included) - {"index.md", "changelog.md", "command_line.md"}
+    assert set(re.findall(r"\]\((\w+\.md)\)", index)) >= (pages | included) - {
+        "index.md",
+        "changelog.md",
+        "command_line.md",
+    }
 
 
 def is_command(words: list[str]) -> bool:

@@ -100,6 +100,12 @@ class Examination:
             error = f"{self._topic.folder}: the suite cannot be collected: {said}"
             self._answer({"error": error, "kind": "AuthorError"})
             return True
+        try:
+            if self._zygote is not None:
+                self._zygote.wait()
+        except SandboxError as error:
+            self._answer({"error": str(error), "kind": type(error).__name__})
+            return True
         self._answer({"collected": [_describe(item) for item in session.items]})
         if self.is_direct:
             found = {item: read_plain(item) for item in session.items}

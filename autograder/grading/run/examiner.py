@@ -34,6 +34,7 @@ from typing import IO, cast
 import pytest
 
 from autograder.errors import AutograderError
+from autograder.forbidden import packages_of
 from autograder.grading.run import fixtures
 from autograder.grading.run.examination import Examination
 from autograder.grading.run.examiner_process import SCRATCH
@@ -94,10 +95,6 @@ def answer_requests(folder: Path, hold: Callable[[Topic, IO[str], IO[str]], int]
         topic = read_topic(folder.resolve())
         os.chdir(topic.folder)  # a test opens a given file under the same path as in a student's folder
         sys.path.append(str(topic.folder))  # to import the solution's further modules, and given modules
-        if topic.needs_torch:
-            import torch
-
-            torch.set_num_threads(1)
         return hold(topic, requests, answers)
     except AutograderError as error:
         answers.write(json.dumps({"error": str(error), "kind": type(error).__name__}) + "\n")
@@ -120,6 +117,10 @@ def _end_after(owner: int) -> None:
 
 def run(examination: Examination, topic: Topic) -> int:
     """Run pytest with an examination instead of its own run loop."""
+    if topic.needs_torch:
+        import torch
+
+        torch.set_num_threads(1)
     return int(pytest.main(pytest_arguments(topic), plugins=[_Hire(examination)]))
 
 
@@ -141,6 +142,8 @@ def main() -> int:
     def hold(topic: Topic, requests: IO[str], answers: IO[str]) -> int:
         given = {file: topic.folder / file for file in topic.files}
         with Zygote(cast(Isolation, options.isolation), topic.shown, limits_of(topic), given) as zygote:
+            for task in topic.tasks:  # all worlds become warm while this process imports the suite
+                zygote.without(packages_of(task.forbid))
             return run(Examination(topic, zygote, requests, answers), topic)
 
     return answer_requests(options.folder, hold)

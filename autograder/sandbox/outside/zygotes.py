@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from autograder.errors import SandboxError
 from autograder.limits import ZYGOTE_SECONDS
@@ -141,7 +142,7 @@ class Zygote:
         limits: Limits,
         given: Mapping[str, Path] | None = None,
     ) -> None:
-        """Start it.
+        """Start it, and do not wait until it is warm.
 
         Args:
             isolation: the rung
@@ -160,7 +161,8 @@ class Zygote:
         files = _copied(self._given, scratch / "given") if self._given else None
         plan = launch(isolation, view_for(imports), limits, warm=warm, scratch=scratch, given=files)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, tempfile.TemporaryFile() as errors:
+        self._errors: IO[bytes] | None = tempfile.TemporaryFile()  # noqa: SIM115 (open until it is warm)
+        with theirs:
             self._process = subprocess.Popen(
                 [*plan.command, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
@@ -168,23 +170,35 @@ class Zygote:
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=errors,
+                stderr=self._errors,
             )
-            theirs.close()
-            self._control.settimeout(ZYGOTE_SECONDS)
-            try:
-                self._control.send(json.dumps(plan.config).encode())
-                ready = self._control.recv(64)
-            except OSError:
-                ready = b""
-            if ready != b"ready":
-                self.close()
-                errors.seek(0)
-                words = errors.read(4000).decode(errors="replace").strip().splitlines()
-                raise SandboxError(
-                    f"sandbox: rung {isolation} does not start here ({words[-1] if words else 'no answer'}); "
-                    "`autograder doctor` says what to install or set"
-                )
+        self._control.settimeout(ZYGOTE_SECONDS)
+        with contextlib.suppress(OSError):  # it is gone: `wait` says so
+            self._control.send(json.dumps(plan.config).encode())
+
+    def wait(self) -> None:
+        """Wait until it is warm; `spawn` does so, too.
+
+        Raises:
+            SandboxError: it does not start on its rung
+        """
+        if self._errors is None:
+            return
+        try:
+            ready = self._control.recv(64)
+        except OSError:
+            ready = b""
+        if ready != b"ready":
+            self._process.kill()
+            self._process.wait()
+            self._errors.seek(0)
+            words = self._errors.read(4000).decode(errors="replace").strip().splitlines()
+            raise SandboxError(
+                f"sandbox: rung {self.isolation} does not start here ({words[-1] if words else 'no answer'}); "
+                "`autograder doctor` says what to install or set"
+            )
+        self._errors.close()
+        self._errors = None
 
     @property
     def pid(self) -> int:
@@ -194,8 +208,7 @@ class Zygote:
     def without(self, packages: frozenset[str]) -> Zygote:
         """Return a zygote whose workers have none of these packages, and no package that requires one of them.
 
-        Raises:
-            SandboxError: it cannot be started
+        It is started when it is first asked for, and perhaps not yet warm.
         """
         left = tuple(name for name in self._imports if not requires(name, packages))
         if left == self._imports:
@@ -211,8 +224,9 @@ class Zygote:
             trapped: functions and classes whose source files the worker must not read (see traps.py)
 
         Raises:
-            SandboxError: the worker could not be hardened, or the zygote is gone
+            SandboxError: the worker could not be hardened, or the zygote is gone or does not start
         """
+        self.wait()
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -249,6 +263,8 @@ class Zygote:
         self._control.close()
         self._process.kill()
         self._process.wait()
+        if self._errors is not None:
+            self._errors.close()
         self._scratch.cleanup()
 
     def __enter__(self) -> Zygote:
