@@ -131,9 +131,11 @@ def test_the_teachers_table_shows_a_dash_and_says_why(lacking: Topic) -> None:
 
 
 def test_what_students_get_names_the_extra(lacking: Topic) -> None:
-    card = build.render(lacking)["topic.toml"].decode()
+    files = build.render(lacking)
 
-    assert 'extra = "no_such_package"' in card
+    assert 'extra = "no_such_package"' in files["topic.toml"].decode()
+    assert "1.2 needs `no_such_package`. Install it with pip." in files["README.md"].decode()
+    assert "1.1 needs" not in files["README.md"].decode()
 
 
 @pytest.mark.usefixtures("few_seeds")
