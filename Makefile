@@ -6,8 +6,8 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench bench-follow bench-attacks test test-hub test-tensorflow test-pythons constraints attacks fuzz lint \
-        build release docs demo pictures new verify verify-full coverage clean
+.PHONY: help setup bench bench-follow bench-attacks test test-hub test-tensorflow test-tools test-pythons constraints \
+        attacks fuzz lint build release docs demo pictures new verify verify-full coverage clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -29,17 +29,20 @@ lint: setup  ## ruff and mypy
 test: lint  ## ruff, mypy and pytest; for an assignment that was verified in full, only a drawn sample
 	$(BIN)/pytest -n auto --dist worksteal
 
-# Only TensorFlow and its requirements are installed here; a .pth file adds the packages of the other venv.
-$(VENV)-tensorflow/.ready: $(VENV)/.ready
-	@echo "Installing TensorFlow into $(VENV)-tensorflow (a minute, once) ..."
-	$(PYTHON) -m venv --clear --without-pip $(VENV)-tensorflow
+# In each of these venvs are only an extra and its requirements; a .pth file adds the packages of the other venv.
+$(VENV)-%/.ready: $(VENV)/.ready
+	@echo "Installing the extra $* into $(VENV)-$* (a minute, once) ..."
+	$(PYTHON) -m venv --clear --without-pip $(VENV)-$*
 	@$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
-		> "$$($(VENV)-tensorflow/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/course.pth"
-	$(VENV)-tensorflow/bin/python -m pip install --quiet --editable '.[tensorflow]'
+		> "$$($(VENV)-$*/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/course.pth"
+	$(VENV)-$*/bin/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
 
 test-tensorflow: $(VENV)-tensorflow/.ready  ## test what needs the extra tensorflow, in a separate venv
 	$(VENV)-tensorflow/bin/python -m pytest tests/test_tensorflow.py
+
+test-tools: $(VENV)-tools/.ready  ## test what needs the extra tools (TensorBoard, W&B, timm ...), in a separate venv
+	$(VENV)-tools/bin/python -m pytest tests/test_tools.py
 
 # JupyterHub and npm's configurable-http-proxy, in the same way. Other accounts must be able to run this Python, so it is
 # that of the system if there is one of the same version.

@@ -13,8 +13,12 @@ from importlib import metadata
 
 @cache
 def is_installed(extra: str) -> bool:
-    """Whether the package with the name of an extra can be imported here."""
-    return importlib.util.find_spec(extra) is not None
+    """Whether the package with the name of an extra can be imported here.
+
+    A folder of that name is not enough: W&B keeps its runs in a folder `wandb` beside the student's module.
+    """
+    spec = importlib.util.find_spec(extra)
+    return spec is not None and spec.origin is not None
 
 
 def sentence(extra: str) -> str:

@@ -65,6 +65,15 @@ def test_without_the_extra_nothing_can_be_lost_in_its_task(lacking: Topic) -> No
     assert (report.score, report.max_score) == (60.0, 60.0)
 
 
+def test_each_task_names_its_own_extra_and_nobody_gets_a_zero(tmp_path: Path) -> None:
+    manifest = with_extra("no_such_package").replace("seconds = 2\n", 'seconds = 2\nextra = "nor_this_one"\n')
+    report = examined(make_course(tmp_path, manifest=manifest).topic("01_tiny"), SOLUTION.replace("x * FACTOR", "x"))
+
+    assert [task.hint for task in report.tasks] == [SENTENCE.replace("no_such_package", "nor_this_one"), SENTENCE]
+    assert {task.status for task in report.tasks} == {"not gradable here"}
+    assert (report.score, report.max_score) == (0.0, 0.0)
+
+
 def test_with_the_extra_its_task_is_graded_and_may_import_it(tmp_path: Path) -> None:
     topic = make_course(tmp_path, manifest=with_extra("msgpack")).topic("01_tiny")
     right = SOLUTION.replace("return x / 2", "import msgpack\n        return x / len(msgpack.packb([1]))")
@@ -122,9 +131,11 @@ def test_the_teachers_table_shows_a_dash_and_says_why(lacking: Topic) -> None:
 
 
 def test_what_students_get_names_the_extra(lacking: Topic) -> None:
-    card = build.render(lacking)["topic.toml"].decode()
+    files = build.render(lacking)
 
-    assert 'extra = "no_such_package"' in card
+    assert 'extra = "no_such_package"' in files["topic.toml"].decode()
+    assert "1.2 needs `no_such_package`. Install it with pip." in files["README.md"].decode()
+    assert "1.1 needs" not in files["README.md"].decode()
 
 
 @pytest.mark.usefixtures("few_seeds")
@@ -149,6 +160,13 @@ def found(known: bytes) -> bytes:
 def test_an_extra_that_is_no_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AuthorError, match=r"task 'halve': extra 'no-such' is no package; name one"):
         make_topic(tmp_path, manifest=with_extra("no-such"))
+
+
+def test_a_folder_of_that_name_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs_of_a_tool").mkdir()  # as W&B leaves a folder `wandb` beside the module
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert not extras.is_installed("runs_of_a_tool")
 
 
 class TestAStudent:

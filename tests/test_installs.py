@@ -9,6 +9,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from autograder.course import Course
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -24,10 +26,11 @@ def test_the_versions_for_a_class_are_those_that_the_project_allows():
     pins = [Requirement(line) for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()]
     version = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
 
+    elsewhere = {"tensorflow", "fuzz", "hub", "wandb", "albumentations", "timm", "seaborn"}
     missing = [
         need.name
         for extra, need in requirements()
-        if canonicalize_name(need.name) not in version and extra not in ("tensorflow", "tools", "fuzz", "hub")
+        if canonicalize_name(need.name) not in version and extra not in elsewhere
     ]
     assert missing == []
     outside = [
@@ -36,6 +39,14 @@ def test_the_versions_for_a_class_are_those_that_the_project_allows():
         if (name := canonicalize_name(need.name)) in version and not need.specifier.contains(version[name])
     ]
     assert outside == []
+
+
+def test_every_extra_that_a_task_asks_for_can_be_installed():
+    course = Course(ROOT)
+    asked = {extra for topic_id in course.topic_ids() for extra in course.topic(topic_id).extras}
+
+    assert {"tensorflow", "wandb", "albumentations", "timm", "seaborn"} <= asked
+    assert asked <= {extra for extra, _ in requirements()}
 
 
 def test_every_extra_is_explained_on_the_page_of_installs():

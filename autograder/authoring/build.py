@@ -242,6 +242,7 @@ def _first_page(topic: Topic) -> str:
         objectives="\n".join(f"* {objective}" for objective in topic.objectives),
         tasks="\n".join(rows),
         forbidden=_forbidden(topic),
+        needed=_needed(topic),
         written=f"{FULL_POINTS - topic.points:g}",
         first_task=topic.tasks[0].id,
         due=_due(topic),
@@ -267,6 +268,13 @@ def _forbidden(topic: Topic) -> str:
     rules = [f"{', '.join(numbers)} without {_code(calls)}" for calls, numbers in tasks.items()]
     said = "To be written by yourself: {}. It is not there when the tests of these tasks run, here and when graded.\n"
     return f"\n{said.format('; '.join(rules))}" if rules else ""
+
+
+def _needed(topic: Topic) -> str:
+    """Say in one paragraph which packages single tasks need; '' if they need none."""
+    needs = [f"{task.number} needs `{task.extra}`" for task in topic.tasks if task.extra]
+    said = "{}. Install it with pip. On a machine without it, such a task is not gradable, which costs no point.\n"
+    return f"\n{said.format(', '.join(needs))}" if needs else ""
 
 
 def _code(names: tuple[str, ...]) -> str:

@@ -95,7 +95,8 @@ class Examination:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        if self._uncollected or not session.items:
+        is_empty = not session.items and any(task.is_gradable for task in self._topic.tasks)
+        if self._uncollected or is_empty:
             said = "; ".join(self._uncollected) or "it holds no test"
             error = f"{self._topic.folder}: the suite cannot be collected: {said}"
             self._answer({"error": error, "kind": "AuthorError"})

@@ -31,6 +31,7 @@ _SETTINGS = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
 }
 #: users of workers, if the zygote is root and there are no namespaces
 _FIRST_UID, _LAST_UID = 61184, 65000
@@ -45,7 +46,7 @@ def main(control: socket.socket) -> None:
     """Warm up, then fork workers until the judge closes the connection."""
     config = json.loads(control.recv(1 << 16))
     program = bytes.fromhex(config["seccomp"])
-    os.environ.update(_SETTINGS)
+    os.environ.update(_SETTINGS, HOME=config["scratch"])  # where Matplotlib keeps its list of fonts
     sys.path[:] = config["path"]
     if config["isolation"] in ("A", "B"):
         from autograder.sandbox.inside import harden
@@ -87,8 +88,14 @@ def _warm_up(packages: list[str]) -> None:
     import autograder.sandbox.inside.worker  # noqa: F401
 
     np.random.default_rng(0).normal(size=(4, 4)) @ np.linalg.svd(np.eye(4))[0]
-    if "torch" not in packages:
-        return
+    if "torch" in packages:
+        _warm_up_torch()
+    for name in packages:
+        with contextlib.suppress(Exception):  # what cannot be imported here fails in the worker, with a sentence
+            importlib.import_module(name)
+
+
+def _warm_up_torch() -> None:
     import torch
     import torch.nn.functional as F
 
@@ -106,8 +113,6 @@ def _warm_up(packages: list[str]) -> None:
         loss.backward()
         optimizer.step()
     torch.nn.LSTM(4, 4)(torch.randn(3, 1, 4))[0].sum().backward()
-    for name in packages:
-        importlib.import_module(name)
 
 
 def _spawn(control: socket.socket, connection: int, config: dict[str, Any], program: bytes) -> None:

@@ -27,7 +27,7 @@ from autograder.sandbox.rungs.view import requires, view_for
 _GONE = SandboxError("sandbox: the zygote is gone; run the command again")
 _CPU_CLOCK = 2  # the clock of a process: the CPU time of all its threads (clock_getcpuclockid)
 #: packages that take seconds to import: the zygote imports them once, not every worker
-_WARM = ("torch", "keras", "tensorflow")
+_WARM = ("torch", "keras", "tensorflow", "albumentations", "seaborn")
 
 
 class WorkerProcess:

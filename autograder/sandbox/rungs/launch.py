@@ -152,8 +152,10 @@ def _bubblewrap(view: View, given: Path | None) -> list[str]:
         command += ["--ro-bind", prefix, prefix]
     for hidden in view.hidden:
         command += ["--tmpfs", str(hidden)]
-    for package in view.packages:
-        command += ["--ro-bind", str(package), f"{_PACKAGES}/{package.name}"]
+    for folder in dict.fromkeys(place.partition("/")[0] for place in view.packages if "/" in place):
+        command += ["--perms", "0755", "--dir", f"{_PACKAGES}/{folder}"]
+    for place, package in view.packages.items():
+        command += ["--ro-bind", str(package), f"{_PACKAGES}/{place}"]
     command += ["--ro-bind", str(view.package), f"{_PACKAGES}/autograder"]
     if given:
         command += ["--ro-bind", str(given), _GIVEN]
@@ -184,8 +186,9 @@ def _packages_of(view: View, scratch: Path) -> Path:
     """Make a folder of links to the packages on offer, for rungs whose workers see the host's file system."""
     folder = scratch / "packages"
     folder.mkdir()
-    for package in view.packages:
-        (folder / package.name).symlink_to(package)
+    for place, package in view.packages.items():
+        (folder / place).parent.mkdir(exist_ok=True)
+        (folder / place).symlink_to(package)
     (folder / "autograder").symlink_to(view.package)
     return folder
 

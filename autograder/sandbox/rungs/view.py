@@ -26,7 +26,7 @@ class View:
     python: Path  #: the interpreter
     prefix: Path  #: its installation, shown without site-packages
     hidden: tuple[Path, ...]  #: folders of foreign packages inside what is shown
-    packages: tuple[Path, ...]  #: folders and files of site-packages to show
+    packages: dict[str, Path]  #: what to show of site-packages: its place in the box's folder of packages -> its path
     package: Path  #: the folder of this package
 
     def openly(self) -> tuple[list[str], list[str]]:
@@ -42,7 +42,7 @@ class View:
         ]
         files = [Path("/etc/ld.so.cache"), Path("/etc/localtime"), Path("/usr/share/zoneinfo")]
         hidden = (*self.hidden, Path("/usr/local/lib/python3"))
-        readable: list[str] = [str(path) for path in (*files, *self.packages, self.package) if path.exists()]
+        readable: list[str] = [str(path) for path in (*files, *self.packages.values(), self.package) if path.exists()]
         listable: list[str] = []
         for path in dict.fromkeys(path.resolve() for path in whole if path.is_dir()):
             _open(path, hidden, readable, listable)
@@ -60,17 +60,17 @@ def view_for(imports: tuple[str, ...]) -> View:
     Raises:
         SandboxError: one of them is not installed here
     """
-    packages: dict[Path, None] = {}
+    packages: dict[str, Path] = {}
     for name in dict.fromkeys((*_ENGINE, *(name for name in imports if name != "autograder"))):
         if name not in sys.stdlib_module_names:
-            packages |= dict.fromkeys(_own_paths(name) or _paths_of(name))
+            packages |= _own_paths(name) or _paths_of(name)
     prefix = Path(sys.base_prefix).resolve()
     folders = [Path(path) for path in (*site.getsitepackages([str(prefix)]), "/usr/lib/python3/dist-packages")]
     return View(
         python=Path(getattr(sys, "_base_executable", sys.executable)).resolve(),
         prefix=prefix,
         hidden=tuple(folder for folder in dict.fromkeys(folders) if folder.is_dir()),
-        packages=tuple(packages),
+        packages=packages,
         package=Path(autograder.__file__).resolve().parent,
     )
 
@@ -85,21 +85,26 @@ def requires(name: str, packages: frozenset[str]) -> bool:
         return True
     if not packages or name == "autograder" or name in sys.stdlib_module_names:
         return False
-    return not {path.stem for path in _paths_of(name)}.isdisjoint(packages)
+    return not {Path(place.partition("/")[0]).stem for place in _paths_of(name)}.isdisjoint(packages)
 
 
-def _own_paths(name: str) -> tuple[Path, ...]:
+def _own_paths(name: str) -> dict[str, Path]:
     """Return the folder of a package that is installed together with this one; nothing for any other package."""
     if _distribution_name(name) != autograder.__name__:
-        return ()
+        return {}
     spec = find_spec(name)
-    return tuple(Path(path).resolve() for path in (spec.submodule_search_locations or ())) if spec else ()
+    folders = [Path(path).resolve() for path in (spec.submodule_search_locations or ())] if spec else []
+    return {folder.name: folder for folder in folders}
 
 
 @cache
-def _paths_of(name: str) -> tuple[Path, ...]:
-    """Return the top-level paths of the distribution of a package, and of all distributions that it requires."""
-    paths: dict[Path, None] = {}
+def _paths_of(name: str) -> dict[str, Path]:
+    """Return the top-level paths of the distribution of a package, and of all distributions that it requires.
+
+    Several distributions may share a folder without an `__init__.py` (`google`), and each may be in another folder of
+    packages. So of such a folder the paths one level below are returned.
+    """
+    paths: dict[str, Path] = {}
     pending, seen = [_distribution_name(name)], set()
     while pending:
         current = pending.pop()
@@ -116,11 +121,18 @@ def _paths_of(name: str) -> tuple[Path, ...]:
             continue  # a requirement for another platform
         for file in distribution.files or ():
             if not file.parts[0].startswith(("..", "__pycache__")):
-                paths[Path(str(distribution.locate_file(file.parts[0])))] = None
+                place = _top_of(file.parts, Path(str(distribution.locate_file(file.parts[0]))))
+                paths.setdefault(place, Path(str(distribution.locate_file(place))))
         for requirement in distribution.requires or ():
             if "extra ==" not in requirement:
                 pending.append(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0])
-    return tuple(path for path in paths if path.exists() and path.suffix != ".pth")
+    return {place: path for place, path in paths.items() if path.exists() and path.suffix != ".pth"}
+
+
+def _top_of(parts: tuple[str, ...], top: Path) -> str:
+    """Return the first part of a file's path in a distribution; the first two if the first is shared with others."""
+    is_shared = len(parts) > 1 and parts[0].isidentifier() and not (top / "__init__.py").exists()
+    return "/".join(parts[:2] if is_shared else parts[:1])
 
 
 def _distribution_name(name: str) -> str:

@@ -228,7 +228,7 @@ def read_scalars(directory):
 
 
 class WandbRun:
-    """One run of an experiment in Weights & Biases, always in offline mode. A context manager.
+    """One run of an experiment in Weights & Biases, always in offline mode. A context manager: `__exit__` is yours.
 
         with WandbRun("digits", {"lr": 0.1}, best={"accuracy": "max"}) as run:
             run.log({"accuracy": 0.5}, step=0)

@@ -145,7 +145,12 @@ print(json.dumps(readers.read_run("runs")))
 
 def test_the_solution_and_the_real_client_keep_a_run_without_a_network(tmp_path: Path) -> None:
     path = os.pathsep.join([str(TOPIC.folder), str(TOPIC.folder.parent.parent)])
-    environment = os.environ | {"PYTHONPATH": path, "WANDB_SILENT": "true", "WANDB_MODE": "online"}
+    environment = os.environ | {
+        "PYTHONPATH": path,
+        "WANDB_SILENT": "true",
+        "WANDB_MODE": "online",
+        "HOME": str(tmp_path),
+    }
 
     alone = ["bwrap", "--dev-bind", "/", "/", "--unshare-net"] if climb("A").holds else []  # all its processes
     command = [*alone, sys.executable, "-c", REAL]

@@ -59,8 +59,8 @@ unseen, unseen_labels = map(torch.from_numpy, shapes10(600, 1))
 check("tensorboard")
 
 # %% [markdown]
-# **A run that is stopped.** A small network learns to tell ten shapes apart. After each second epoch it saves a
-# checkpoint. In the eighth epoch the power fails. The checkpoint is that of epoch 4, so epochs 5 to 7 are done again.
+# **A run that is stopped.** A small network learns to tell ten shapes apart. After every fifth epoch it saves a
+# checkpoint. After epoch 7 the power fails. The last checkpoint is that of epoch 4, so epochs 5 to 7 are done again.
 # They come out different, because the random numbers are others. What does the reader of the curve see?
 
 # %%
@@ -68,7 +68,7 @@ folders = {kind: Path(tempfile.mkdtemp()) for kind in ("twice", "once")}
 
 
 def epochs(model, optimizer, loggers, first, last):
-    """Train and log some epochs; return what a checkpoint keeps, from two epochs before the end."""
+    """Train and log some epochs; return what the checkpoint after epoch 4 keeps."""
     kept = None
     for epoch in range(first, last):
         loss = pictures.train_epoch(model, x, labels, optimizer)
