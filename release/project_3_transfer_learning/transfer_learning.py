@@ -121,25 +121,7 @@ def load_pretrained(model, state):
     Returns:
         a LoadReport
     """
-    ### BEGIN SOLUTION
-    for name, value in state.items():
-        if not isinstance(value, torch.Tensor) or not torch.isfinite(value).all():
-            raise ValueError(f"{name}: it holds something other than finite numbers; get the file again")
-    own = model.state_dict()
-    missing = [name for name in own if name not in state]
-    unexpected = [name for name in state if name not in own]
-    shapes = {name: (tuple(state[name].shape), tuple(own[name].shape)) for name in own if name in state}
-    other_shape = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
-    misfits = [name for name in missing if not name.endswith("num_batches_tracked")]
-    unfit = {name.rpartition(".")[0] for name in (*misfits, *unexpected, *other_shape)}
-    fitting = [name for name in shapes if name not in other_shape]
-    loaded = [name for name in fitting if name.rpartition(".")[0] not in unfit]
-    with torch.no_grad():
-        for name in loaded:
-            own[name].copy_(state[name])
-    held_back = [name for name in fitting if name.rpartition(".")[0] in unfit]
-    return LoadReport(loaded, missing, unexpected, other_shape, held_back)
-    ### END SOLUTION
+    raise NotImplementedError("load_pretrained: not started")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -165,24 +147,9 @@ def modify_head(model, n_classes):
     Raises:
         ValueError: the model has no nn.Linear
     """
-    ### BEGIN SOLUTION
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise ValueError("modify_head: the model has no nn.Linear; name another model")
-    parent, _, name = linear[-1].rpartition(".")
-    old = model.get_submodule(linear[-1])
-    new = nn.Linear(old.in_features, n_classes, bias=old.bias is not None, dtype=old.weight.dtype)
-    setattr(model.get_submodule(parent), name, new)
-    return model
-    ### END SOLUTION
+    raise NotImplementedError("modify_head: not started")
 
 
-### BEGIN SOLUTION
-def _stay_still(layer, _inputs):
-    layer.training = False
-
-
-### END SOLUTION
 def freeze(model, n_free=1):
     """Freeze a model but for its last stages (see `stages`): what is frozen does not learn, batch norm included.
 
@@ -203,21 +170,7 @@ def freeze(model, n_free=1):
     Returns:
         the model
     """
-    ### BEGIN SOLUTION
-    parts = stages(model)
-    for number, part in enumerate(parts):
-        is_free = number >= len(parts) - n_free
-        for layer in part:
-            for parameter in layer.parameters(recurse=False):
-                parameter.requires_grad = is_free
-            if isinstance(layer, BATCH_NORM):
-                hooks = layer._forward_pre_hooks
-                for key in [key for key, hook in hooks.items() if hook is _stay_still]:
-                    del hooks[key]
-                if not is_free:  # train() may put it in training mode, and it leaves that before it computes
-                    layer.register_forward_pre_hook(_stay_still)
-    return model
-    ### END SOLUTION
+    raise NotImplementedError("freeze: not started")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -243,17 +196,7 @@ def param_groups(model, lr=0.01, decay=0.3):
     Returns:
         a list of dicts {"params": [parameters], "lr": rate}, as torch.optim takes them, in any order
     """
-    ### BEGIN SOLUTION
-    parts = stages(model)
-    groups, seen = [], set()
-    for number, part in enumerate(parts):
-        own = [p for layer in part for p in layer.parameters(recurse=False)]
-        new = [p for p in dict.fromkeys(own) if p not in seen]
-        seen.update(new)
-        if new:
-            groups.append({"params": new, "lr": lr * decay ** (len(parts) - 1 - number)})
-    return groups
-    ### END SOLUTION
+    raise NotImplementedError("param_groups: not started")
 
 
 def schedule_unfreeze(epoch, n_stages=4, wait=5):
@@ -270,9 +213,7 @@ def schedule_unfreeze(epoch, n_stages=4, wait=5):
     Returns:
         int from 1 to n_stages
     """
-    ### BEGIN SOLUTION
-    return min(n_stages, 1 + epoch // wait)
-    ### END SOLUTION
+    raise NotImplementedError("schedule_unfreeze: not started")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -280,30 +221,6 @@ def schedule_unfreeze(epoch, n_stages=4, wait=5):
 # ------------------------------------------------------------------------------------------------------------
 
 
-### BEGIN SOLUTION
-@contextmanager
-def _used(model):
-    """Put a model in eval mode without gradients, and each layer back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    for module, _ in modes:
-        module.training = False
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _measure(layer, inputs):
-    """Take over the statistics of what is about to be normalised."""
-    (x,) = inputs
-    axes = [0, *range(2, x.dim())]
-    layer.running_mean.copy_(x.mean(dim=axes))
-    layer.running_var.copy_(x.var(dim=axes, correction=0))
-
-
-### END SOLUTION
 def adabn(model, images):
     """Adapt a model to another domain: give each batch norm the statistics of that domain (adaptive batch norm).
 
@@ -328,17 +245,7 @@ def adabn(model, images):
     Returns:
         the model
     """
-    ### BEGIN SOLUTION
-    norms = [layer for layer in model.modules() if isinstance(layer, BATCH_NORM) and layer.track_running_stats]
-    handles = [layer.register_forward_pre_hook(_measure) for layer in norms]
-    try:
-        with _used(model):
-            model(torch.from_numpy(np.ascontiguousarray(images)))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return model
-    ### END SOLUTION
+    raise NotImplementedError("adabn: not started")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -365,16 +272,7 @@ def few_per_class(labels, size, seed):
     Raises:
         ValueError: a class has fewer than `size` images
     """
-    ### BEGIN SOLUTION
-    rng = np.random.default_rng(seed)
-    chosen = []
-    for label in np.unique(labels):
-        of_class = np.flatnonzero(labels == label)
-        if len(of_class) < size:
-            raise ValueError(f"class {label} has {len(of_class)} images, and {size} are asked for")
-        chosen.append(rng.choice(of_class, size, replace=False))
-    return np.concatenate(chosen)
-    ### END SOLUTION
+    raise NotImplementedError("few_per_class: not started")
 
 
 def learn(way, state, x, y, n_classes=3, epochs=40, batch_size=10, lr=0.01, seed=0, checkpoint=None):
@@ -384,11 +282,14 @@ def learn(way, state, x, y, n_classes=3, epochs=40, batch_size=10, lr=0.01, seed
     * "linear_probe": the backbone of `state`; only a new head learns. The backbone stays as it is in `state`, bit for
       bit, the buffers of batch norm included.
     * "fine_tune": starts from the backbone of `state`, with a new head. The backbone learns too, and is slower than the
-      head. With the default epochs each of its convolutions has changed at the end.
+      head: its rates are lower, or it joins in later. With the default epochs each of its convolutions has changed at
+      the end.
 
+    * A new head is random, even if the head of `state` would fit.
     * In each epoch each image is used once, in a new random order, in batches of batch_size; the last batch may be
-      smaller. For each batch there is one step of an optimiser of torch.optim. Schedules of the rate, weight decay and
-      augmentation are yours; lr is the largest rate.
+      smaller. For each batch there is one step of an optimiser of torch.optim. lr is the largest rate that a step has.
+      A schedule of the rate, weight decay, and augmentation of each image by itself, with its label as it is, are
+      yours.
     * The arguments decide all weights, whatever the global random states are. Another seed gives others.
     * With a checkpoint, the file of this name is written after each epoch. If it is there already, `learn` was stopped
       before, and goes on with the epoch after the last complete one. The result is exactly that of a training that was
@@ -397,7 +298,8 @@ def learn(way, state, x, y, n_classes=3, epochs=40, batch_size=10, lr=0.01, seed
     The measure is: five images of each of three classes that `state` has never seen (classes 7, 8 and 9 of shapes10,
     drawn with noise=0.15), default arguments, and means over three draws. On unseen images, the linear probe and
     fine-tuning must each be right on a share of 0.88, and the linear probe must beat scratch by 0.10. Of its training
-    images each way must get 0.80 right. A call must take less than 10 CPU seconds.
+    images each way must get 0.80 right. A call must take less than
+    5 CPU seconds.
 
     Args:
         way: one of WAYS
@@ -412,39 +314,7 @@ def learn(way, state, x, y, n_classes=3, epochs=40, batch_size=10, lr=0.01, seed
     Returns:
         a ShapeNet with n_classes scores, all of it in eval mode, that shares no memory with `state`
     """
-    ### BEGIN SOLUTION
-    images, labels = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(np.ascontiguousarray(y))
-    torch.manual_seed(seed)
-    model = ShapeNet(n_classes)
-    if way != "scratch":
-        backbone = {name: value for name, value in state.items() if name.startswith("backbone.")}
-        load_pretrained(model, backbone)
-    count = len(stages(model))
-    optimizer = torch.optim.Adam(param_groups(model, lr, 1.0 if way == "scratch" else 0.3))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    done = 0
-    if checkpoint is not None and os.path.exists(checkpoint):
-        kept = torch.load(checkpoint, weights_only=True)
-        for part, name in ((model, "model"), (optimizer, "optimizer"), (schedule, "schedule")):
-            part.load_state_dict(kept[name])
-        done = kept["epochs"]
-    for epoch in range(done, epochs):
-        torch.manual_seed(1_000_003 * (seed + 1) + epoch)  # so an epoch draws the same, whatever was before it
-        in_turn = schedule_unfreeze(epoch, count, wait=max(1, epochs // count))
-        freeze(model, {"scratch": count, "linear_probe": 1, "fine_tune": in_turn}[way])
-        model.train()
-        for chosen in torch.randperm(len(images)).split(batch_size):
-            optimizer.zero_grad()
-            F.cross_entropy(model(images[chosen]), labels[chosen]).backward()
-            optimizer.step()
-        schedule.step()
-        if checkpoint is not None:
-            parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-            kept = {name: part.state_dict() for name, part in parts.items()} | {"epochs": epoch + 1}
-            torch.save(kept, f"{checkpoint}.part")
-            os.replace(f"{checkpoint}.part", checkpoint)  # a stop while writing leaves the old file
-    return freeze(model, count).eval()
-    ### END SOLUTION
+    raise NotImplementedError("learn: not started")
 
 
 @dataclass(frozen=True)
@@ -516,28 +386,7 @@ def compare(config):
     Returns:
         a list with a Row for each way and each of config.sizes, in any order
     """
-    ### BEGIN SOLUTION
-    check_config(config)
-    state, raw = _read(config)
-    names, y = np.unique(raw["train_labels"], return_inverse=True)
-    if np.bincount(y).min() < max(config.sizes):
-        raise ValueError(f"sizes: a class has fewer than {max(config.sizes)} training images; ask for fewer")
-    x, test = _floats(raw["train"]), _floats(raw["test"])
-    table = []
-    for size in config.sizes:
-        for way in WAYS:
-            predictions = []
-            for seed in range(config.seed, config.seed + config.n_seeds):
-                chosen = few_per_class(raw["train_labels"], size, seed)
-                model = learn(
-                    way, state, x[chosen], y[chosen], len(names), config.epochs, config.batch_size, config.lr, seed
-                )
-                predictions.append(names[_scores(model, test).argmax(axis=1)])
-            accuracies = [float((labels == raw["test_labels"]).mean()) for labels in predictions]
-            mean, std = float(np.mean(accuracies)), float(np.std(accuracies, ddof=1))
-            table.append(Row(way, size, np.stack(predictions), accuracies, mean, std))
-    return table
-    ### END SOLUTION
+    raise NotImplementedError("compare: not started")
 
 
 def plot_comparison(table):
@@ -558,23 +407,7 @@ def plot_comparison(table):
     Returns:
         a matplotlib Figure
     """
-    ### BEGIN SOLUTION
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for number, way in enumerate(WAYS):
-        rows = sorted((row for row in table if row.way == way), key=lambda row: row.size)
-        if rows:
-            sizes, means, spread = ([getattr(row, name) for row in rows] for name in ("size", "mean", "std"))
-            axes.errorbar(sizes, means, spread, marker="o", capsize=3, color=f"C{number}", label=way.replace("_", " "))
-    axes.set(xlabel="training images of each class", ylabel="share of test images that are right", xscale="log")
-    ticks = sorted({row.size for row in table})
-    axes.set_xticks(ticks, [str(size) for size in ticks])
-    axes.minorticks_off()
-    axes.legend()
-    return figure
-    ### END SOLUTION
+    raise NotImplementedError("plot_comparison: not started")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -611,69 +444,9 @@ def check_config(config):
     Returns:
         None
     """
-    ### BEGIN SOLUTION
-    for name in ("weights", "data"):
-        path = getattr(config, name)
-        if not isinstance(path, (str, os.PathLike)) or not os.path.isfile(path):
-            raise ValueError(f"{name}: there is no file {path!r}; give the path of a file")
-    if not isinstance(config.out, (str, os.PathLike)) or os.path.isfile(config.out):
-        raise ValueError(f"out: {config.out!r} is no folder; give the path of a folder")
-    for name, low in {"epochs": 1, "batch_size": 1, "seed": 0, "n_seeds": 2}.items():
-        value = getattr(config, name)
-        if type(value) is not int or value < low:
-            raise ValueError(f"{name}: {value!r} is not allowed; give a whole number, {low} or above")
-    if type(config.lr) not in (int, float) or not 0 < config.lr < math.inf:
-        raise ValueError(f"lr: {config.lr!r} is not allowed; give a number above 0")
-    sizes = config.sizes
-    if type(sizes) not in (tuple, list) or not sizes or any(type(size) is not int or size < 1 for size in sizes):
-        raise ValueError(f"sizes: {sizes!r} is not allowed; give a tuple of whole numbers, 1 or above")
-    ### END SOLUTION
+    raise NotImplementedError("check_config: not started")
 
 
-### BEGIN SOLUTION
-def _read(config):
-    """Return the state and the arrays of a config's files, or say in a ValueError what is wrong with them."""
-    try:
-        state = torch.load(config.weights, weights_only=True)
-        report = load_pretrained(ShapeNet(), state)
-    except Exception as error:
-        raise ValueError(f"weights: {config.weights} is no state_dict that can be used ({error})") from error
-    wanted = {name for name in ShapeNet().state_dict() if name.startswith("backbone.")}
-    lacking = sorted(name for name in wanted - set(report.loaded) if not name.endswith("num_batches_tracked"))
-    if lacking:
-        raise ValueError(f"weights: {config.weights} does not fit a ShapeNet; it lacks {lacking[0]}")
-    try:
-        with np.load(config.data) as file:
-            raw = {name: file[name] for name in ("train", "train_labels", "test", "test_labels")}
-    except Exception as error:
-        raise ValueError(f"data: {config.data} lacks one of its four arrays ({error})") from error
-    for part in ("train", "test"):
-        images, labels = raw[part], raw[f"{part}_labels"]
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-            raise ValueError(f"data: {part} is {images.dtype} {images.shape}; it must be (N, H, W, 3) uint8")
-        if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
-            raise ValueError(f"data: {part}_labels must hold a whole number for each image")
-    known = np.unique(raw["train_labels"])
-    if len(known) < 2 or not np.isin(raw["test_labels"], known).all():
-        raise ValueError("data: train_labels must hold two classes or more, and all that test_labels hold")
-    return state, raw
-
-
-def _floats(raw):
-    return np.ascontiguousarray((raw / 255).astype(np.float32).transpose(0, 3, 1, 2))
-
-
-def _scores(model, x):
-    with torch.no_grad():
-        parts = [model(torch.from_numpy(x[start : start + 100])) for start in range(0, len(x), 100)]
-    return torch.cat(parts).numpy()
-
-
-def _digest(path):
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-### END SOLUTION
 def run(config):
     """Go from raw images and a file of weights to a model for new classes, its numbers and a picture.
 
@@ -684,8 +457,9 @@ def run(config):
     3. Learn the classes of the training images. How is your choice: which stages learn, when and how fast,
        augmentation, the statistics of batch norm, several networks that vote. Each step of learning is a step of an
        optimiser of torch.optim, in config.epochs epochs or more that use each training image once, in batches of
-       config.batch_size. `sizes` and `n_seeds` are for `compare` alone.
-    4. Measure on the test images: see Results. Nothing else depends on the test images or their labels.
+       config.batch_size, and config.lr is the largest rate. `sizes` and `n_seeds` are for `compare` alone.
+    4. Measure on the test images: see Results. Nothing else depends on the test images or their labels: with others,
+       `predict` says the same.
     5. Write into the folder `out`, and nowhere else:
            model.pt        what `predict` needs
            results.json    an object with the attributes of Results as keys; tuples as lists
@@ -710,56 +484,9 @@ def run(config):
     Returns:
         a Results
     """
-    ### BEGIN SOLUTION
-    check_config(config)
-    state, raw = _read(config)
-    names, y = np.unique(raw["train_labels"], return_inverse=True)
-    x = _floats(raw["train"])
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    key = json.dumps({**asdict(config), "out": "", "weights": _digest(config.weights), "data": _digest(config.data)})
-    kept, checkpoint = out / "config.json", out / "training.checkpoint"
-    if not kept.exists() or kept.read_text() != key:  # what is there belongs to another run
-        checkpoint.unlink(missing_ok=True)
-        kept.write_text(key)
-
-    base = ShapeNet()
-    load_pretrained(base, state)
-    adapted = adabn(base, x).state_dict()
-    model = learn(
-        "fine_tune", adapted, x, y, len(names), config.epochs, config.batch_size, config.lr, config.seed, checkpoint
-    )
-    torch.save({"classes": names.tolist(), "model": model.state_dict()}, out / "model.pt")
-    found, truth = predict(out, raw["test"]), raw["test_labels"]
-    counts = np.array([[int(((truth == a) & (found == b)).sum()) for b in names] for a in names])
-    _draw_confusion(counts, names).savefig(out / "confusion.png")
-    with np.errstate(invalid="ignore"):
-        recall = np.diag(counts) / counts.sum(axis=1)
-    results = Results(tuple(names.tolist()), float((found == truth).mean()), tuple(recall.tolist()))
-    (out / "results.json").write_text(json.dumps(asdict(results)))
-    return results
-    ### END SOLUTION
+    raise NotImplementedError("run: not started")
 
 
-### BEGIN SOLUTION
-def _draw_confusion(counts, names):
-    """counts[a, b] images of class a were taken for class b."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    axes.imshow(counts, cmap="Blues")
-    for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if count > counts.max() / 2 else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    places = range(len(names))
-    axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_xticks(places, names)
-    axes.set_yticks(places, names)
-    return figure
-
-
-### END SOLUTION
 def predict(out, images):
     """Return the labels that the model of a run gives to raw images.
 
@@ -773,9 +500,4 @@ def predict(out, images):
     Returns:
         labels as in the data file of the run, (N,) int
     """
-    ### BEGIN SOLUTION
-    kept = torch.load(Path(out) / "model.pt", weights_only=True)
-    model = ShapeNet(len(kept["classes"]))
-    model.load_state_dict(kept["model"])
-    return np.array(kept["classes"])[_scores(model.eval(), _floats(images)).argmax(axis=1)]
-    ### END SOLUTION
+    raise NotImplementedError("predict: not started")
