@@ -714,9 +714,10 @@ def drawings(student, labels, size, seeds):
 def test_each_image_of_a_class_is_as_likely(student, rng, seed):
     """few_per_class: without repetition, each image as likely as any other, decided by the seed."""
     labels = rng.permutation(np.repeat([-3, 0, 12], [5, 9, 20]))
+    first = seed % 2**31  # np.random.RandomState takes no larger one than 2**32 - 1
 
-    found = drawings(student, labels, 4, [seed + k for k in range(300)])
-    one, same, other = drawings(student, labels, 4, [seed, seed, seed + 1])
+    found = drawings(student, labels, 4, [first + k for k in range(300)])
+    one, same, other = drawings(student, labels, 4, [first, first, first + 1])
 
     for indices in found:
         expect.equal(len(set(indices.tolist())), 12, "few_per_class(size=4) of three classes: different indices")
@@ -792,7 +793,7 @@ def ways(student, seed):
     return *ways_of_learning(student, weights, x[:17], y[:17]), weights
 
 
-@pytest.mark.task("comparison", weight=15)
+@pytest.mark.task("comparison", weight=17)
 def test_three_ways_differ_in_what_they_take_and_what_learns(ways):
     """learn: scratch ignores the state, a linear probe keeps its backbone, fine-tuning begins with it and moves it."""
     found, is_kept, weights = ways
@@ -820,7 +821,7 @@ def test_three_ways_differ_in_what_they_take_and_what_learns(ways):
         expect.equal(case["classes"], (1, 4), f"learn('{way}', n_classes=4): shape of the scores of one image")
 
 
-@pytest.mark.task("comparison", weight=2)
+@pytest.mark.task("comparison")
 def test_the_head_of_the_state_is_not_used(ways):
     """learn: the new head is random, even if the state has a head that would fit."""
     found, *_ = ways
@@ -893,7 +894,15 @@ def test_the_largest_rate_is_lr(steps):
         expect.is_true(case["largest"] >= 0.001, f"learn('{way}'): no step has a rate near lr.")
 
 
-@pytest.mark.task("comparison", weight=2)
+@pytest.mark.task("comparison")
+def test_from_scratch_everything_learns(steps):
+    """learn: from scratch, the whole network learns, and not its head alone."""
+    moved = len(steps["scratch"]["backbone"]), len(steps["scratch"]["head"])
+
+    expect.equal(moved, (9, 2), "learn('scratch'): parameters that learn in the backbone and in the head")
+
+
+@pytest.mark.task("comparison")
 def test_the_backbone_is_slower_than_the_head(steps):
     """learn: in fine-tuning the backbone is slower than the head, by lower rates or because it joins in later."""
     case = steps["fine_tune"]
@@ -978,7 +987,7 @@ def test_the_seed_decides_a_training(stopped):
         expect.is_true(not np.allclose(case["other"][0], case["whole"][0]), "learn: two seeds give the same weights.")
 
 
-@pytest.mark.task("comparison", weight=15)
+@pytest.mark.task("comparison", weight=17)
 def test_a_stopped_training_goes_on_where_it_was(stopped):
     """learn with a checkpoint: after a stop it goes on with the next epoch, and ends as if there had been no stop."""
     for way, case in stopped.items():

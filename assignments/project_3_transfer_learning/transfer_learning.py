@@ -104,7 +104,7 @@ def load_pretrained(model, state):
     """Copy what fits of a trained state into a model, layer by layer, and say what became of each name.
 
     * Names are those of model.state_dict(): parameters and buffers. A layer is what has the same name up to the last
-      dot: "head.weight" and "head.bias" belong to one layer, names without a dot to another one.
+      dot: "head.weight" and "head.bias" belong to one layer. All names without a dot belong to one layer, too.
     * A layer is loaded as a whole or not at all. If one of its names is missing in the state, is unexpected, or has
       another shape, then its other names are held back. There is one exception: old files lack the counters of batch
       norm. If "num_batches_tracked" is missing, it is reported as missing, and holds nothing back.
@@ -400,8 +400,7 @@ def learn(way, state, x, y, n_classes=3, epochs=40, batch_size=10, lr=0.01, seed
     The measure is: five images of each of three classes that `state` has never seen (classes 7, 8 and 9 of shapes10,
     drawn with noise=0.15), default arguments, and means over three draws. On unseen images, the linear probe and
     fine-tuning must each be right on a share of 0.88, and the linear probe must beat scratch by 0.10. Of its training
-    images each way must get 0.80 right. A call must take less than
-    5 CPU seconds.
+    images each way must get 0.80 right. A call must take less than 5 CPU seconds.
 
     Args:
         way: one of WAYS

@@ -296,7 +296,7 @@ def small_comparison(student, weights, train, labels, test, test_labels):
     ]
 
 
-@pytest.mark.task("comparison", weight=11)
+@pytest.mark.task("comparison", weight=12)
 def test_a_comparison_has_a_row_for_each_way_and_size(student, rng):
     """Three ways and two sizes make six rows. Each holds the accuracies of two seeds, their mean and their spread."""
     train, test = (rng.integers(0, 256, size=(n, 8, 8, 3)).astype(np.uint8) for n in (12, 9))
@@ -331,7 +331,7 @@ def lines_of_a_picture(student, rows):
     )
 
 
-@pytest.mark.task("comparison", weight=7)
+@pytest.mark.task("comparison", weight=8)
 def test_means_are_drawn_over_the_sizes(student):
     """Two ways with two sizes: two lines through the means. Axes have labels, and the legend names the ways."""
     rows = [("scratch", 10, 0.6, 0.1), ("scratch", 2, 0.4, 0.05)]
