@@ -104,7 +104,7 @@ def load_pretrained(model, state):
     """Copy what fits of a trained state into a model, layer by layer, and say what became of each name.
 
     * Names are those of model.state_dict(): parameters and buffers. A layer is what has the same name up to the last
-      dot: "head.weight" and "head.bias" belong to one layer, names without a dot to another one.
+      dot: "head.weight" and "head.bias" belong to one layer. All names without a dot belong to one layer, too.
     * A layer is loaded as a whole or not at all. If one of its names is missing in the state, is unexpected, or has
       another shape, then its other names are held back. There is one exception: old files lack the counters of batch
       norm. If "num_batches_tracked" is missing, it is reported as missing, and holds nothing back.
@@ -384,11 +384,14 @@ def learn(way, state, x, y, n_classes=3, epochs=40, batch_size=10, lr=0.01, seed
     * "linear_probe": the backbone of `state`; only a new head learns. The backbone stays as it is in `state`, bit for
       bit, the buffers of batch norm included.
     * "fine_tune": starts from the backbone of `state`, with a new head. The backbone learns too, and is slower than the
-      head. With the default epochs each of its convolutions has changed at the end.
+      head: its rates are lower, or it joins in later. With the default epochs each of its convolutions has changed at
+      the end.
 
+    * A new head is random, even if the head of `state` would fit.
     * In each epoch each image is used once, in a new random order, in batches of batch_size; the last batch may be
-      smaller. For each batch there is one step of an optimiser of torch.optim. Schedules of the rate, weight decay and
-      augmentation are yours; lr is the largest rate.
+      smaller. For each batch there is one step of an optimiser of torch.optim. lr is the largest rate that a step has.
+      A schedule of the rate, weight decay, and augmentation of each image by itself, with its label as it is, are
+      yours.
     * The arguments decide all weights, whatever the global random states are. Another seed gives others.
     * With a checkpoint, the file of this name is written after each epoch. If it is there already, `learn` was stopped
       before, and goes on with the epoch after the last complete one. The result is exactly that of a training that was
@@ -397,7 +400,7 @@ def learn(way, state, x, y, n_classes=3, epochs=40, batch_size=10, lr=0.01, seed
     The measure is: five images of each of three classes that `state` has never seen (classes 7, 8 and 9 of shapes10,
     drawn with noise=0.15), default arguments, and means over three draws. On unseen images, the linear probe and
     fine-tuning must each be right on a share of 0.88, and the linear probe must beat scratch by 0.10. Of its training
-    images each way must get 0.80 right. A call must take less than 10 CPU seconds.
+    images each way must get 0.80 right. A call must take less than 5 CPU seconds.
 
     Args:
         way: one of WAYS
@@ -684,8 +687,9 @@ def run(config):
     3. Learn the classes of the training images. How is your choice: which stages learn, when and how fast,
        augmentation, the statistics of batch norm, several networks that vote. Each step of learning is a step of an
        optimiser of torch.optim, in config.epochs epochs or more that use each training image once, in batches of
-       config.batch_size. `sizes` and `n_seeds` are for `compare` alone.
-    4. Measure on the test images: see Results. Nothing else depends on the test images or their labels.
+       config.batch_size, and config.lr is the largest rate. `sizes` and `n_seeds` are for `compare` alone.
+    4. Measure on the test images: see Results. Nothing else depends on the test images or their labels: with others,
+       `predict` says the same.
     5. Write into the folder `out`, and nowhere else:
            model.pt        what `predict` needs
            results.json    an object with the attributes of Results as keys; tuples as lists

@@ -257,7 +257,7 @@ def short_training(student, way, x, y):
     return changed, len(steps), tuple(model.head.weight.shape), model.training, is_kept
 
 
-@pytest.mark.task("comparison", weight=8)
+@pytest.mark.task("comparison", weight=12)
 def test_a_linear_probe_trains_a_head_alone(student, rng):
     """Of twelve images in batches of five, two epochs make six steps. The backbone stays as it is in the state."""
     x = rng.uniform(size=(12, 3, 8, 8)).astype(np.float32)
@@ -296,7 +296,7 @@ def small_comparison(student, weights, train, labels, test, test_labels):
     ]
 
 
-@pytest.mark.task("comparison", weight=10)
+@pytest.mark.task("comparison", weight=12)
 def test_a_comparison_has_a_row_for_each_way_and_size(student, rng):
     """Three ways and two sizes make six rows. Each holds the accuracies of two seeds, their mean and their spread."""
     train, test = (rng.integers(0, 256, size=(n, 8, 8, 3)).astype(np.uint8) for n in (12, 9))
@@ -331,7 +331,7 @@ def lines_of_a_picture(student, rows):
     )
 
 
-@pytest.mark.task("comparison", weight=6)
+@pytest.mark.task("comparison", weight=8)
 def test_means_are_drawn_over_the_sizes(student):
     """Two ways with two sizes: two lines through the means. Axes have labels, and the legend names the ways."""
     rows = [("scratch", 10, 0.6, 0.1), ("scratch", 2, 0.4, 0.05)]
@@ -376,7 +376,7 @@ def small_run(student, weights, train, labels, test, test_labels):
     return told, missing, written, np.asarray(student.predict(out, test)), alone
 
 
-@pytest.mark.task("run", weight=16)
+@pytest.mark.task("run", weight=13)
 def test_a_run_goes_from_raw_images_to_numbers_and_files(student, seed):
     """A small run: all files are there, results.json says what Results say, and predict agrees with both."""
     x, y = shapes10(90, [seed, 1])
@@ -404,6 +404,57 @@ def test_a_run_goes_from_raw_images_to_numbers_and_files(student, seed):
     expect.equal(written.get("classes"), classes, "run: classes in results.json")
     expect.close(written.get("accuracy"), accuracy, "run: accuracy in results.json")
     expect.close(written.get("recall"), recall, "run: recall in results.json", lists=True)
+
+
+@probe
+def stopped_run(student, weights, images, labels):
+    """Run three epochs of two batches: in one go, and with a stop before the fourth step; count the steps."""
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    class Stop(Exception):
+        pass
+
+    folder = tempfile.mkdtemp()
+    paths = [os.path.join(folder, name) for name in ("weights.pt", "images.npz")]
+    torch.save({name: torch.from_numpy(value) for name, value in weights.items()}, paths[0])
+    np.savez(paths[1], train=images, train_labels=labels, test=images, test_labels=labels)
+    steps, found = [], []
+
+    def count(*_):
+        if len(found) == 1 and len(steps) == 3:
+            found.append(None)
+            raise Stop
+        steps.append(1)
+
+    hook = register_optimizer_step_pre_hook(count)
+    try:
+        for name in ("whole", "stopped", "stopped"):
+            out = os.path.join(folder, name)
+            steps.clear()
+            try:
+                student.run(student.Config(*paths, out, epochs=3, batch_size=6))
+            except Stop:
+                continue
+            found.append((len(steps), np.asarray(student.predict(out, images))))
+    finally:
+        hook.remove()
+    return found
+
+
+@pytest.mark.task("run", weight=10)
+def test_a_run_goes_on_after_a_stop(student, seed):
+    """Of three epochs the first is complete when the run is stopped. A second call makes the other two, and no more."""
+    x, y = shapes10(60, [seed, 3])
+    chosen = np.concatenate([np.flatnonzero(y == label)[:4] for label in (7, 8, 9)])
+    images = (255 * x[chosen]).astype(np.uint8).transpose(0, 2, 3, 1)
+
+    found = stopped_run(student, shapes7_weights(), images, y[chosen])
+
+    expect.equal(len(found), 3, "run: calls that ended or were stopped, out of three")
+    (steps, predictions), is_stopped, (later, again) = found[0], found[1] is None, found[2]
+    expect.is_true(is_stopped, "run: it went on after an error in a step.")
+    expect.is_true(0 <= 3 + later - steps <= 1, "run, after a stop in the second epoch: the first one is made again.")
+    expect.equal(again, predictions, "run, after a stop: predictions")
 
 
 @probe

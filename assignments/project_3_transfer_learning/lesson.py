@@ -107,12 +107,12 @@ with attempt():
             "random": tl.ShapeNet(3).backbone[0].weight.detach().numpy(),
             "loaded": model.backbone[0].weight.detach().numpy(),
         },
-        "The sixteen filters of the first convolution: those that were trained are nearly grey",
+        "The sixteen filters of the first convolution: those that were trained have less colour",
     )
 
 # %% [markdown]
-# Why grey? In `shapes10` all colours are random, so a filter that sees light and dark in whatever colour helps most.
-# That is knowledge about the images, and the three new kinds can use it.
+# Why less colour? In `shapes10` all colours are random, so a filter that sees light and dark in whatever colour helps
+# most. That is knowledge about the images, and the three new kinds can use it.
 
 # %% [markdown]
 # ## P3.2 A new head, and a frozen backbone
@@ -310,8 +310,9 @@ with attempt():
 
 # %% [markdown]
 # The weights are worth most where images are few. A network from scratch needs thirty images of each class for what a
-# linear probe does with ten. And look at the bars: with one image of each class, two runs of fine-tuning differ by as
-# much as fine-tuning and a linear probe do. A single run would have shown whatever you like.
+# linear probe does with ten, and with thirty it has caught up. And look at the bars: with one image of each class, two
+# runs of one way differ by more than fine-tuning and the linear probe do. A single run would have shown whatever you
+# like.
 
 # %% [markdown]
 # ## P3.6 The whole project in one call
