@@ -243,7 +243,9 @@ def opened(course: Course) -> Iterator[Any]:
     from autograder.recording.warm import warm_gradebook
 
     if _open_now and _open_now[-1][0] == course.root:
-        yield _open_now[-1][1]
+        api = _open_now[-1][1]
+        with _within_reach(api.coursedir.db_url):
+            yield api
         return
     path = sys.path.copy()
     with contextlib.chdir(course.root):

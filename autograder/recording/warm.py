@@ -81,6 +81,16 @@ class _InMemory(BytecodeCache):
 
 _templates = _InMemory()
 
+#: colours with enough contrast, links that do not differ by colour alone, and code that wraps (docs/accessibility.md)
+_STYLE = """
+a, div.nbgrader_cell .panel-footer a { color: #1f5f95; text-decoration: underline; }
+div.nbgrader_cell .panel-heading { background: #1f5f95; }
+div.nbgrader_cell .panel-heading a { color: #fff; }
+.rendered_html .anchor-link { color: #1f5f95; }
+li.late-penalty { color: #a63c06; }
+div.input_area, .highlight, .highlight pre { background: #fff; }
+.rendered_html img, .rendered_html svg { max-width: 100%; height: auto; }
+"""
 #: what the page of a student says instead of nbgrader's own words
 _ROUNDED = re.compile(r"\{\{ ([\w.]+) \| float \| round\(2\) \}\}")
 _NAME = "{{ cell.metadata.get('autograder', {}).get('title') or %s }}"
@@ -89,6 +99,11 @@ _INSTEAD = {
     ">Test cell<": f">{_NAME % 'cell.metadata.nbgrader.grade_id'}<",
     ">Written response<": f">{_NAME % _QUESTION}<",
     "Grade cell: <code>{{ cell.metadata.nbgrader.grade_id }}</code>": _NAME % "cell.metadata.nbgrader.grade_id",
+    "<html>": '<html lang="en">',
+    '<div class="panel-heading">\n        <h4>': '<header class="panel-heading">\n        <h1 class="h4">',
+    "| round(2) }})</h4>": "| round(2) }})</h1>",
+    "          </ol>\n        </div>\n      </div>\n": "          </ol>\n        </div>\n      </header>\n",
+    "</style>\n\n</head>": f"{_STYLE}</style>\n\n</head>",
 }
 
 
