@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,14 @@ from autograder.grading.intake.submission import Submission
 from autograder.grading.keep import answered, store
 from autograder.grading.keep.answered import PASSED_OVER, Answer
 from autograder.grading.pool.fleet import Fleet
+from autograder.groups import groups, receivers, share
+from autograder.people import gone
 from autograder.plain import one_line
 from autograder.recording import door, gradebook
 from autograder.recording.door import HandIn
 from autograder.recording.summary import write_summaries
 from autograder.recording.take import take
+from autograder.recording.warm import warm_gradebook
 from autograder.report import Report
 
 RETRY_SECONDS = 2.0  #: seconds until a hand-in that could not be answered is tried again; then twice as long
@@ -86,6 +90,19 @@ def follow(
     return 1 if is_once and follower.left() else 0
 
 
+@dataclass(frozen=True)
+class _Work:
+    """A hand-in that is being examined, and the copies of it for the other members of its student's group."""
+
+    hand_in: HandIn
+    copies: tuple[Future[Report], ...] = ()
+    members: tuple[str, ...] = ()
+
+    @property
+    def students(self) -> set[str]:
+        return {self.hand_in.student, *self.members}
+
+
 class Follower:
     """The hand-ins of one assignment, from the door to the note that they were answered."""
 
@@ -102,18 +119,21 @@ class Follower:
         self._answered = {answer.hand_in for answer in noted}
         self._met = {answer.student for answer in noted if answer.status != PASSED_OVER}
         self._waiting: list[HandIn] = []
-        self._at_work: dict[Future[Report], HandIn] = {}
+        self._at_work: dict[Future[Report], _Work] = {}
         self._tries: Counter[str] = Counter()
         self._not_before: dict[str, float] = {}
         self._is_held_up = False
         self._said: set[str] = set()
+        self._said_of_groups: set[str] = set()
         self.count = 0
+        self._warm = contextlib.ExitStack()
         self.judges = Fleet(course, topic, jobs=jobs, allow_unisolated=allow_unisolated)
+        self._warm.enter_context(warm_gradebook())
 
     def turn(self, every: float, over: threading.Event) -> None:
         """Look once, begin with what can be begun, and answer what is examined; take about `every` seconds."""
         try:
-            self._waiting = self.door.look(self._answered | {one.name for one in self._at_work.values()})
+            self._waiting = self.door.look(self._answered | {work.hand_in.name for work in self._at_work.values()})
             self._is_held_up = bool(self._waiting) and not self._is_ready()
             if not self._is_held_up:
                 self._begin(over)
@@ -124,7 +144,7 @@ class Follower:
             over.wait(every)
             return
         done = wait(self._at_work, timeout=every, return_when=FIRST_COMPLETED).done
-        for future in sorted(done, key=lambda future: self._at_work[future].arrived):
+        for future in sorted(done, key=lambda future: self._at_work[future].hand_in.arrived):
             if not over.is_set():
                 self._answer(self._at_work.pop(future), future)
 
@@ -139,22 +159,24 @@ class Follower:
     def close(self) -> None:
         """End the judges. What they were examining is examined by the next run."""
         self.judges.abandon()
+        self._warm.close()
 
     def _left(self) -> list[HandIn]:
-        at_work = {one.name for one in self._at_work.values()}
+        at_work = {work.hand_in.name for work in self._at_work.values()}
         return [one for one in self._waiting if one.name not in self._answered and one.name not in at_work]
 
     def _is_ready(self) -> bool:
         """Whether another hand-in can be begun: there is room, and the judges have the present tests.
 
         Raises:
-            AutograderError: the assignment was changed, and cannot be examined as it is now
+            AutograderError: the assignment or groups.txt was changed, and cannot be used as it is now
         """
         places = {self._course.root, self.door.where, Path(tempfile.gettempdir())}
         full = [place for place in sorted(places) if shutil.disk_usage(place).free < ROOM_BYTES]
         if full:
             self._say_once(f"{full[0]}: {_FULL}")
             return False
+        groups(self._course, self._id)  # a slip in groups.txt holds up everybody, and costs nobody a try
         topic = self._course.topic(self._id)
         if topic == self.judges.topic and store.suite(topic) == self.judges.suite:
             return True
@@ -174,7 +196,7 @@ class Follower:
 
         A student has one at a time at work. So whoever hands in often waits for the first hand-ins of others.
         """
-        busy = {one.student for one in self._at_work.values()}
+        busy = {student for work in self._at_work.values() for student in work.students}
         for one in list(self._waiting):
             if over.is_set() or len(self._at_work) > self.judges.jobs:  # one more, so that no judge waits for us
                 return
@@ -183,7 +205,9 @@ class Follower:
                     if self._is_passed_over(one):
                         self._note(one, PASSED_OVER)
                         continue
-                    self._at_work[self.judges.begin(self._taken(one))] = one
+                    future, work = self._examined(one)
+                    self._at_work[future] = work
+                    busy |= work.students
             busy.add(one.student)
 
     def _is_passed_over(self, one: HandIn) -> bool:
@@ -196,29 +220,51 @@ class Follower:
     def _waiting_of(self, student: str) -> int:
         return len({one.name for one in self._left() if one.student == student})
 
-    def _taken(self, one: HandIn) -> Submission:
-        """Copy a hand-in into submitted/, and count it as an attempt."""
+    def _examined(self, one: HandIn) -> tuple[Future[Report], _Work]:
+        """Copy a hand-in into submitted/, share it with the student's group, and begin to examine it."""
         folder = self._course.submitted / one.student / self._id
         if one.path != folder:
             take(one.path, folder, self._rules)
-        return admit(self._course, self.judges.topic, collect_in_place(folder, self.judges.topic))
+        for sentence in share(self._course, self._id):
+            if sentence not in self._said_of_groups:
+                self._said_of_groups.add(sentence)
+                _say(sentence)
+        members: tuple[str, ...] = ()
+        if self.door.where != self._course.submitted.resolve():  # that door sees the copies itself
+            left = gone(self._course)
+            members = tuple(name for name in receivers(self._course, self._id, one.student) if name not in left)
+        whole, *copies = [self.judges.begin(self._parcel_of(name)) for name in (one.student, *members)]
+        return whole, _Work(one, tuple(copies), members)
 
-    def _answer(self, one: HandIn, examined: Future[Report]) -> None:
-        """Record a report, give the student the feedback, and note it."""
-        with self._trying(one):
+    def _parcel_of(self, student: str) -> Submission:
+        """Collect what is in submitted/ of a student, and count it as an attempt."""
+        topic = self.judges.topic
+        return admit(self._course, topic, collect_in_place(self._course.submitted / student / self._id, topic))
+
+    def _answer(self, work: _Work, examined: Future[Report]) -> None:
+        """Record a report, give the student the feedback, do the same for the group, and note it."""
+        one = work.hand_in
+        with self._trying(one), gradebook.opened(self._course):
             report = examined.result()
-            gradebook.record(self._course, [report])
-            gradebook.feedback(self._course, self._id, only=one.student)
-            who = gradebook.handed_in(self._course, self._id, one.student)
-            write_summaries(self._course, self._id, who, [report])
+            self._give(report)
             if one.has_address:
                 gradebook.release_feedback(self._course, self._id, one.student)
+            for copy in work.copies:
+                self._give(copy.result())
             self._note(one, report.status)
             self.count += 1
             self._said.clear()
-            _say(f"{one_line(one.student)}: answered {time.time() - one.arrived:.1f} s after it arrived")
+            also = f", and for {one_line(', '.join(work.members))}" if work.members else ""
+            _say(f"{one_line(one.student)}: answered {time.time() - one.arrived:.1f} s after it arrived{also}")
             if report.status == "broken":
                 _say(f"{one_line(one.student)}: a person has to look at it; `autograder grade {self._id}` says why")
+
+    def _give(self, report: Report) -> None:
+        """Record a report, and make the pages of its student."""
+        gradebook.record(self._course, [report])
+        gradebook.feedback(self._course, self._id, only=report.student)
+        who = gradebook.handed_in(self._course, self._id, report.student)
+        write_summaries(self._course, self._id, who, [report])
 
     def _note(self, one: HandIn, status: str) -> None:
         """Note that a hand-in is answered: it is not tried again."""

@@ -90,6 +90,17 @@ def share(course: Course, assignment: str) -> list[str]:
     return said
 
 
+def receivers(course: Course, assignment: str, student: str) -> tuple[str, ...]:
+    """Return the members of a student's group who have a copy of the student's parcel."""
+    group = next((group for group in groups(course, assignment) if student in group), ())
+    others = {name: course.submitted / name / assignment for name in group if name != student}
+    copies = {name: parcel for name, parcel in others.items() if _is_copy(course, parcel)}
+    if not copies or _is_copy(course, course.submitted / student / assignment):
+        return ()
+    mine = _digest(course.submitted / student / assignment)
+    return tuple(name for name, parcel in copies.items() if _digest(parcel) == mine)
+
+
 def _is_copy(course: Course, parcel: Path) -> bool:
     """Whether a parcel is still exactly the copy that was made for this student."""
     note = course.cache / _NOTES / parcel.name / parcel.parent.name

@@ -1,5 +1,7 @@
-"""Following: a class hands in within a minute, and `autograder follow` answers. python -m benchmarks.following [--size
-200] [--within 60] [--id ID]        in the folder of the course; it writes the table of docs/follow.md
+"""Following: students hand in one by one, and then a class within a minute, and `autograder follow` answers.
+
+python -m benchmarks.following [--size 200] [--within 60] [--id ID]        in the folder of the course; it writes the
+table of docs/follow.md
 
 A hand-in is what `nbgrader submit` leaves in the exchange, with a right answer of its own. CPU seconds are those of
 the program and of all processes below it.
@@ -32,6 +34,7 @@ from benchmarks.parts import class_of, scratch_course
 
 _BEGIN, _END = "<!-- Written by `make bench-follow`. -->\n", "<!-- By hand from here on. -->\n"
 _IDLE_SECONDS = 20
+_ALONE = 10, 60.0  #: hand-ins that come one by one, and the seconds within which they come
 _PATIENCE = 1800  #: seconds without an end after which the benchmark gives up
 
 
@@ -49,6 +52,7 @@ class Measured:
     cpu: float  #: s
     idle: float  #: CPU seconds a second before the first hand-in
     memory: tuple[float, float]  #: MB before the first hand-in and after the last answer
+    load: tuple[float, float]  #: what else wanted a core: the machine's load average before and after
 
 
 def open_exchange(course: Course) -> Path:
@@ -103,7 +107,7 @@ def _measure(
     course: Course, topic: Topic, size: int, within: float, program: subprocess.Popen[bytes], log: Path
 ) -> Measured:
     _until(lambda: "follows" in log.read_text(), program, log)
-    before = _used(program.pid)
+    before, load_before = _used(program.pid), os.getloadavg()[0]
     time.sleep(_IDLE_SECONDS)
     rested = _used(program.pid)
     began = time.time()
@@ -128,6 +132,7 @@ def _measure(
         cpu=after[0] - rested[0],
         idle=(rested[0] - before[0]) / _IDLE_SECONDS,
         memory=(before[1], after[1]),
+        load=(load_before, os.getloadavg()[0]),
     )
 
 
@@ -157,18 +162,20 @@ def _used(pid: int) -> tuple[float, float]:
 def table(rows: list[Measured]) -> str:
     """Return the table of docs/follow.md."""
     lines = [
-        f"{cores()} cores, {date.today().isoformat()}. Wall seconds depend on what else the machine does.",
+        f"{cores()} cores, {date.today().isoformat()}. Wall seconds depend on what else the machine does. The load",
+        "average says how many processes wanted a core, before and after; those of this program count in the second.",
         "",
         "| assignment | hand-ins | arrived within | lost | answered twice | answered after: median, 95 %, longest | "
-        "last answer after | CPU s each | idle CPU | memory: before, after |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "last answer after | CPU s each | idle CPU | memory: before, after | load: before, after |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         late = row.waits[int(0.95 * (len(row.waits) - 1))]
         lines.append(
             f"| {row.topic} | {row.size} | {row.arriving:.0f} s | {row.lost} | {row.twice} | "
             f"{statistics.median(row.waits):.1f}, {late:.1f}, {row.waits[-1]:.1f} s | {row.wall:.0f} s | "
-            f"{row.cpu / row.size:.2f} | {100 * row.idle:.1f} % | {row.memory[0]:.0f}, {row.memory[1]:.0f} MB |"
+            f"{row.cpu / row.size:.2f} | {100 * row.idle:.1f} % | {row.memory[0]:.0f}, {row.memory[1]:.0f} MB | "
+            f"{row.load[0]:.1f}, {row.load[1]:.1f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -178,9 +185,9 @@ def table(rows: list[Measured]) -> str:
 @click.option("--size", default=200, show_default=True, help="How many hand in.")
 @click.option("--within", default=60.0, show_default=True, help="Seconds within which all hand in.")
 def main(ids: tuple[str, ...], size: int, within: float) -> None:
-    """Let a class hand in within a minute, and measure how `autograder follow` answers."""
+    """Let a few hand in one by one, and a class within a minute; measure how `autograder follow` answers."""
     course = find_course(Path.cwd())
-    text = table([measure(course.topic(name), size, within) for name in ids])
+    text = table([measure(course.topic(name), *case) for name in ids for case in (_ALONE, (size, within))])
     click.echo(text)
     path = course.root / "docs" / "follow.md"
     head, _, rest = path.read_text(encoding="utf-8").partition(_BEGIN)

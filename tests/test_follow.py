@@ -189,6 +189,93 @@ def test_tests_that_are_changed_meanwhile_count_from_then_on(
     assert store.load(course, topic, parcel, bob.seed) == bob
 
 
+def test_a_gradebook_that_is_replaced_meanwhile_gets_the_next_marks(course: Course, tmp_path: Path) -> None:
+    over = threading.Event()
+    restored = shutil.copy(course.root / "gradebook.db", course.root / "restored.db")
+    hand_in(course, "ada")
+    follower = following.Follower(course, ID, None)
+    try:
+        while not order(course):
+            follower.turn(0.1, over)
+        Path(restored).replace(course.root / "gradebook.db")
+        hand_in(course, "bob", number=1)
+        while len(order(course)) < 2:
+            follower.turn(0.1, over)
+    finally:
+        follower.close()
+
+    assert {mark.student for mark in gradebook.marks(course, ID)} == {"bob"}
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+def group(course: Course, text: str) -> None:
+    (course.root / "groups.txt").write_text(text)
+
+
+def test_the_other_members_of_a_group_have_a_mark_and_a_page(
+    course: Course, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group(course, "01_tiny: ada, bob, cyd\n")
+    hand_in(course, "ada")
+
+    code = follow(course, ID, is_once=True)
+
+    assert code == 0
+    assert order(course) == [("ada", "graded")]
+    assert {score(course, student) for student in ("ada", "bob", "cyd")} == {90.0}
+    assert all((course.root / "feedback" / name / ID / "summary.html").is_file() for name in ("ada", "bob", "cyd"))
+    assert re.search(r"^ada: answered \S+ s after it arrived, and for bob, cyd$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_member_who_hands_in_alone_keeps_that_and_nobody_is_told_twice(
+    course: Course, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group(course, "all: ada, bob\n")
+    hand_in(course, "ada", WRONG)
+    time.sleep(0.02)
+    hand_in(course, "bob", number=1)
+    time.sleep(0.02)
+    hand_in(course, "ada", f"{WRONG}# again", number=2)
+
+    follow(course, ID, is_once=True)
+
+    assert sorted(order(course)) == [("ada", "graded"), ("ada", "graded"), ("bob", "graded")]
+    assert score(course, "ada") < 90.0 == score(course, "bob")
+    assert capsys.readouterr().out.count("ada, bob are one group and each handed in") == 1
+
+
+def test_a_slip_in_the_file_of_groups_holds_up_everybody_until_it_is_corrected(
+    course: Course, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group(course, "01_tiny ada, bob\n")
+    hand_in(course, "ada")
+
+    code = follow(course, ID, is_once=True)
+    said = capsys.readouterr().out
+    group(course, "01_tiny: ada, bob\n")
+    follow(course, ID, is_once=True)
+
+    assert code == 1
+    assert "groups.txt:1: no group; write it as all: ada, grace" in said
+    assert {score(course, student) for student in ("ada", "bob")} == {90.0}
+
+
+def test_in_a_folder_the_copies_of_a_group_are_hand_ins_themselves(course: Course) -> None:
+    group(course, "all: ada, bob\n")
+    folder = course.submitted / "ada" / ID
+    folder.mkdir(parents=True)
+    shutil.copy(course.release / ID / f"{ID}.ipynb", folder)
+    (folder / "tiny.py").write_text(SOLUTION)
+    for _ in range(3):
+        time.sleep(door.SETTLED_SECONDS + 0.1)
+        follow(course, ID, course.submitted, is_once=True)
+
+    assert order(course) == [("ada", "graded"), ("bob", "graded")]
+    assert {score(course, student) for student in ("ada", "bob")} == {90.0}
+
+
 def test_a_second_program_for_the_same_assignment_is_refused(course: Course) -> None:
     with following._alone(course, ID), pytest.raises(CourseError, match="another `autograder follow 01_tiny` is run"):
         follow(course, ID, is_once=True)

@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from wheels import build_wheel
 
 from autograder.authoring.leak import leaks
 from autograder.course import Course
@@ -27,16 +28,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    sources = folder / "sources"
-    sources.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(COURSE.root / name, sources)
-    for package in ("autograder", "dlcourse"):
-        shutil.copytree(COURSE.root / package, sources / package, ignore=shutil.ignore_patterns("__pycache__"))
-    run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(sources)])
-    (built,) = folder.glob("*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

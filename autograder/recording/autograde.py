@@ -74,8 +74,22 @@ class Examine(preprocessors.NbGraderPreprocessor):  # type: ignore[misc]
 class SaveScores(preprocessors.SaveAutoGrades):  # type: ignore[misc]
     """Save each grade cell's score; leave a cell without one to a person, as with written answers.
 
-    What a person gave stays given as long as the student's answer, or module, is the one that the person saw.
+    What a person gave stays given as long as the student's answer, or module, is the one that the person saw. All
+    scores of a student are written to the disk at once; nbgrader's own step writes each of them.
     """
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        names = resources["nbgrader"]
+        self.notebook_id, self.assignment_id = names["notebook"], names["assignment"]
+        self.student_id, self.db_url = names["student"], names["db_url"]
+        with Gradebook(self.db_url) as self.gradebook:
+            session = self.gradebook.db
+            session.commit = session.flush
+            for number, cell in enumerate(nb.cells):
+                nb.cells[number], resources = self.preprocess_cell(cell, resources, number)
+            del session.commit
+            session.commit()
+        return nb, resources
 
     def _add_score(self, cell: Any, resources: Any) -> None:
         super()._add_score(cell, resources)

@@ -44,11 +44,13 @@ def record(course: Course, reports: Iterable[Report], on_student: Callable[[str]
         from autograder.recording.recorded import Recorded
 
         records: dict[str, Recorded] = {}
+        reports = list(reports)
+        only = reports[0].student if len(reports) == 1 else None
         for report in reports:
             if report.assignment not in records:
                 require(api, course, report.assignment)  # opening a missing gradebook would create one
                 book = stack.enter_context(api.gradebook)
-                records[report.assignment] = Recorded(course, report.assignment, book)
+                records[report.assignment] = Recorded(course, report.assignment, book, only)
             known = records[report.assignment]
             if not known.holds(report):
                 result = record_one(api, report)
@@ -223,9 +225,14 @@ def _is_open(grade: Any) -> bool:
     return bool(grade.needs_manual_grade) or (grade.auto_score is None and grade.manual_score is None)
 
 
+_open_now: list[tuple[Path, Any]] = []  #: the courses whose API is open, and the API, from the outer to the inner block
+
+
 @contextlib.contextmanager
 def opened(course: Course) -> Iterator[Any]:
     """Give nbgrader's API for the course, silent: with the course's settings, and with what recording must have.
+
+    Within a block, another block for the same course gets the same API, and reads no setting again.
 
     Raises:
         CourseError: a configuration file cannot be used, or means another course
@@ -235,13 +242,23 @@ def opened(course: Course) -> Iterator[Any]:
 
     from autograder.recording.warm import warm_gradebook
 
+    if _open_now and _open_now[-1][0] == course.root:
+        api = _open_now[-1][1]
+        with _within_reach(api.coursedir.db_url):
+            yield api
+        return
     path = sys.path.copy()
     with contextlib.chdir(course.root):
         app = NbGrader()
         try:
             _initialize(app, course)
             with warm_gradebook(), _within_reach(app.coursedir.db_url):
-                yield NbGraderAPI(app.coursedir, parent=app)
+                api = NbGraderAPI(app.coursedir, parent=app)
+                _open_now.append((course.root, api))
+                try:
+                    yield api
+                finally:
+                    _open_now.pop()
         finally:
             sys.path[:] = path  # nbgrader puts the current folder in front
 

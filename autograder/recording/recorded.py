@@ -26,9 +26,9 @@ SHELF = "recorded"
 
 
 class Recorded:
-    """The records of one assignment at the time when this object was made."""
+    """The records of one assignment at the time when this object was made: of everybody, or of one student."""
 
-    def __init__(self, course: Course, assignment: str, gradebook: Any) -> None:
+    def __init__(self, course: Course, assignment: str, gradebook: Any, only: str | None = None) -> None:
         self._course = course
         self._assignment = assignment
         self._gradebook = gradebook
@@ -37,7 +37,7 @@ class Recorded:
         self._late: set[str] = set()
         self._due: dict[str, str] = {}
         self._scores: dict[str, dict[str, float | None]] = {}
-        self._read(None)
+        self._read(only)
 
     def holds(self, report: Report) -> bool:
         """Whether recording this report would change nothing."""

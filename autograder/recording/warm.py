@@ -8,6 +8,7 @@ the coloured code, but nothing that is read or written with them.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,11 @@ from nbconvert.exporters import HTMLExporter, TemplateExporter
 from nbconvert.filters import Highlight2HTML
 from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 from nbgrader.api import Gradebook
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 _really_open, _really_close = Gradebook.__init__, Gradebook.close
-_opened: dict[tuple[str, str], Any] = {}
+_opened: dict[tuple[str, str, object], Any] = {}
 
 
 @contextmanager
@@ -40,14 +42,23 @@ def warm_gradebook() -> Iterator[None]:
 
 
 def _open(self: Any, db_url: str, course_id: str = "default_course", authenticator: Any = None) -> None:
-    known = _opened.get((db_url, course_id))
+    known = _opened.get((db_url, course_id, _file(db_url)))
     if known is None:
-        _really_open(self, db_url, course_id, authenticator)
-        _opened[db_url, course_id] = self.engine
+        _really_open(self, db_url, course_id, authenticator)  # it creates a missing file
+        _opened[db_url, course_id, _file(db_url)] = self.engine
         return
     self.engine = known
     self.db = scoped_session(sessionmaker(autoflush=True, bind=known, future=True))
     self.course_id, self.authenticator = course_id, authenticator
+
+
+def _file(db_url: str) -> object:
+    """Tell a gradebook's file from another one that took its place, such as a restored one."""
+    try:
+        state = os.stat(make_url(db_url).database or "")
+    except OSError:  # a gradebook on a server
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _close(self: Any) -> None:
@@ -70,6 +81,16 @@ class _InMemory(BytecodeCache):
 
 _templates = _InMemory()
 
+#: colours with enough contrast, links that do not differ by colour alone, and code that wraps (docs/accessibility.md)
+_STYLE = """
+a, div.nbgrader_cell .panel-footer a { color: #1f5f95; text-decoration: underline; }
+div.nbgrader_cell .panel-heading { background: #1f5f95; }
+div.nbgrader_cell .panel-heading a { color: #fff; }
+.rendered_html .anchor-link { color: #1f5f95; }
+li.late-penalty { color: #a63c06; }
+div.input_area, .highlight, .highlight pre { background: #fff; }
+.rendered_html img, .rendered_html svg { max-width: 100%; height: auto; }
+"""
 #: what the page of a student says instead of nbgrader's own words
 _ROUNDED = re.compile(r"\{\{ ([\w.]+) \| float \| round\(2\) \}\}")
 _NAME = "{{ cell.metadata.get('autograder', {}).get('title') or %s }}"
@@ -78,6 +99,11 @@ _INSTEAD = {
     ">Test cell<": f">{_NAME % 'cell.metadata.nbgrader.grade_id'}<",
     ">Written response<": f">{_NAME % _QUESTION}<",
     "Grade cell: <code>{{ cell.metadata.nbgrader.grade_id }}</code>": _NAME % "cell.metadata.nbgrader.grade_id",
+    "<html>": '<html lang="en">',
+    '<div class="panel-heading">\n        <h4>': '<header class="panel-heading">\n        <h1 class="h4">',
+    "| round(2) }})</h4>": "| round(2) }})</h1>",
+    "          </ol>\n        </div>\n      </div>\n": "          </ol>\n        </div>\n      </header>\n",
+    "</style>\n\n</head>": f"{_STYLE}</style>\n\n</head>",
 }
 
 
