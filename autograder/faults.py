@@ -92,6 +92,7 @@ _FROM_A_HALF = re.compile(
 )
 _OF_NONE = re.compile(r".*\bNoneType\b.*")
 _OF_AN_OBJECT = re.compile(r"'(\w+)' object has no attribute '(\w+)'.*")
+_NOT_SEVERAL = re.compile(r"(?:object of type )?'(\w+)' (?:object is not (?:subscriptable|iterable)|has no len\(\))")
 #: an answer that cannot be taken apart into the values that a docstring promises: who says it, and what is wrong
 _APART: tuple[tuple[str, str, str], ...] = (
     ("TypeError", r"cannot unpack non-iterable NoneType object", "several values and got None: is a return missing?"),
@@ -416,6 +417,11 @@ def _unusable(error: BaseException) -> str:
         return f"The test got None and cannot go on with it: is a return missing? ({plain(message)})"
     if type_name(error) == "AttributeError" and (found := _OF_AN_OBJECT.fullmatch(message)):
         return f"{found[1]} has no attribute {found[2]!r}, which the test asks for: read what its docstring names."
+    if type_name(error) == "KeyError":
+        said = f"The test asks for the entry {plain(message, 80)}, and your code gave none"
+        return f"{said}: read what the docstring names."
+    if type_name(error) == "TypeError" and (found := _NOT_SEVERAL.fullmatch(message)):
+        return f"The test needs several values and got a single {found[1]}: read what the docstring says under Returns."
     return ""
 
 

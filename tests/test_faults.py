@@ -145,6 +145,18 @@ def test_an_answer_that_has_too_few_parts_is_a_wrong_answer():
     assert paired.sentence == f"The test expects another number of values than it got{rest}"
 
 
+def test_a_missing_entry_and_a_single_number_are_said_in_words():
+    rest = "read what the docstring"
+    key, single = (
+        explain(raised(lambda: {}["loss"]), module="basics"),
+        explain(raised(lambda: len(1.5)), module="basics"),
+    )
+
+    assert key.sentence == f"The test asks for the entry 'loss', and your code gave none: {rest} names."
+    assert single.sentence == f"The test needs several values and got a single float: {rest} says under Returns."
+    assert explain(raised(lambda: list(1.5)), module="basics").sentence == single.sentence
+
+
 def test_a_use_that_a_test_names_is_named_in_the_sentence():
     def used(run, hint=""):
         def block():
