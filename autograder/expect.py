@@ -20,12 +20,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from autograder import values
-from autograder.faults import Mismatch, Quality, is_no_answer, text_of, type_name
+from autograder.faults import Mismatch, Quality, is_no_answer, name_use, text_of, type_name
 from autograder.plain import plain
 
 __all__ = [
     "Mismatch", "accuracy", "at_least", "at_most", "between", "close", "dtype", "equal", "finite", "gradient",
-    "is_true", "no_alias", "refused", "shape", "unchanged",
+    "is_true", "no_alias", "refused", "shape", "unchanged", "works",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -292,6 +292,20 @@ def refused(
             raise Mismatch(said) from raised
     else:
         _fail(what, "no error", "a result", wanted, hint)
+
+
+@contextmanager
+def works(what: str, hint: str = "") -> Iterator[None]:
+    """Expect that what the student's code returned can be used: called, indexed, asked for an attribute.
+
+    An error in this block that no line of the student's raised fails the test with a sentence that begins with `what`,
+    such as "the model after replace_head". An error of the student's own line is told as everywhere.
+    """
+    try:
+        yield
+    except Exception as error:
+        name_use(error, what, hint)
+        raise
 
 
 def _sentence(what: str, fault: str, got: str, expected: str, hint: str) -> str:

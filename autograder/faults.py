@@ -92,6 +92,16 @@ _FROM_A_HALF = re.compile(
 )
 _OF_NONE = re.compile(r".*\bNoneType\b.*")
 _OF_AN_OBJECT = re.compile(r"'(\w+)' object has no attribute '(\w+)'.*")
+_NOT_SEVERAL = re.compile(r"(?:object of type )?'(\w+)' (?:object is not (?:subscriptable|iterable)|has no len\(\))")
+#: an answer that cannot be taken apart into the values that a docstring promises: who says it, and what is wrong
+_APART: tuple[tuple[str, str, str], ...] = (
+    ("TypeError", r"cannot unpack non-iterable NoneType object", "several values and got None: is a return missing?"),
+    ("TypeError", r"cannot unpack non-iterable (\w+) object", "several values and got a single {}{}"),
+    ("ValueError", r"not enough values to unpack \(\D+ (\d+), got (\d+)\)", "{} values and got {}{}"),
+    ("ValueError", r"too many values to unpack \(expected (\d+)\)", "{} values and got more{}"),
+    ("ValueError", r"zip\(\) argument \d+ is (?:shorter|longer) than", "another number of values than it got{}"),
+)
+_USE = "fault_use"  #: the attribute of an error that says in which use of an answer it came up
 
 
 @dataclass(frozen=True)
@@ -184,6 +194,10 @@ def explain(error: BaseException, *, module: str, also: Modules = (), budgets: B
     name = type_name(error) if type_name(error) in KNOWN_ERRORS else ""
     if cause or function or place_of(error, *modules):
         return Fault("raised", sentence, cause, name, function)
+    if used := _used(error):
+        return Fault("mismatch", used, error=name)
+    if apart := _apart(error):
+        return Fault("mismatch", apart, error=name)
     # No line of the student raised it, and the solution passes this test, so it is caused by what the code returned.
     # An assertion is the test's own verdict. Any other error may mean that the test asks for more than the docstring.
     return Fault("mismatch" if _is_verdict(error) else "unusable", sentence, error=name)
@@ -403,6 +417,39 @@ def _unusable(error: BaseException) -> str:
         return f"The test got None and cannot go on with it: is a return missing? ({plain(message)})"
     if type_name(error) == "AttributeError" and (found := _OF_AN_OBJECT.fullmatch(message)):
         return f"{found[1]} has no attribute {found[2]!r}, which the test asks for: read what its docstring names."
+    if type_name(error) == "KeyError":
+        said = f"The test asks for the entry {plain(message, 80)}, and your code gave none"
+        return f"{said}: read what the docstring names."
+    if type_name(error) == "TypeError" and (found := _NOT_SEVERAL.fullmatch(message)):
+        return f"The test needs several values and got a single {found[1]}: read what the docstring says under Returns."
+    return ""
+
+
+def name_use(error: BaseException, what: str, hint: str) -> None:
+    """Note on an error which use of a student's answer raised it; the innermost note counts."""
+    if not hasattr(error, _USE):
+        setattr(error, _USE, (what, hint))
+
+
+def _used(error: BaseException) -> str:
+    """Say which use of an answer failed and how; '' if no test named one, or if the test decided."""
+    noted = getattr(error, _USE, None)
+    if type(noted) is not tuple or _is_verdict(error):
+        return ""
+    what, hint = noted
+    message = _message(error)
+    if type_name(error) in ("AttributeError", "TypeError") and _OF_NONE.fullmatch(message.strip()):
+        return plain(f"{what}: the test got None: {hint or 'is a return missing?'}")
+    said = _apart(error) or f"{what} ends with {type_name(error)}: {_plainly(message)}".rstrip(": ")
+    return plain(said) + (f": {hint}" if hint else "" if said.endswith(".") else ".")
+
+
+def _apart(error: BaseException) -> str:
+    """Say that an answer has another number of values than the docstring promises; '' for any other error."""
+    rest = ": read what the docstring says under Returns."
+    for name, form, words in _APART:
+        if type_name(error) == name and (found := re.match(form, _message(error))):
+            return f"The test expects {words.format(*found.groups(), rest)}"
     return ""
 
 

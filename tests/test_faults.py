@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy
 import pytest
 
+from autograder.expect import works
 from autograder.faults import (
     Fault,
     Mismatch,
@@ -125,6 +126,67 @@ def test_an_error_without_a_line_of_the_students_does_not_say_that_their_code_ra
 
 def test_an_error_of_a_probes_own_line_does_not_say_so_either():
     assert explain(student_error(["KeyError", ["KeyError"], "'loss'", "", 0, ""]), module="basics").kind == "unusable"
+
+
+def test_an_answer_that_has_too_few_parts_is_a_wrong_answer():
+    def apart(answer):
+        def run():
+            h, cache = answer
+            return h, cache
+
+        return explain(raised(run), module="basics")
+
+    rest = ": read what the docstring says under Returns."
+    assert (apart((1,)).kind, apart((1,)).sentence) == ("mismatch", f"The test expects 2 values and got 1{rest}")
+    assert apart((1, 2, 3)).sentence == f"The test expects 2 values and got more{rest}"
+    assert apart(1.5).sentence == f"The test expects several values and got a single float{rest}"
+    assert apart(None).sentence == "The test expects several values and got None: is a return missing?"
+    paired = explain(raised(lambda: list(zip([1], [1, 2], strict=True))), module="basics")
+    assert paired.sentence == f"The test expects another number of values than it got{rest}"
+
+
+def test_a_missing_entry_and_a_single_number_are_said_in_words():
+    rest = "read what the docstring"
+    key, single = (
+        explain(raised(lambda: {}["loss"]), module="basics"),
+        explain(raised(lambda: len(1.5)), module="basics"),
+    )
+
+    assert key.sentence == f"The test asks for the entry 'loss', and your code gave none: {rest} names."
+    assert single.sentence == f"The test needs several values and got a single float: {rest} says under Returns."
+    assert explain(raised(lambda: list(1.5)), module="basics").sentence == single.sentence
+
+
+def test_a_use_that_a_test_names_is_named_in_the_sentence():
+    def used(run, hint=""):
+        def block():
+            with works("the model after replace_head", hint):
+                return run()
+
+        return explain(raised(block), module="basics")
+
+    assert (used(lambda: 1 / 0).kind, used(lambda: 1 / 0).sentence) == (
+        "mismatch",
+        "the model after replace_head ends with ZeroDivisionError: division by zero.",
+    )
+    assert used(lambda: {}["x"], "name it").sentence == "the model after replace_head ends with KeyError: 'x': name it"
+    assert used(lambda: None.head).sentence == "the model after replace_head: the test got None: is a return missing?"
+
+
+def test_an_error_of_the_students_own_line_stays_theirs_in_a_named_use(student):
+    def block():
+        with works("softmax"):
+            student.softmax([1.0])
+
+    assert explain(raised(block), module="basics").kind == "raised"
+
+
+def test_the_verdict_of_a_test_stays_its_own_in_a_named_use():
+    def block():
+        with works("softmax"):
+            raise Mismatch("softmax: wrong shape.")
+
+    assert explain(raised(block), module="basics").sentence == "softmax: wrong shape."
 
 
 def test_an_assertion_of_a_test_is_its_verdict():

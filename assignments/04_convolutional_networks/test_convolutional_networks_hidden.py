@@ -836,7 +836,8 @@ def parameters_without_gradient(student, name, arguments, x, blocks):
 )
 def test_every_parameter_takes_part(student, rng, name, arguments, blocks, size):
     """Every layer that is built takes part in forward: is one of them left out, or called in the place of another?"""
-    idle, count = parameters_without_gradient(student, name, arguments, _images(rng, *size), blocks)
+    with expect.works(f"a forward and a backward pass of {name}"):
+        idle, count = parameters_without_gradient(student, name, arguments, _images(rng, *size), blocks)
 
     expect.is_true(idle == 0, f"{name}: {idle} of its {count} parameters take no part in what it computes.")
 
@@ -879,7 +880,8 @@ def blocks_that_resnet_asks_for(student, layers):
 @pytest.mark.task("architectures")
 def test_resnet_takes_any_block_with_an_expansion(student):
     """Ask the block for its expansion, and call it with (in_channels, channels, stride) as the table says."""
-    asked, shape = blocks_that_resnet_asks_for(student, [2, 1, 3, 1])
+    with expect.works("ResNet of another block", "does it ask the block for its expansion?"):
+        asked, shape = blocks_that_resnet_asks_for(student, [2, 1, 3, 1])
 
     want = [
         (64, 64, 1),
@@ -1003,6 +1005,7 @@ def test_unseen_shapes_are_told_apart(student, seed):
 def test_images_of_any_size_fit(student, rng, size):
     """Heights and widths are any multiples of 8: features shrink them by one factor, and forward takes what comes."""
     model = student.SmallCNN(2, 6).eval()
+    expect.shape(model(torch.zeros(2, 2, 24, 32)), (2, 6), "SmallCNN(2, 6) of images of 24x32")
     x = _images(rng, 3, 2, *size)
     shrink = 32 // model.features(torch.zeros(1, 2, 32, 32)).shape[2]
 
@@ -1091,6 +1094,7 @@ def watched_training(student, x, y):
         epochs[-1].append(batch)
     orders = [[image for batch in epoch for image in batch] for epoch in epochs]
     groups = [{frozenset(batch) for batch in epoch} for epoch in epochs]
+    different = min(len(set(order)) for order in orders) / len({image.tobytes() for image in x})
     alike = len(epochs) == 2 and len(epochs[0]) > 1 and (orders[0] == orders[1] or groups[0] == groups[1])
     before = list(student.train_small_cnn(x, y, epochs=1, seed=3).parameters())
     after = list(model.parameters())
@@ -1101,7 +1105,7 @@ def watched_training(student, x, y):
     pairs = zip(before, after, pulled, strict=True)
     unmoved = sum(is_pulled and torch.equal(one, other) for one, other, is_pulled in pairs)
     sizes = sum(map(len, orders)), max(map(len, batches), default=0)
-    return notes.left_over, notes.squashed, unmoved, len(after), sizes, learned, alike
+    return notes.left_over, notes.squashed, unmoved, len(after), sizes, learned, alike, different
 
 
 @pytest.mark.task("small_cnn", weight=4)
@@ -1109,7 +1113,8 @@ def test_each_epoch_goes_through_all_images_in_training_mode(student, seed):
     """Each step starts from a clean gradient, each epoch sees all images in a new order, and every parameter learns."""
     x, y = digits("train", seed)
 
-    left_over, squashed, unmoved, count, (images, largest), modes, alike = watched_training(student, x[:310], y[:310])
+    found = watched_training(student, x[:310], y[:310])
+    left_over, squashed, unmoved, count, (images, largest), modes, alike, different = found
 
     expect.is_true(not any(left_over), "train_small_cnn: a backward pass began with the gradient of the last one.")
     expect.is_true(not any(squashed), "train_small_cnn: cross-entropy does the softmax itself; give it raw scores.")
@@ -1118,6 +1123,8 @@ def test_each_epoch_goes_through_all_images_in_training_mode(student, seed):
         "train_small_cnn: the model or a layer was in eval mode while it learned; call model.train().",
     )
     expect.equal(images, 620, "train_small_cnn: images that two epochs over 310 learned from")
+    # all of them, or, if they are drawn again and again, 63 of 100
+    expect.is_true(different > 0.9, "train_small_cnn: an epoch leaves images out, and visits others several times.")
     expect.is_true(largest < 310, "train_small_cnn: all 310 images are one batch; use mini-batches.")
     expect.is_true(not alike, "train_small_cnn: two epochs have the same order, or the same batches, of images.")
     expect.is_true(count > 0 and unmoved == 0, f"train_small_cnn: {unmoved} of {count} parameters never changed.")

@@ -282,7 +282,8 @@ def after_replacing(student):
 @pytest.mark.task("freezing", weight=4)
 def test_a_new_head_gives_other_classes(student):
     """How many features must the new layer read? Ask the old one."""
-    plain, nested = after_replacing(student)
+    with expect.works("a model after replace_head"):
+        plain, nested = after_replacing(student)
 
     expect.equal(plain, (2, 3), "replace_head(ShapeNet(7), 3): shape of the scores")
     expect.equal(nested, (2, 4), 'replace_head(model, 4, "classifier.2"): shape of the scores')
@@ -303,7 +304,10 @@ def sorted_parameters(student):
 @pytest.mark.task("freezing", weight=4)
 def test_each_part_has_its_rate(student):
     """64 * 7 + 7 numbers of the head learn fast, the 23,696 of the backbone slowly."""
-    expect.equal(sorted_parameters(student), {0.1: 455, 0.001: 23_696}, "param_groups: numbers at each rate")
+    with expect.works("an optimiser of the groups of param_groups"):
+        numbers = sorted_parameters(student)
+
+    expect.equal(numbers, {0.1: 455, 0.001: 23_696}, "param_groups: numbers at each rate")
 
 
 # ------------------------------------------------------------------------------------------------------------

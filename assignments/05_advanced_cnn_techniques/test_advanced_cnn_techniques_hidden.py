@@ -901,8 +901,9 @@ def frozen_model(student, head, x):
     learning = sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
     modes = {name: module.training for name, module in model.named_modules()}
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
-    for _ in range(2):
+    asking = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(asking or [torch.zeros(1)], lr=0.1)
+    for _ in range(2 if asking else 0):
         model(torch.from_numpy(x)).square().sum().backward()
         optimizer.step()
     moved = sorted(name for name, value in model.state_dict().items() if not torch.equal(value, before[name]))
@@ -985,13 +986,16 @@ def replaced_heads(student, x):
         new = model.get_submodule(head)
         twin = student.replace_head(copy.deepcopy(model), 9, head).get_submodule(head)
         kept = all(
-            value is old[name] and value.requires_grad == asked[name] and torch.equal(value, values[name])
+            value is old.get(name) and value.requires_grad == asked[name] and torch.equal(value, values[name])
             for name, value in model.named_parameters()
             if not name.startswith(head + ".")
         )
-        kept &= all(part.training == modes[name] for name, part in model.named_modules() if name != head)
+        kept &= all(part.training == modes.get(name) for name, part in model.named_modules() if name != head)
         kept_modules = [name for name, part in model.named_modules() if part is not parts.get(name)]
-        out = model.eval()(torch.from_numpy(x).to(getattr(torch, dtype)))
+        try:
+            out = model.eval()(torch.from_numpy(x).to(getattr(torch, dtype)))
+        except RuntimeError:  # the sizes or the dtype of the new head, which the test looks at before the scores
+            out = torch.empty(0)
         weights = new.weight.detach()
         found.append(
             (
@@ -1066,14 +1070,17 @@ def rates_of_parameters(student, frozen, head):
     model["twin"].weight = model["header"].weight
     for name, parameter in model.named_parameters():
         parameter.requires_grad = not any(name.startswith(prefix) for prefix in frozen)
+    asks = sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
     groups = student.param_groups(model, 0.3, 0.02, head)
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        return {}, [], asks, False
     sizes = [len(list(group["params"])) for group in groups]
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     rates = {}
     for group in groups:
         for parameter in group["params"]:
-            rates.setdefault(names[id(parameter)], []).append(group["lr"])
-    torch.optim.Adam(groups)
+            name = names.get(id(parameter), "one that is not the model's")
+            rates.setdefault(name, []).append(group.get("lr"))
     asks = sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
     return rates, sizes, asks, isinstance(groups, list)
 
@@ -1099,10 +1106,10 @@ def test_each_learning_parameter_stands_in_one_group(student, frozen, head):
         for name in names
         if not any(name.startswith(prefix) for prefix in frozen)
     }
+    expect.is_true(is_list, "param_groups: the groups are no list of dicts.")
     expect.equal(rates, want, "param_groups: rates of each parameter")
     expect.is_true(all(size > 0 for size in sizes), "param_groups: a group is empty.")
     expect.equal(asks, sorted(want), "param_groups: parameters that require a gradient afterwards")
-    expect.equal(is_list, True, "param_groups: whether it is a list")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -2016,7 +2023,8 @@ def test_a_look_changes_nothing(student, rng, fails):
         expect.shape(maps, (3, 4, 5), "grad_cam: maps")
     expect.equal(hooks, 1, "grad_cam: hooks on the model, one of which was there before")
     expect.is_true(same_modes, "grad_cam: a module is not in the mode in which it came.")
-    expect.close(gradients[0], torch.full_like(gradients[0], 2.0), "grad_cam: a gradient that was there before")
+    expect.is_true(gradients[0] is not None, "grad_cam: a gradient that was there before is gone.")
+    expect.close(gradients[0], torch.full((4, 2, 3, 3), 2.0), "grad_cam: a gradient that was there before")
     left = sum(gradient is not None for gradient in gradients[1:])
     expect.equal(left, 0, "grad_cam: parameters that received a gradient")
     expect.equal(asks, [True, False, True, True, True, True], "grad_cam: requires_grad of the parameters")

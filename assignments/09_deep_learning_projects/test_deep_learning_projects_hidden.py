@@ -739,8 +739,8 @@ def runs(student, seed):
     """Runs of one table in several folders, and with another seed."""
     rng = np.random.default_rng([seed, 1])
     rows = _rows(rng)
-    options = SMALL | {"seed": int(rng.integers(10_000, 90_000)), "val_share": 0.15, "test_share": 0.3}
-    moves = [
+    options = SMALL | {"seed": int(rng.integers(10_000, 90_000)), "val_share": 0.16, "test_share": 0.29}
+    moves = [  # of 40 rows these shares are 6.4 and 11.6
         {"data": 0, "out": "one", "options": options},
         {"data": 0, "out": "deep/two", "options": options, "seeds": 5},
         {"data": 0, "out": "three", "options": options | {"seed": options["seed"] + 1}},
@@ -907,30 +907,42 @@ def test_the_card_says_where_the_numbers_come_from(student, seed):
 
 @probe
 def a_watched_run(student, x, labels, options):
-    """A run; note the first input of a network for each batch, and whether gradients were cleared."""
-    from dataclasses import asdict
+    """A run; note the first input of a network for each batch, its scores, and whether gradients were cleared."""
+    import json
 
     root = tempfile.mkdtemp()
     data, out = os.path.join(root, "rows.csv"), os.path.join(root, "out")
     drawn.write_table(data, x, labels)
-    first, batches, modes = [], [], []
+    first, batches, modes, last, scores = [], [], [], [], []
 
     def look(module, inputs):
         if torch.is_grad_enabled() and inputs and torch.is_tensor(inputs[0]) and not first:
             first.append(inputs[0].detach().clone())
             modes.append(all(layer.training for layer in module.modules()))
 
+    def listen(module, inputs, output):
+        if torch.is_grad_enabled() and torch.is_tensor(output):
+            last[:] = [output.detach().double().numpy()]
+
     def on_backward():
         batches.extend(first)
+        scores.extend(last)
         first.clear()
 
     eye = nn.modules.module.register_module_forward_pre_hook(look)
+    ear = nn.modules.module.register_module_forward_hook(listen)
     try:
         with spies.watched(on_backward) as notes, stops.watched(out, draw=False, holdout=student.Holdout):
-            report = student.run_pipeline(student.Config(data, out, target="target", **options))
+            student.run_pipeline(student.Config(data, out, target="target", **options))
     finally:
         eye.remove()
-    return asdict(report), [batch.numpy() for batch in batches], any(notes.left_over), modes, student.predict(out, x)
+        ear.remove()
+    written = []
+    for name in ("statistics.json", "history.json"):
+        with open(os.path.join(out, name), encoding="utf-8") as file:
+            written.append(json.load(file))
+    batches = [batch.numpy() for batch in batches]
+    return batches, scores, any(notes.left_over), modes, student.predict(out, x), written
 
 
 @pytest.mark.task("pipeline", weight=3)
@@ -939,7 +951,7 @@ def test_each_epoch_uses_each_training_row_once(student, seed):
     x, labels = _rows(np.random.default_rng([seed, 3]), 45)
     x[:, 4] = 2.5  # a column without any information
 
-    _, batches, left_over, modes, said = a_watched_run(student, x, labels, SMALL)
+    batches, _, left_over, modes, said, _ = a_watched_run(student, x, labels, SMALL)
 
     expect.equal([len(batch) for batch in batches], [8, 8, 8, 3] * 3, "run_pipeline: sizes of the batches")
     epochs = np.concatenate(batches).reshape(3, 27, -1)
@@ -956,6 +968,24 @@ def test_each_epoch_uses_each_training_row_once(student, seed):
     expect.is_true(all(modes), "run_pipeline: in training a layer is not in training mode.")
     expect.is_true(not left_over, "run_pipeline: a backward pass began with the gradient of the last one.")
     expect.finite(np.asarray(said), "predict with a constant column")
+
+
+@pytest.mark.task("pipeline")
+def test_the_training_loss_is_the_mean_over_rows(student, seed):
+    """run_pipeline: the training loss of an epoch is the mean over all training rows, as it was during the epoch."""
+    x, labels = _rows(np.random.default_rng([seed, 7]), 45)
+
+    batches, scores, *_, (statistics, history) = a_watched_run(student, x, labels, SMALL)
+
+    expect.equal([len(batch) for batch in batches], [8, 8, 8, 3] * 3, "run_pipeline: sizes of the batches")
+    scaled = (x - np.array(statistics["mean"])) / np.array(statistics["std"])
+    y, costs = _numbers(labels), []
+    for batch, score in zip(batches, scores, strict=True):
+        expect.shape(score, (len(batch), 3), "run_pipeline: scores of a batch")
+        rows = np.abs(batch[:, None] - scaled).max(axis=2).argmin(axis=1)  # which row of the table each of them is
+        costs.append(np.logaddexp.reduce(score, axis=1) - score[np.arange(len(rows)), y[rows]])
+    want = np.concatenate(costs).reshape(3, 27).mean(axis=1)
+    expect.close(history["train_loss"], want, "history.json: train_loss", rtol=1e-4, lists=True)
 
 
 @pytest.mark.task("pipeline", weight=4)

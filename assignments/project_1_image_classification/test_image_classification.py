@@ -109,7 +109,8 @@ def test_a_network_takes_images_of_every_size(student):
     """One network, and images of 32x32, 17x23 and 40x16 pixels: four images give (4, 10) scores each time."""
     sizes = [(4, 32, 32), (4, 17, 23), (4, 40, 16)]
 
-    shapes, _ = look_at_a_network(student, 10, 3, sizes)
+    with expect.works("the network of build_cnn"):
+        shapes, _ = look_at_a_network(student, 10, 3, sizes)
 
     expect.equal(shapes, [(4, 10)] * 3, "build_cnn: shapes of the scores")
 
@@ -118,7 +119,8 @@ def test_a_network_takes_images_of_every_size(student):
 def test_a_network_keeps_to_its_budget(student):
     """At most 250,000 parameters, for 10 classes and for 20 classes with 4 channels."""
     for n_classes, channels in ((10, 3), (20, 4)):
-        shapes, count = look_at_a_network(student, n_classes, channels, [(2, 32, 32)])
+        with expect.works("the network of build_cnn"):
+            shapes, count = look_at_a_network(student, n_classes, channels, [(2, 32, 32)])
 
         expect.equal(shapes, [(2, n_classes)], "build_cnn: shape of the scores")
         expect.is_true(count <= 250_000, "build_cnn: the network has more than 250,000 parameters.")

@@ -203,7 +203,8 @@ def scores_of_networks(student, seeds):
 @pytest.mark.task("network", weight=5)
 def test_scores_are_raw(student, rng):
     """build_cnn: scores are raw: no softmax, no log_softmax, and nothing else that limits their range or signs."""
-    new, grown = scores_of_networks(student, rng.integers(0, 1000, size=4).tolist())
+    with expect.works("the network of build_cnn"):
+        new, grown = scores_of_networks(student, rng.integers(0, 1000, size=4).tolist())
 
     expect.finite(new, "build_cnn: scores")
     sums = new.sum(dim=2)
@@ -232,7 +233,8 @@ def modes_of_a_network(student):
 @pytest.mark.task("network", weight=3)
 def test_a_batch_of_a_network_may_have_one_image(student):
     """build_cnn: a batch may hold one image, in training mode too, and in eval mode the other images change nothing."""
-    trained, scores, again, alone = modes_of_a_network(student)
+    with expect.works("the network of build_cnn"):
+        trained, scores, again, alone = modes_of_a_network(student)
 
     expect.equal(trained, [(1, 5), (1, 5), (2, 5), (7, 5)], "build_cnn, training mode: shapes of the scores")
     expect.close(again, scores, "build_cnn, eval mode: scores of the same images, a second time", rtol=0, atol=0)
@@ -264,7 +266,8 @@ def influences(student, channels):
 @pytest.mark.parametrize("channels", [1, 4])
 def test_all_channels_and_parameters_have_an_influence(student, channels):
     """build_cnn: each channel of the image has an influence on the scores, and each parameter has one too."""
-    changed, idle, differs = influences(student, channels)
+    with expect.works("the network of build_cnn"):
+        changed, idle, differs = influences(student, channels)
 
     expect.is_true(differs, "build_cnn: other images get the same scores.")
     expect.equal(changed, [True] * channels, "build_cnn: whether each channel has an influence on the scores")
@@ -287,7 +290,8 @@ def networks_of_seeds(student):
 @pytest.mark.task("network")
 def test_weights_come_from_the_global_generator(student):
     """build_cnn: after the same torch.manual_seed two networks are equal, and without it they differ."""
-    (one, same, other), twins = networks_of_seeds(student)
+    with expect.works("the network of build_cnn"):
+        (one, same, other), twins = networks_of_seeds(student)
 
     expect.close(same, one, "build_cnn: parameters after the same seed", rtol=0, atol=0)
     expect.is_true(not np.allclose(other, one), "build_cnn: two seeds give the same parameters.")

@@ -1117,7 +1117,7 @@ def several_runs(student, train, test, new, stop):
     os.rename(os.path.join(root, "c"), moved)
     os.remove(data)
     together = student.predict(moved, new)
-    alone = np.concatenate([student.predict(moved, [text]) for text in new])
+    alone = [student.predict(moved, [text]) for text in new]
     return found, outside, written, pictures, together, alone, student.predict(moved, [text for text, _ in test])
 
 
@@ -1195,6 +1195,9 @@ def test_the_numbers_of_a_run_are_true(runs):
         expect.is_true(
             (float(row["score"]) > 0) != (row["label"] == 1), "run: a row of errors.json is no mistake by its score."
         )
+        k = [text for text, _ in test].index(row["text"])
+        want = 1 / (1 + float(np.exp(-float(row["score"]))))
+        expect.close(float(p[k]), want, "predict, beside a score in errors.json", rtol=0, atol=1e-5)
     expect.close(results.get("accuracy"), accuracy, "run: accuracy in results.json", rtol=1e-6)
     expect.close(float(results.get("parameters", -1)), parameters, "run: parameters in results.json")
     expect.equal(outside, [], "run: files outside of the folder out")
@@ -1210,7 +1213,8 @@ def test_new_texts_are_predicted_from_the_folder(runs):
     expect.finite(together, "predict")
     expect.between(float(together.min()), 0.0, 1.0, "predict: smallest probability")
     expect.between(float(together.max()), 0.0, 1.0, "predict: largest probability")
-    expect.close(alone, together, "predict of each text alone", rtol=0, atol=2e-6)
+    for one, among_others in zip(alone, together, strict=True):
+        expect.close(one, np.array([among_others]), "predict of each text alone", rtol=0, atol=2e-6)
     expect.close(float(together[4]), float(together[0]), "predict of a text with markup", rtol=0, atol=2e-6)
     expect.close(float(together[1]), float(together[3]), "predict of no token, and of an unknown one", atol=2e-6)
     expect.close(float(together[2]), float(together[3]), "predict of no token, and of an unknown one", atol=2e-6)
