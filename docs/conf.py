@@ -24,7 +24,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 exclude_patterns = ["examples", "static"]
 
-myst_enable_extensions = ["colon_fence", "deflist", "tasklist"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # a page that is also read on GitHub may begin below the first level
 nitpicky = False

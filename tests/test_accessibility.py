@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Page
 
 from autograder.authoring.release import release
 from autograder.classroom.class_report import write_class_report
+from autograder.classroom.term_report import write_term_report
 from autograder.course import Course
 from autograder.grade import grade
 from autograder.recording.summary import give_feedback
@@ -50,6 +51,7 @@ PAGES = {
     "summary": f"feedback/ada/{ID}/summary.html",
     "summary of a stub": f"feedback/bob/{ID}/summary.html",
     "class report": f"class_report/{ID}/index.html",
+    "report of the term": "class_report/index.html",
 }
 
 
@@ -72,6 +74,7 @@ def graded() -> Iterator[Course]:
         assert grade(course, ID, (), None, is_quiet=True) == 0
         give_feedback(course, ID, lambda _student: None)
         write_class_report(course, ID)
+        write_term_report(course)
         yield course
 
 

@@ -82,7 +82,7 @@ def checklist(topics: tuple[Topic, ...], plan: Plan) -> str:
     lines = [_CHECKLIST]
     for item in plan.checklist:
         few = f", {item.enough} of these" if item.enough < len(item.tasks) else ""
-        lines += [f"- [ ] {item.words}{few}:"]
+        lines += [f"- \N{BALLOT BOX} {item.words}{few}:"]
         lines += [f"  - {links[number]} {titles[number]}" for number in item.tasks]
     return "\n".join(lines) + "\n"
 
