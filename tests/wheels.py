@@ -17,13 +17,13 @@ ROOT = Path(__file__).parent.parent
 #: run by the Python of a fresh venv: what pip would have downloaded is found in another venv, and runs in this one
 LEND = """
 import pathlib, sys, sysconfig
-packages, scripts, python = sys.argv[1:]
+packages, scripts = sys.argv[1:]
 pathlib.Path(sysconfig.get_path("purelib"), "lent.pth").write_text(packages)  # no .pth file there is read
 for script in pathlib.Path(scripts).iterdir():
     text = script.read_bytes() if script.is_file() and not script.is_symlink() else b""
     mine = pathlib.Path(sysconfig.get_path("scripts"), script.name)
-    if text.startswith(f"#!{python}".encode()) and not mine.exists():
-        mine.write_bytes(text.replace(python.encode(), sys.executable.encode(), 1))
+    if text.startswith(f"#!{scripts}/python".encode()) and not mine.exists():
+        mine.write_bytes(text.replace(scripts.encode(), bytes(mine.parent), 1))
         mine.chmod(0o755)
 """
 
@@ -48,5 +48,5 @@ def lending(folder: Path) -> str:
     """Write the script that lends, and return the command for a shell in which the fresh venv is active."""
     script = folder / "lend.py"
     script.write_text(LEND)
-    words = (script, sysconfig.get_path("purelib"), sysconfig.get_path("scripts"), sys.executable)
+    words = (script, sysconfig.get_path("purelib"), sysconfig.get_path("scripts"))
     return f"python {' '.join(map(str, words))}"

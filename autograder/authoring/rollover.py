@@ -50,7 +50,7 @@ def roll_over(course: Course, folder: Path) -> list[str]:
     build(new)
     ids = new.topic_ids()
     return [
-        f"{folder}: {len(ids)} assignments, no dates, no class; new random inputs for the next one",
+        f"{folder}: {', '.join(ids) or 'no assignment'}; no dates, no class; new random inputs for the next one",
         *_to_do(course, folder),
         "then set dates with `autograder due`, run `autograder release`, and import the class",
     ]
