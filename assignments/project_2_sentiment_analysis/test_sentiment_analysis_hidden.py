@@ -15,6 +15,7 @@ from autograder import expect, probe
 from dlcourse.data import sentiment
 from dlcourse.data.sentiment import BLAME, PRAISE
 
+# The command `cd tests && python -m measure_sentiment 8` measures what the solution reaches.
 ALL, NEGATED = 0.97, 0.95
 STEPS = [0.65, 0.80, 0.92, 0.97]
 
