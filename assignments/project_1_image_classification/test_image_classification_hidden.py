@@ -128,6 +128,23 @@ def test_an_image_stays_what_it_was_and_in_its_place(student, rng):
     expect.is_true(kinds > 8, "augment: no image has variants.")
 
 
+@pytest.mark.task("augmentation")
+def test_no_image_is_moved_far(student, rng):
+    """augment: no image is shifted by more than a quarter of its height or width, in neither direction."""
+    H, W = 24, 32
+    x = np.zeros((96, 3, H, W), dtype=np.float32)
+    x[:, :, H // 2 - 2 : H // 2 + 2, W // 2 - 2 : W // 2 + 2] = 1  # a square in the middle, and its mirror image
+
+    images = student.augment(x, np.random.default_rng(int(rng.integers(1000))))
+
+    for axis, side in ((2, H), (3, W)):
+        weight = np.abs(np.asarray(images, dtype=np.float64)).sum(axis=(1, 5 - axis))  # (96, side)
+        seen = weight.sum(axis=1) > 1  # a cut-out may hide the square
+        middle = (weight @ (np.arange(side) + 0.5))[seen] / weight.sum(axis=1)[seen]
+        is_near = np.abs(middle - side / 2) <= side / 4 + 3
+        expect.is_true(bool(is_near.all()), "augment: an image is shifted by more than a quarter of its side.")
+
+
 @pytest.mark.task("augmentation", weight=2)
 def test_other_images_do_not_matter(student, rng):
     """augment: the result for an image depends on the image and the draws, and on no other image."""
@@ -864,6 +881,27 @@ def test_the_most_certain_mistakes_come_first(student, rng, wrong, right):
     _well_behaved("plot_mistakes", is_closed, shown)
 
 
+@pytest.mark.task("figures")
+def test_equally_certain_mistakes_are_in_order(student, rng):
+    """plot_mistakes: of equals, the image with the smaller index comes first, and scores may be of any size."""
+    x = rng.integers(0, 256, size=(15, 6, 5, 3)).astype(np.uint8)
+    y = np.zeros(15, dtype=np.int64)
+    scores = np.tile([1000.0, 1002.0, -1000.0], (15, 1))  # all are wrong, and equally certain
+    scores[7:9] += [0.0, 2.0, 0.0]
+
+    found, *_ = looked_at(student, "plot_mistakes", x, y, scores, ["ape", "bus", "cup"])
+
+    drawn = [one for one in found if one["images"]]
+    expect.equal(len(drawn), 12, "plot_mistakes: axes with an image")
+    drawn.sort(key=lambda one: (-round(one["place"][0], 1), one["place"][1]))  # from the top, then from the left
+    for one, index in zip(drawn, [7, 8, 0, 1, 2, 3, 4, 5, 6, 9, 10, 11], strict=True):
+        image = one["images"][0].astype(float)
+        is_right = image.shape == (6, 5, 3) and (
+            np.allclose(image, x[index]) or np.allclose(image, x[index] / 255, atol=1e-6)
+        )
+        expect.is_true(is_right, "plot_mistakes: of equally certain mistakes, the one with the smaller index is first.")
+
+
 # ------------------------------------------------------------------------------------------------------------
 # P1.7  The whole project in one call
 # ------------------------------------------------------------------------------------------------------------
@@ -900,6 +938,7 @@ def test_each_fault_of_a_config_is_named(student):
         {"val_share": 0.5}, {"val_share": 0.01}, {"augment": False},
     ]  # fmt: skip
     bad = [
+        {"seed": True}, {"patience": True}, {"batch_size": True}, {"val_share": float("nan")},
         {"epochs": 0}, {"epochs": 2.0}, {"epochs": True}, {"epochs": "3"}, {"batch_size": 0}, {"batch_size": None},
         {"patience": 0}, {"patience": 1.0}, {"seed": -1}, {"seed": 1.5}, {"lr": 0.0}, {"lr": float("nan")},
         {"lr": float("inf")}, {"lr": True}, {"lr": "0.1"}, {"val_share": 0.0}, {"val_share": 0.51},
@@ -1021,7 +1060,8 @@ def several_runs(student, data, other_test, x, stop):
             np.random.seed(number)
             count[0], limit[0] = 0, at
             out = os.path.join(root, folder)
-            options = {"epochs": 3, "batch_size": 10, "lr": 0.01, "patience": 3, "val_share": 0.3, "seed": 2, **changes}
+            options = {"epochs": 3, "batch_size": 10, "lr": 0.01, "patience": 3, "val_share": 0.29, "seed": 2}
+            options |= changes
             try:
                 results = student.run(student.Config(paths[file], out, augment=True, **options))
                 numbers = [float(getattr(results, key)) for key in ("accuracy", "val_accuracy", "epochs", "parameters")]
@@ -1059,7 +1099,8 @@ def runs(student, seed):
     data, other = _small_data(rng, 57, 26), _small_data(rng, 3, 9)
     other = {name: of for name, of in other.items() if name.startswith("test")}
     x = rng.integers(0, 256, size=(6, 16, 18, 3)).astype(np.uint8)
-    # 40 images to learn from, 17 for validation: four batches an epoch, and the stop is in the second one
+    # 16.53 is rounded, so 17 images are for validation, and 40 to learn from: four batches an epoch, and the stop is in
+    # the second one
     return *several_runs(student, data, other, x, 6), data
 
 
@@ -1157,18 +1198,42 @@ def images_of_a_run(student, data, options):
         depth[0] -= 1
 
     folder = tempfile.mkdtemp()
-    path = os.path.join(folder, "images.npz")
+    path, out = os.path.join(folder, "images.npz"), os.path.join(folder, "out")
     np.savez(path, **data)
     hooks = [
         modules.register_module_forward_pre_hook(enter),
         modules.register_module_forward_hook(leave, always_call=True),
     ]
     try:
-        student.run(student.Config(path, os.path.join(folder, "out"), **options))
+        results = student.run(student.Config(path, out, **options))
     finally:
         for hook in hooks:
             hook.remove()
-    return given
+    return given, float(results.val_accuracy), np.asarray(student.predict(out, data["train_images"]))
+
+
+def _rows_of(images, raw):
+    """Which raw images these are: the order of the pixels stays, whatever was subtracted and divided; or -1."""
+    keys = [np.argsort(image[..., 0].ravel(), kind="stable").tobytes() for image in raw]
+    order = {key: row for row, key in enumerate(keys)}
+    return [order.get(np.argsort(image[0].ravel(), kind="stable").tobytes(), -1) for image in images]
+
+
+@pytest.mark.task("run")
+def test_the_validation_accuracy_is_that_of_the_network_that_is_kept(student, rng):
+    """run: val_accuracy is that of the final model, which is the best epoch's, on the images that were held out."""
+    data = _small_data(rng, 50, 8)
+    data["train_labels"] = rng.integers(0, 3, size=50).astype(np.uint8)  # much to be learned by heart
+    options = {"epochs": 8, "batch_size": 8, "lr": 0.02, "patience": 8, "val_share": 0.4, "augment": False}
+
+    given, val_accuracy, scores = images_of_a_run(student, data, options)
+
+    expect.is_true(bool(given), "run: no network is trained.")
+    rows = _rows_of(np.concatenate(given).astype(np.float64), data["train_images"])
+    held_out = [row for row in range(50) if row not in rows]
+    expect.equal(len(held_out), 20, "run(val_share=0.4): of 50 training images, those that the network never learns")
+    right = (scores.argmax(axis=1) == data["train_labels"])[held_out]
+    expect.close(val_accuracy, float(right.mean()), "run: val_accuracy, beside that of predict", atol=1e-6)
 
 
 @pytest.mark.task("run", weight=4)
@@ -1178,7 +1243,7 @@ def test_a_run_learns_from_images_that_are_preprocessed_and_not_held_out(student
     data["train_images"] = (data["train_images"] * np.linspace(0.2, 1, 50)[:, None, None, None]).astype(np.uint8)
     options = {"epochs": 1, "batch_size": 8, "val_share": 0.3, "augment": False}
 
-    given = images_of_a_run(student, data, options)
+    given, *_ = images_of_a_run(student, data, options)
 
     expect.equal(sum(map(len, given)), 35, "run(val_share=0.3): training images that the network gets in an epoch")
     images = np.concatenate(given).astype(np.float64)

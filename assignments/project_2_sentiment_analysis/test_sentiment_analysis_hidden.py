@@ -15,6 +15,7 @@ from autograder import expect, probe
 from dlcourse.data import sentiment
 from dlcourse.data.sentiment import BLAME, PRAISE
 
+# The command `cd tests && python -m measure_sentiment 8` measures what the solution reaches.
 ALL, NEGATED = 0.97, 0.95
 STEPS = [0.65, 0.80, 0.92, 0.97]
 
@@ -38,6 +39,7 @@ CLEANED = {
     "<b>not</b><i>good</i>": "not good",
     "x<y and z>w": "x w",
     "<two\nlines>end": "end",
+    "the <\u00e9l\u00e9gant> film": "the <\u00e9l\u00e9gant> film",
 }  # fmt: skip
 
 TOKENS = {
@@ -56,6 +58,9 @@ TOKENS = {
     "bad.<br /><br />Not &quot;good&quot; &amp; dull": ["bad", "not", "good", "dull"],
     "&lt;br&gt;!": ["br", "!"],
     "good good": ["good", "good"],
+    "It&rsquo;s fine": ["it's", "fine"],
+    "&#66;AD": ["bad"],
+    "Stra\u00dfe": ["stra\u00dfe"],
 }  # fmt: skip
 
 
@@ -298,6 +303,8 @@ def readings(student, sequences, padding):
         other = [[*row[:place], row[place] % 29 + 1, *row[place + 1 :]] for row in six]
         moved.append(float((score(other) - base).abs().max()))
     turned = float((score([row[::-1] for row in six]) - base).abs().max())
+    long = [1 + number * number % 29 for number in range(300)]
+    moved.append(float((score([[*long[:-1], long[-1] % 29 + 1]]) - score([long])).abs()))
     return together, backwards, padded, alone, moved, turned, all(same)
 
 
@@ -329,8 +336,8 @@ def test_all_tokens_and_their_order_count(read):
     *_, moved, turned, _ = read
 
     for place, distance in enumerate(moved):
-        where = "first" if place == 0 else "last" if place == 5 else "inner"
-        expect.is_true(distance > 1e-6, f"SentimentLSTM.forward: the {where} token of a text has no effect.")
+        where = {0: "first token", 5: "last token", 6: "last token of 300"}.get(place, "inner token of a text")
+        expect.is_true(distance > 1e-6, f"SentimentLSTM.forward: the {where} has no effect.")
     expect.is_true(turned > 1e-5, "SentimentLSTM.forward: the order of the tokens has no effect.")
 
 
@@ -556,6 +563,43 @@ def test_all_gradients_are_cut_together(student, rng, clip):
     raw = -0.5 * np.concatenate([first, second.ravel()])
     want = raw * min(1.0, clip / np.linalg.norm(raw))
     expect.close(seen[0].double(), torch.from_numpy(want), "train: gradients at the step", rtol=1e-3, atol=1e-6)
+
+
+@probe
+def rates_of_a_training(student, lr):
+    """The learning rates of each step of an optimiser."""
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Parameter(torch.zeros(3))
+
+        def forward(self, ids, lengths):
+            return self.one.sum() * lengths
+
+    rates = []
+    hook = register_optimizer_step_pre_hook(
+        lambda optimizer, args, kwargs: rates.append(max(float(group["lr"]) for group in optimizer.param_groups))
+    )
+    try:
+        config = student.Config("", "", epochs=6, batch_size=2, lr=lr)
+        pair = [[5]] * 8, np.array([0, 1] * 4)
+        student.train(Net(), (pair, pair), config, np.random.default_rng(0))
+    finally:
+        hook.remove()
+    return rates
+
+
+@pytest.mark.task("training")
+@pytest.mark.parametrize("lr", [0.002, 0.05])
+def test_the_learning_rate_is_that_of_the_config(student, lr):
+    """train: the learning rate is never above config.lr, and at some step it is at least half of it."""
+    rates = rates_of_a_training(student, lr)
+
+    expect.equal(len(rates), 24, "train(epochs=6) with four batches: steps")
+    expect.is_true(max(rates) <= lr * 1.00001, "train: the learning rate of a step is above config.lr.")
+    expect.is_true(max(rates) >= lr * 0.49999, "train: no step has half of config.lr or more.")
 
 
 @probe
@@ -911,6 +955,7 @@ def test_each_fault_of_a_config_is_named(student):
         {"emb": 0}, {"emb": 129}, {"emb": 8.0}, {"emb": True}, {"emb": "8"}, {"hidden": 129}, {"hidden": -1},
         {"held_out": 0}, {"held_out": 0.51}, {"held_out": float("nan")}, {"held_out": "0.3"}, {"epochs": 0},
         {"epochs": 2.0}, {"epochs": True}, {"batch_size": 0}, {"batch_size": None}, {"min_freq": 0}, {"min_freq": 1.0},
+        {"seed": True}, {"hidden": True}, {"batch_size": True}, {"min_freq": True},
         {"lr": 0.0}, {"lr": -1.0}, {"lr": float("inf")}, {"lr": float("nan")}, {"lr": True}, {"clip": 0.0},
         {"clip": float("inf")}, {"clip": "1"}, {"seed": -1}, {"seed": 1.5}, {"data": "missing.json"}, {"data": 7},
         {"out": "the data file"},
@@ -965,12 +1010,14 @@ def test_a_faulty_data_file_is_refused(student):
         json.dumps({"train": [["good", "1"], ["bad", 0]], "test": good}),
         json.dumps({"train": [[1, 1], ["bad", 0]], "test": good}),
         json.dumps({"train": [["good"], ["bad", 0]], "test": good}),
+        json.dumps({"train": good, "test": [["good", True], ["bad", 0]]}),
+        json.dumps({"train": [["good", 1, 1], ["bad", 0]], "test": good}),
         json.dumps({"train": good, "test": good[:1]}),
     ]  # fmt: skip
 
     told, is_written = bad_data(student, contents)
 
-    expect.equal(told, [True] * 10, "run: faulty data files, and a faulty config, that are refused by name")
+    expect.equal(told, [True] * 12, "run: faulty data files, and a faulty config, that are refused by name")
     expect.is_true(not is_written, "run: with a faulty data file it makes the folder out.")
 
 
@@ -1094,7 +1141,7 @@ def several_runs(student, train, test, new, stop):
             np.random.seed(number)
             count[0], limit[0] = 0, at
             out = os.path.join(root, folder)
-            options = {"emb": 4, "hidden": 5, "epochs": 4, "batch_size": 8, "held_out": 0.25, "seed": 2, "min_freq": 2}
+            options = {"emb": 4, "hidden": 5, "epochs": 4, "batch_size": 8, "held_out": 0.24, "seed": 2, "min_freq": 2}
             try:
                 results = told(student.run(student.Config(data, out, **{**options, **changes})))
                 found[name] = results, count[0], state(out)
@@ -1144,7 +1191,7 @@ def test_a_run_is_decided_by_its_config(runs):
     whole = found["whole"]
 
     expect.is_true(whole is not None, "run: it was stopped before its end.")
-    expect.equal(whole[1], 12, "run: batches of four epochs of three batches, where a quarter of the texts is held out")
+    expect.equal(whole[1], 12, "run: batches of four epochs of three batches, where 0.24 of 32 texts are held out")
     for name, what in (("again", "a second time"), ("back", "after a run with another config in the folder")):
         expect.is_true(found[name] is not None, "run: it was stopped before its end.")
         expect.close(found[name][0], whole[0], f"run, {what}: Results", rtol=1e-6, atol=0, lists=True)
@@ -1199,9 +1246,41 @@ def test_the_numbers_of_a_run_are_true(runs):
         want = 1 / (1 + float(np.exp(-float(row["score"]))))
         expect.close(float(p[k]), want, "predict, beside a score in errors.json", rtol=0, atol=1e-5)
     expect.close(results.get("accuracy"), accuracy, "run: accuracy in results.json", rtol=1e-6)
-    expect.close(float(results.get("parameters", -1)), parameters, "run: parameters in results.json")
+    numbers = {"baseline_accuracy": baseline, "vocab_size": vocab_size, "parameters": parameters, "mistakes": mistakes}
+    for name, number in numbers.items():
+        expect.close(float(results.get(name, -1)), float(number), f"run: {name} in results.json", rtol=1e-6)
     expect.equal(outside, [], "run: files outside of the folder out")
     expect.equal(pictures, [True, True], "run: whether the pictures are PNG files")
+
+
+@probe
+def vocabularies_of_runs(student, many):
+    """The vocabularies of small runs: each list of training texts, with the share that is held out."""
+    found = []
+    for train, held_out in many:
+        folder = tempfile.mkdtemp()
+        data, out = os.path.join(folder, "texts.json"), os.path.join(folder, "out")
+        with open(data, "w") as file:
+            json.dump({"train": train, "test": [["film", 0], ["film", 1]]}, file)
+        options = {"emb": 3, "hidden": 3, "epochs": 1, "batch_size": 50, "min_freq": 1, "held_out": held_out}
+        student.run(student.Config(data, out, **options))
+        with open(os.path.join(out, "vocab.json")) as file:
+            found.append(json.load(file))
+    return found
+
+
+@pytest.mark.task("run", weight=2)
+def test_words_of_held_out_texts_are_not_known(student):
+    """run: which texts does the vocabulary come from? At least one text is held out, and the number is rounded."""
+    shares = ((32, 0.24, 8), (2, 0.1, 1), (10, 0.5, 5))
+    own = [f"film own{'abcdefgh'[k % 8]}{'abcdefgh'[k // 8]}" for k in range(32)]
+    many = [([[own[k], k % 2] for k in range(n)], share) for n, share, _ in shares]
+
+    found = vocabularies_of_runs(student, many)
+
+    for itos, (n, share, count) in zip(found, shares, strict=True):
+        known = sum(token.startswith("own") for token in itos)  # each text has a word of its own
+        expect.equal(known, n - count, f"run(held_out={share}) with {n} training texts: texts whose own word is known")
 
 
 @pytest.mark.task("run", weight=3)

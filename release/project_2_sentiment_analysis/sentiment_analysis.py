@@ -219,7 +219,8 @@ class SentimentLSTM(nn.Module):
       that gets all parameters never moves it.
     * An nn.LSTM or nn.GRU of `hidden` units reads the embeddings in order. One direction or two, and dropout or none,
       is your choice.
-    * An nn.Linear makes one score of what was read. All tokens of a text have an effect on it, and so has their order.
+    * An nn.Linear makes one score of what was read. All tokens of a text have an effect on it, and so has their order:
+      a long text is read to its end.
     * The padding after a text and the other texts of a batch change nothing (beyond 1e-6), in eval mode. The texts of
       a batch may come in any order of their lengths.
     * At most 250,000 parameters with vocab_size=1,000, emb=64 and hidden=64.
@@ -273,7 +274,8 @@ def train(model, data, config, rng, checkpoint=None):
       scores and labels (F.binary_cross_entropy_with_logits), and each step uses the gradient of its own batch alone.
     * Between the backward pass and the step of the optimiser, gradients are clipped: if the length of all gradients
       together is above config.clip, all are multiplied by config.clip / length.
-    * The optimiser is your choice. The learning rate may follow a schedule; config.lr is its largest value.
+    * The optimiser is your choice, of torch.optim. The learning rate may follow a schedule: it is never above
+      config.lr, and at some step it is at least half of it.
     * After each epoch the loss on the validation sequences is measured in eval mode. At the end all parameters and
       buffers are those after the epoch with the smallest validation loss (the first one of equals), and the model is in
       eval mode.
