@@ -33,8 +33,8 @@ class OpenExamination(Examination):
 
     @contextlib.contextmanager
     def opened(self, source: bytes | None) -> Iterator[Callable[[], str]]:
-        with tempfile.TemporaryDirectory() as folder:
-            topic, home = self._topic, Path(folder)
+        with tempfile.TemporaryDirectory() as scratch:
+            topic, home = self._topic, Path(scratch)
             for name, text in parted(source or b"", topic.modules).items():
                 (home / f"{name}.py").write_bytes(text)
             for file in topic.files:
