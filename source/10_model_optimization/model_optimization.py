@@ -315,8 +315,8 @@ def prune_channels(model, amount):
         amount: float from 0 to 1
 
     Returns:
-        a new nn.Sequential of the same kinds of layers with the same settings, in the same mode, on the same device, in
-        new memory. `model` stays as it is
+        a new nn.Sequential of the same kinds of layers with the same settings, in the same mode, with the same dtype,
+        on the same device, in new memory. `model` stays as it is
     """
     raise NotImplementedError("prune_channels: not started")
 
@@ -331,7 +331,8 @@ def network_cost(model, shape):
     The model stays as it is: its modes, its buffers (also those of batch norms), its gradients, and no hook is left.
 
     Args:
-        model: called with one sample; it may be on any device, also on "meta"
+        model: called with one sample; its parameters may be on any device, also on "meta", and of any float
+            dtype. The sample must have this dtype too
         shape: shape of one sample, without the axis of the batch, a tuple of ints
 
     Returns:
@@ -452,12 +453,15 @@ def saved_activations(model, x, forward=None):
     all bytes of its storage. Storage that several tensors share counts once, and that of the model's parameters and
     buffers not at all. x counts if it is saved.
 
+    The count is the same if the caller has switched gradients off with torch.no_grad().
+
     No backward pass is made, no gradient appears, and the model's buffers (also those of batch norms) stay as they are.
 
     Args:
         model: a module with parameters that need gradients
         x: a tensor, as the model takes it
-        forward: None: count during model(x). Otherwise count during forward(model, x)
+        forward: None: count during model(x). Otherwise count during forward(model, x), which is called once and gets
+            the model itself, not a copy
 
     Returns:
         the number of bytes, int
