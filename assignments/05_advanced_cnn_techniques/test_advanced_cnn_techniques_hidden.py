@@ -862,7 +862,9 @@ def test_dropout_draws_from_its_generator_only(student):
             not np.array_equal(fresh[first], fresh[second]),
             "Dropout without rng: two new layers drop the same entries.",
         )
-    _share_is((fresh[0] == 0).mean(), 0.5, 1200, "Dropout(): share of zeros")
+    # drawn afresh in each run: bounds that no mask of p = 0.5 misses, not even one that all examples share
+    share = float(np.mean([layer == 0 for layer in fresh]))
+    expect.between(share, 0.25, 0.75, "Dropout(): share of zeros")
     expect.equal(in_eval, False, "Dropout in eval mode: whether it draws from the generator")
     expect.equal(in_training, True, "Dropout in training mode: whether it draws from the generator")
 
