@@ -26,7 +26,6 @@ SETS = (
     ("a student, NumPy assignments without notebooks", ""),
     ("a student, NumPy assignments", "lessons"),
     ("a student, all assignments", "lessons,torch"),
-    ("a student, all assignments, with TensorFlow", "lessons,torch,tensorflow"),
     ("a grader, without notebooks", "teacher,torch"),
     ("a teacher", "lessons,teacher,torch"),
     ("a developer", "dev"),
