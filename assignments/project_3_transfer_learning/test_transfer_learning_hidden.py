@@ -1017,7 +1017,7 @@ def learned(student, way, weights, draws, n_classes):
     return found, longest
 
 
-DRAWS = 3
+DRAWS = 5
 
 
 @pytest.fixture(scope="module")
@@ -1043,7 +1043,7 @@ def accuracies(student, seed):
 @pytest.mark.parametrize("way", ["linear_probe", "fine_tune"])
 def test_transfer_learns_from_five_images(accuracies, way):
     """learn: the docstring says what share of unseen images the linear probe and fine-tuning must get right."""
-    expect.at_least(accuracies[way][0], 0.88, f"learn('{way}'): share of unseen images that are right")
+    expect.at_least(accuracies[way][0], 0.80, f"learn('{way}'): share of unseen images that are right")
 
 
 @pytest.mark.task("comparison", weight=2)
@@ -1059,7 +1059,7 @@ def test_transfer_is_compared_with_an_honest_scratch(accuracies):
 def test_a_training_is_quick(accuracies):
     """learn: the docstring says how many CPU seconds a call may take."""
     for way, (*_, seconds) in accuracies.items():
-        expect.at_most(seconds, 5.0, f"learn('{way}'): CPU seconds of a call")
+        expect.at_most(seconds, 3.0, f"learn('{way}'): CPU seconds of a call")
 
 
 @probe
@@ -1697,7 +1697,7 @@ def _share(student, seed, numbers, change=lambda x: x):
 
 @pytest.fixture(scope="module")
 def share(student, seed):
-    return _share(student, seed, range(2))
+    return _share(student, seed, range(3))
 
 
 @pytest.mark.task("run", weight=9)
@@ -1710,12 +1710,12 @@ def test_new_classes_are_learned_from_ten_images_each(share, floor):
 @pytest.mark.task("run")
 def test_a_run_is_quick(share):
     """run: the docstring says how many CPU seconds a run may take."""
-    expect.at_most(share[1], 20.0, "run: CPU seconds")
+    expect.at_most(share[1], 15.0, "run: CPU seconds")
 
 
 @pytest.mark.task("run", weight=5)
 def test_another_domain_is_learned_too(student, seed):
     """run: the docstring says which share of unseen images must be right in another domain."""
-    share, _ = _share(student, seed, [2], lambda x: 0.1 * x)
+    share, _ = _share(student, seed, [3], lambda x: 0.1 * x)
 
     expect.at_least(share, 0.85, "run, in another domain: share of unseen images that are right")
