@@ -1159,7 +1159,7 @@ def _key(row):
     return row[:2]
 
 
-@pytest.mark.task("comparison", weight=5)
+@pytest.mark.task("comparison", weight=6)
 def test_a_comparison_trains_on_what_was_drawn(comparison):
     """compare: seed, training set, rate, epochs and batches are those of the docstring, the same for all three ways."""
     (table, _), _, (made, effort), *_ = comparison
