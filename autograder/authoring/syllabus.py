@@ -37,18 +37,23 @@ what you can explain.
 
 def write(course: Course) -> list[Path]:
     """Write the pages; return those that changed. A course without a folder docs/ gets none."""
-    changed = stale(course)
-    for path in changed:
-        write_atomically(path, _pages(course)[path].encode())
-    return changed
+    changed = _changed(course)
+    for path, content in changed.items():
+        write_atomically(path, content)
+    return list(changed)
 
 
 def stale(course: Course) -> list[Path]:
     """Return the pages that differ from what the assignments and the plan give."""
+    return list(_changed(course))
+
+
+def _changed(course: Course) -> dict[Path, bytes]:
+    """Return the pages that are not as they should be, with what they should hold."""
     if not (course.root / "docs").is_dir():
-        return []
+        return {}
     fresh = {path: text.encode() for path, text in _pages(course).items()}
-    return [path for path, text in fresh.items() if not path.is_file() or path.read_bytes() != text]
+    return {path: text for path, text in fresh.items() if not path.is_file() or path.read_bytes() != text}
 
 
 def _pages(course: Course) -> dict[Path, str]:
