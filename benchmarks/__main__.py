@@ -3,6 +3,7 @@
 
 speed.py      the rounds and the page    parts.py      what is measured
 ways.py       the ways to examine it     classes.py    whole classes
+tables.py     a table into a page of docs/
 meter.py      seconds and memory         alone.py      the process of the test functions alone
 inside.py     a submission's seconds on each side of the wall
 clusters.py   a class with two judges, and on two workers of Dask

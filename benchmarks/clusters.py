@@ -7,23 +7,20 @@ The seconds hold the start of everything: judges, or scheduler and workers.
 
 from __future__ import annotations
 
-import re
 import statistics
 import sys
 from datetime import date
 from pathlib import Path
 
 from autograder.course import Course
-from autograder.files import write_atomically
 from autograder.grading.pool.fleet import examine_all
 from autograder.topic import Topic
 from benchmarks.meter import meter
 from benchmarks.parts import class_of, parts_of, scratch_course
+from benchmarks.tables import write_table
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "benchmarks.md"
 TURNS = 3
-_TABLE = re.compile(r"<!-- cluster -->.*?<!-- end of cluster -->", re.DOTALL)
 
 
 def with_judges(course: Course, topic: Topic, size: int) -> None:
@@ -66,8 +63,7 @@ def main() -> None:
     for way, turns in found.items():
         cpu, wall = (statistics.median(turn[side] for turn in turns) for side in (0, 1))
         rows.append(f"| {way} | {cpu:.3f} | {wall:.3f} |")
-    table = "\n".join(["<!-- cluster -->", "", *rows, "", "<!-- end of cluster -->"])
-    write_atomically(PAGE, _TABLE.sub(table, PAGE.read_text(encoding="utf-8")).encode())
+    write_table("benchmarks.md", "cluster", rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ depend on the network; sizes do not.
 from __future__ import annotations
 
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,10 +16,9 @@ import time
 from datetime import date
 from pathlib import Path
 
-from autograder.files import write_atomically
+from benchmarks.tables import write_table
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "installs.md"
 #: who installs it, and the extras
 SETS = (
     ("a student, NumPy assignments without notebooks", ""),
@@ -30,7 +28,6 @@ SETS = (
     ("a teacher", "lessons,teacher,torch"),
     ("a developer", "dev"),
 )
-_TABLE = re.compile(r"<!-- measured -->.*?<!-- end -->", re.DOTALL)
 
 
 def measured(extras: str) -> tuple[float, float, int]:
@@ -51,8 +48,8 @@ def measured(extras: str) -> tuple[float, float, int]:
         return seconds, size / 1e6, len(listed.stdout.splitlines())
 
 
-def table() -> str:
-    """Return the table of all sets."""
+def table() -> list[str]:
+    """Return the lines of the table of all sets."""
     machine = f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}, {date.today()}"
     rows = [f"Measured by `python -m benchmarks.installs` on {machine}:", ""]
     rows += [
@@ -64,8 +61,8 @@ def table() -> str:
         command = f"'.[{extras}]'" if extras else "."
         rows.append(f"| {who} | `{command}` | {packages} | {size:,.0f} | {seconds / 60:.1f} |")
         print(rows[-1], flush=True)
-    return "\n".join(["<!-- measured -->", "", *rows, "", "<!-- end -->"])
+    return rows
 
 
 if __name__ == "__main__":
-    write_atomically(PAGE, _TABLE.sub(table(), PAGE.read_text(encoding="utf-8")).encode())
+    write_table("installs.md", "measured", table())

@@ -9,20 +9,17 @@ Each row is the second examination of the solution in a warm examiner, each assi
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from datetime import date
 from pathlib import Path
 
 from autograder.course import Course
-from autograder.files import write_atomically
 from autograder.suite import read_suite
 from benchmarks.inside import seconds_of
+from benchmarks.tables import write_table
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "benchmarks.md"
-_TABLE = re.compile(r"<!-- wholes -->.*?<!-- end of wholes -->", re.DOTALL)
 
 
 def main() -> None:
@@ -50,8 +47,7 @@ def main() -> None:
         "| assignment | test functions | CPU s | of them in the worker | and in the examiner |",
         "|---|---|---|---|---|",
     ]
-    table = "\n".join(["<!-- wholes -->", "", *head, *rows, "", "<!-- end of wholes -->"])
-    write_atomically(PAGE, _TABLE.sub(table, PAGE.read_text(encoding="utf-8")).encode())
+    write_table("benchmarks.md", "wholes", [*head, *rows])
 
 
 if __name__ == "__main__":
