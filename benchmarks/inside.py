@@ -50,15 +50,10 @@ def seconds_of(topic: Topic, sources: Sequence[bytes]) -> dict[str, list[float]]
     """
     from autograder.grading.mark import integrity
     from autograder.grading.run.examination import Examination
-    from autograder.grading.run.examiner import limits_of, run
+    from autograder.grading.run.examiner import enter, run, zygote_of
     from autograder.sandbox.ladder import choose
-    from autograder.sandbox.outside.zygotes import Zygote
 
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    if topic.needs_torch:
-        import torch
-
-        torch.set_num_threads(1)
     found: dict[str, list[float]] = {"examiner": [], "worker": [], "reading the text": []}
 
     class Watched(Examination):
@@ -81,10 +76,8 @@ def seconds_of(topic: Topic, sources: Sequence[bytes]) -> dict[str, list[float]]
             yield request_of(source, SEED)
             found["examiner"].append(time.process_time() - start)
 
-    with (
-        open(os.devnull, "w") as nowhere,
-        Zygote(choose(allow_unisolated=False), topic.shown, limits_of(topic)) as z,
-    ):
+    enter(topic)
+    with open(os.devnull, "w") as nowhere, zygote_of(topic, choose(allow_unisolated=False)) as z:
         if run(Watched(topic, z, requests(), nowhere), topic):  # type: ignore[arg-type]
             raise RuntimeError(f"{topic.id}: the suite could not be run")
     return found

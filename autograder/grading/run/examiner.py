@@ -93,13 +93,27 @@ def answer_requests(folder: Path, hold: Callable[[Topic, IO[str], IO[str]], int]
     threading.Thread(target=_end_after, args=(os.getppid(),), daemon=True).start()
     try:
         topic = read_topic(folder.resolve())
-        os.chdir(topic.folder)  # a test opens a given file under the same path as in a student's folder
-        sys.path.append(str(topic.folder))  # to import the solution's further modules, and given modules
+        enter(topic)
         return hold(topic, requests, answers)
     except AutograderError as error:
         answers.write(json.dumps({"error": str(error), "kind": type(error).__name__}) + "\n")
         answers.flush()
         return 2
+
+
+def enter(topic: Topic) -> None:
+    """Work in a topic's folder: a test opens a given file under the same path as in a student's folder."""
+    os.chdir(topic.folder)
+    sys.path.append(str(topic.folder))  # to import the solution's further modules, and given modules
+
+
+def zygote_of(topic: Topic, isolation: Isolation) -> Zygote:
+    """Start the zygotes of all worlds of a topic; they become warm while this process imports the suite."""
+    given = {file: topic.folder / file for file in topic.files}
+    zygote = Zygote(isolation, topic.shown, limits_of(topic), given)
+    for task in topic.tasks:
+        zygote.without(packages_of(task.forbid))
+    return zygote
 
 
 def _end_after(owner: int) -> None:
@@ -140,10 +154,7 @@ def main() -> int:
         core.take_seat(options.seat)
 
     def hold(topic: Topic, requests: IO[str], answers: IO[str]) -> int:
-        given = {file: topic.folder / file for file in topic.files}
-        with Zygote(cast(Isolation, options.isolation), topic.shown, limits_of(topic), given) as zygote:
-            for task in topic.tasks:  # all worlds become warm while this process imports the suite
-                zygote.without(packages_of(task.forbid))
+        with zygote_of(topic, cast(Isolation, options.isolation)) as zygote:
             return run(Examination(topic, zygote, requests, answers), topic)
 
     return answer_requests(options.folder, hold)
