@@ -40,7 +40,7 @@ _INSTEAD = (
     (r'<aside class="toc-drawer">', '<aside class="toc-drawer" aria-label="On this page">'),
     (r"<pre(?! tabindex)", '<pre tabindex="0"'),
     (r'<div class="table-wrapper', '<div tabindex="0" role="group" aria-label="Table" class="table-wrapper'),
-    (r'(<article[^>]*>)(\s*<noscript>)', r"\1<h1>Search</h1>\2"),  # only the page of the search begins so
+    (r"(<article[^>]*>)(\s*<noscript>)", r"\1<h1>Search</h1>\2"),  # only the page of the search begins so
 )
 
 

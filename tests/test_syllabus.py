@@ -73,7 +73,9 @@ def test_the_plan_gives_hours_timetables_the_syllabus_and_a_checklist(tmp_path):
         "In the syllabus: Doubling, explained.",
     ):
         assert words in page
-    assert "- \N{BALLOT BOX} I can double:\n  - [1.1](course.md#01_tiny) " in (tmp_path / "docs" / "checklist.md").read_text(encoding="utf-8")
+    assert "- \N{BALLOT BOX} I can double:\n  - [1.1](course.md#01_tiny) " in (
+        tmp_path / "docs" / "checklist.md"
+    ).read_text(encoding="utf-8")
     assert build.stale(course) == []
 
 

@@ -56,6 +56,7 @@ class Line:
         self._cpu_at_start = self._cpu_before = 0.0
         self._waited = 0.0  # seconds of waiting that are not checked yet
         self._busy_before = process.busy_seconds() or 0.0  # what they were at the last check
+        self._looked_at = time.monotonic()  # what is older than a tick makes up for no waiting
         self._reading = 0.0  # CPU seconds of this process that went into answers and calls of this test
 
     # --- budget ------------------------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ class Line:
 
     def settle(self) -> None:
         """Charge the CPU time since the last call of this to the submission."""
-        if self._waited > _LOOKED_INTO_AFTERWARDS:
+        if self._waited > _LOOKED_INTO_AFTERWARDS or time.monotonic() - self._looked_at > _TICK:
             self._charge_idle()
         cpu = self.process.cpu_seconds() if self.process.is_alive else self._cpu_before
         self.allowance.seconds -= max(cpu - self._cpu_at_start, 0.0)
@@ -102,7 +103,7 @@ class Line:
         """Charge our waiting time to the submission, but not the time in which the worker computed or lacked a core."""
         if not self.process.is_alive:
             return
-        waited, self._waited = self._waited, 0.0
+        waited, self._waited, self._looked_at = self._waited, 0.0, time.monotonic()
         busy, before = self.process.busy_seconds(), self._busy_before
         if busy is None:  # the system does not tell
             busy = before if self.process.is_asleep() else before + waited
