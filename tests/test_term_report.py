@@ -57,6 +57,14 @@ def test_a_mark_counts_before_a_report_and_what_is_missing_counts_as_zero() -> N
     assert found.points == 200.0
 
 
+def test_a_broken_report_needs_a_person_whatever_the_gradebook_has() -> None:
+    broken = report("eve", broken=("test_half_of_six_is_three",))
+
+    found = term.summarise(TITLES, {"01_tiny": (Mark("eve", 50.0, 100.0),)}, {"01_tiny": (broken,)}, (), frozenset())
+
+    assert found.open == ("eve",)
+
+
 def test_everybody_of_the_class_is_shown_and_nobody_who_has_left() -> None:
     class_list = (Person("bob", "Bob", "Bär", section="B"), Person("zoe", "Zoë", "Zang"))
 

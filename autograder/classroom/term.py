@@ -133,5 +133,8 @@ def to_json(term: Term) -> str:
 
 def _cells(marks: Sequence[Mark], reports: Sequence[Report], away: frozenset[str]) -> dict[str, TermCell]:
     found = {report.student: TermCell(report.score, report.max_score, report.status != "graded") for report in reports}
-    found |= {mark.student: TermCell(mark.score, mark.max_score, bool(mark.open)) for mark in marks}
+    broken = {student for student, cell in found.items() if cell.is_open}
+    found |= {
+        mark.student: TermCell(mark.score, mark.max_score, bool(mark.open) or mark.student in broken) for mark in marks
+    }
     return {student: cell for student, cell in found.items() if student not in away}
