@@ -206,13 +206,46 @@ def test_a_table_of_settings_is_in_the_same_folder(student, rng):
 
 @probe
 def read_while_it_runs(student, value):
+    """Read what flush has written; a thread of TensorBoard writes records, here only after somebody asks for them."""
+    import threading
+
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    is_asked = threading.Event()
+    whole = {name: getattr(EventFileWriter, name) for name in ("__init__", "flush", "close")}
+    write = RecordWriter.write
+
+    def asking(name):
+        def ask(self, *args, **kwargs):
+            is_asked.set()
+            result = whole[name](self, *args, **kwargs)
+            if name == "__init__":  # it flushes the first record, which holds no number
+                is_asked.clear()
+            return result
+
+        return ask
+
+    def wait_and_write(self, data):
+        is_asked.wait(5)
+        return write(self, data)
+
     folder = tempfile.mkdtemp()
-    logger = student.MetricLogger(folder)
-    logger.scalars({"loss": value}, 1)
-    logger.flush()
-    early = readers.read_events(folder)[0]
-    logger.scalars({"loss": value}, 2)
-    logger.close()
+    for name in whole:
+        setattr(EventFileWriter, name, asking(name))
+    RecordWriter.write = wait_and_write
+    try:
+        logger = student.MetricLogger(folder)
+        logger.scalars({"loss": value}, 1)
+        logger.flush()
+        early = readers.read_events(folder)[0]
+        is_asked.set()
+        logger.scalars({"loss": value}, 2)
+        logger.close()
+    finally:
+        RecordWriter.write = write
+        for name, method in whole.items():
+            setattr(EventFileWriter, name, method)
     return early, readers.read_events(folder)[0]
 
 
