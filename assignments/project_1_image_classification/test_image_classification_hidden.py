@@ -1232,7 +1232,7 @@ def test_the_validation_accuracy_is_that_of_the_network_that_is_kept(student, rn
         expect.is_true(bool(given), "run: no network is trained.")
         rows = _rows_of(np.concatenate(given).astype(np.float64), data["train_images"])
         held_out = [row for row in range(60) if row not in rows]
-        expect.equal(len(held_out), 30, "run(val_share=0.5): of 60 training images, those that the network never learns")
+        expect.equal(len(held_out), 30, "run(val_share=0.5): images, of 60, that the network never learns")
         right = (scores.argmax(axis=1) == data["train_labels"])[held_out]
         expect.close(val_accuracy, float(right.mean()), "run: val_accuracy, beside that of predict", atol=1e-6)
 
