@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from factory import SOLUTION, make_course
 
-from autograder.authoring import verify as gates
+from autograder.authoring import gates
 from autograder.authoring.verify import verify
 from autograder.grading.intake.submission import Submission
 from autograder.grading.mark.diagnose import Diagnosis, evidence, failing, made_in, proves, suspects
@@ -281,7 +281,7 @@ hint = "Each call counts once."
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
     topic = make_course(tmp_path_factory.mktemp("course"), mistakes=MISTAKES).topic("01_tiny")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gates._Gates, "enough_mistakes", lambda _: iter(()))
+        patch.setattr(gates.Gates, "enough_mistakes", lambda _: iter(()))
         for name in ("SEEDS", "DRAWS"):
             patch.setattr(gates, name, 3)
         assert verify(topic, has_lesson=False).findings == ()

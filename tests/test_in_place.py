@@ -9,7 +9,7 @@ import pytest
 from examining import examine
 from factory import make_course
 
-from autograder.authoring.verify import _Gates
+from autograder.authoring.gates import Gates
 from autograder.grading.run.examiner_process import ExaminerProcess
 from autograder.sandbox.ladder import choose
 from autograder.sandbox.outside.zygotes import Zygote
@@ -228,7 +228,7 @@ def test_a_known_mistake_is_examined_as_a_submission_is(tmp_path: Any) -> None:
     topic = make_course(tmp_path, solution=SOLUTION, hidden=HIDDEN, manifest=MANIFEST).topic("01_tiny")
     wall = ExaminerProcess.behind_the_wall(topic, choose(allow_unisolated=False))
     try:
-        gates = _Gates(topic, wall, wall, lambda _: None)
+        gates = Gates(topic, wall, wall, lambda _: None)
         gates.changes = {"test_update": {"update:0"}}
         source = SOLUTION.replace(IN_PLACE["relu"][0], "x[:] = 0; return x\n\ndef parts")
 

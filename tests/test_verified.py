@@ -12,10 +12,10 @@ from factory import make_course
 from test_verify import ENOUGH, few_seeds  # noqa: F401 (a fixture)
 
 from autograder import extras, known
-from autograder.authoring import verified
-from autograder.authoring import verify as gates
+from autograder.authoring import gates, verified
+from autograder.authoring.gates import DRAWN_MISTAKES
 from autograder.authoring.verified import Difference, confirm, difference, last_verified, state, withdraw
-from autograder.authoring.verify import DRAWN_MISTAKES, verify
+from autograder.authoring.verify import verify
 from autograder.errors import AuthorError
 from autograder.grading.keep import store
 from autograder.topic import Topic

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from factory import HIDDEN, MISTAKES, Edit, make_course, make_topic
 
-from autograder.authoring import verify as gates
+from autograder.authoring import gates
+from autograder.authoring.gates import Finding
 from autograder.authoring.mutants import Mutant
 from autograder.authoring.survivors import Hunt, as_table
 from autograder.authoring.verification import record, row, with_chapter
-from autograder.authoring.verify import Finding, Verdict, verify
+from autograder.authoring.verify import Verdict, verify
 from autograder.course import Course
 from autograder.errors import AuthorError
 from autograder.grading.run.examiner_process import ExaminerProcess

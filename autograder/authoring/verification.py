@@ -9,7 +9,8 @@ import datetime
 import re
 from pathlib import Path
 
-from autograder.authoring.verify import SEEDS, TRAINING_SEEDS, Verdict
+from autograder.authoring.gates import SEEDS, TRAINING_SEEDS
+from autograder.authoring.verify import Verdict
 from autograder.course import Course
 from autograder.files import write_atomically
 from autograder.topic import Topic
