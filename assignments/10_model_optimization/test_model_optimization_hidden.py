@@ -47,6 +47,9 @@ def test_both_ends_are_counted(student, rng):
     wide = signs * 10 ** rng.uniform(-9.5, 6.5, size=(4, 50))
     wide[0, :7] = 0.0
     cases = [(wide,), (wide, 300.0), (wide.astype(np.float32), 2.0**-7), (np.zeros((3, 2)),), (np.array([1e9, 1e-12]),)]
+    cases += [(np.array([65504.0, 65519.0, -65519.9, 65520.0, -65521.0]),)]  # the largest number, and what rounds to it
+    cases += [(np.array([2.0**-25, 1.01 * 2.0**-25, -(2.0**-24), 2.0**-15]),)]  # the same at the other end
+    cases += [(np.array([1e-30, 1e19], dtype=np.float32), 1e-20), (np.array([1e-20, 1e30], dtype=np.float32), 1e20)]
     before = [case[0].copy() for case in cases]
 
     found, heard = reports_and_warnings(student, cases)
@@ -81,9 +84,10 @@ def driven(student, options, shapes, steps, momentum, unscales):
             scaler.unscale_(optimizer)
             seen = [None if p.grad is None else p.grad.clone() for p in parameters]
         made = scaler.step(optimizer)
+        skipped = scaler.skipped
         scaler.update()
         values = [p.detach().clone() for p in parameters]
-        notes.append((made, scaler.get_scale(), scaler.skipped, values, seen))
+        notes.append((made, scaler.get_scale(), skipped, values, seen))
     return notes
 
 
@@ -122,20 +126,20 @@ def _gradients(rng, shapes, count, bad):
 
 
 @pytest.mark.task("mixed_precision", weight=3)
-@pytest.mark.parametrize("unscales", [False, True])
-def test_the_rules_of_the_scale(student, rng, unscales):
+@pytest.mark.parametrize(("unscales", "scale"), [(False, 2.0), (True, 2.0**30)])
+def test_the_rules_of_the_scale(student, rng, unscales, scale):
     """DynamicLossScaler: inf and nan anywhere skip the step and the scale falls; good steps in a row let it grow."""
-    options = {"init_scale": 64.0, "growth_factor": 4.0, "backoff_factor": 0.25, "growth_interval": 3}
+    options = {"init_scale": scale, "growth_factor": 4.0, "backoff_factor": 0.25, "growth_interval": 3}
     shapes = [(3, 2), (5,), (2, 2)]
     steps = _gradients(rng, shapes, 18, {2, 3, 13})
 
     got = driven(student, options, shapes, steps, 0.9, unscales)
 
     want = _wanted(options, shapes, steps, 0.9)
-    for (made, scale, skipped, values, _), (is_good, right, missed, numbers) in zip(got, want, strict=True):
+    for (made, now, skipped, values, _), (is_good, right, missed, numbers) in zip(got, want, strict=True):
         expect.equal(made, is_good, "DynamicLossScaler.step: whether a step was made")
-        expect.close(scale, right, "DynamicLossScaler.get_scale")
-        expect.equal(skipped, missed, "DynamicLossScaler.skipped")
+        expect.close(now, right, "DynamicLossScaler.get_scale")
+        expect.equal(skipped, missed, "DynamicLossScaler.skipped after a step")
         for value, number in zip(values, numbers, strict=True):
             expect.close(value, number, "DynamicLossScaler: a parameter after a step", rtol=1e-6, atol=1e-8)
 
@@ -163,7 +167,7 @@ def test_true_gradients_after_unscaling(student, rng):
 
 @probe
 def misuse_of_a_scaler(student):
-    """What is raised by calls in the wrong order, and what a tiny scale makes of a large gradient."""
+    """What is raised by calls in the wrong order, what a tiny scale makes of a large gradient, and large gradients."""
     said = []
 
     def attempt(*names):
@@ -186,18 +190,22 @@ def misuse_of_a_scaler(student):
     weight.grad = torch.full((2,), 1e37)
     scaler = student.DynamicLossScaler(1e-6)
     made = scaler.step(torch.optim.SGD([weight], lr=0.1))
-    return said, made, weight.detach()
+    large = nn.Parameter(torch.ones(4))
+    large.grad = torch.full((4,), 3e38)
+    is_large_made = student.DynamicLossScaler(1.0).step(torch.optim.SGD([large], lr=1e-38))
+    return said, made, weight.detach(), is_large_made
 
 
 @pytest.mark.task("mixed_precision", weight=3)
 def test_a_scaler_is_used_in_order(student):
     """DynamicLossScaler: unscaling twice, or an update without a gradient, is an error; look after the division."""
-    said, made, weight = misuse_of_a_scaler(student)
+    said, made, weight, is_large_made = misuse_of_a_scaler(student)
 
     want = ["RuntimeError", "RuntimeError", "RuntimeError", "RuntimeError", "nothing"]
     expect.equal(said, want, "DynamicLossScaler: what calls in some orders raise")
     expect.equal(made, False, "DynamicLossScaler.step with a gradient that overflows when it is unscaled")
     expect.close(weight, torch.ones(2), "DynamicLossScaler: a parameter after a skipped step")
+    expect.equal(is_large_made, True, "DynamicLossScaler.step with entries that are finite, but whose sum is not")
 
 
 @probe
@@ -246,7 +254,7 @@ def resumed(student, options, other, gradients, stop):
     whole = play(first, gradients[stop:])
     same = json.dumps(state) == text
     second = student.DynamicLossScaler(**other)
-    play(second, [math.inf, 1.0])
+    play(second, [math.inf, math.inf, 1.0])  # not as often as the first one has skipped
     second.load_state_dict(state)
     parts = play(second, gradients[stop:])
     return whole, parts, same, json.dumps(state) == text
@@ -277,7 +285,10 @@ def watched_amp_step(student, x, y, state, dtype, scale, max_norm, inner):
     def under():
         return torch.is_autocast_enabled("cpu"), str(torch.get_autocast_dtype("cpu"))
 
-    model[0].register_forward_hook(lambda part, given, out: events.append(("forward", *under(), str(out.dtype))))
+    def note(given, out):
+        return ("forward", *under(), str(out.dtype), str(given.dtype))
+
+    model[0].register_forward_hook(lambda part, given, out: events.append(note(given[0], out)))
     model[0].weight.register_hook(lambda grad: events.append(("backward", under()[0], str(grad.dtype))))
 
     def loss_fn(scores, labels):
@@ -377,7 +388,10 @@ def test_a_step_in_mixed_precision(student, rng, dtype, scale, max_norm):
     expect.equal(kinds, order, "amp_step: what happens, in this order")
     notes = {event[0]: event[1:] for event in events}
     name = f"torch.{dtype}"
-    expect.equal(notes["forward"], (True, name, name), "amp_step: autocast, its dtype and that of the first layer")
+    want = (True, name, name, "torch.float32")
+    expect.equal(
+        notes["forward"], want, "amp_step: autocast, its dtype, those of the first layer and of what it is given"
+    )
     expect.equal(notes["loss"], (True, name), "amp_step: autocast and its dtype in loss_fn")
     expect.equal(notes["backward"], (False, "torch.float32"), "amp_step: autocast in the backward pass; its dtype")
     expect.equal(notes["step"], (False,), "amp_step: autocast while the optimizer makes its step")
@@ -621,11 +635,13 @@ def nothing_to_accumulate(student):
     before = [p.detach().clone() for p in model.parameters()]
     losses = student.train_step_accumulate(model, [], 2)
     same = all(torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
-    try:
-        student.train_step_accumulate(model, [(torch.ones(1, 3), torch.tensor([0]))], 0)
-        said = "nothing"
-    except Exception as error:
-        said = type(error).__name__
+    said = []
+    for k in (0, -1):
+        try:
+            student.train_step_accumulate(model, [(torch.ones(1, 3), torch.tensor([0]))], k)
+            said.append("nothing")
+        except Exception as error:
+            said.append(type(error).__name__)
     return list(losses), same, said
 
 
@@ -636,7 +652,7 @@ def test_the_ends_of_accumulation(student):
 
     expect.equal(losses, [], "train_step_accumulate without a batch")
     expect.is_true(same, "train_step_accumulate: a parameter has changed, although there is no batch.")
-    expect.equal(said, "ValueError", "train_step_accumulate with k = 0: what it raises")
+    expect.equal(said, ["ValueError"] * 2, "train_step_accumulate with k = 0 and with k = -1: what it raises")
 
 
 @probe
@@ -1088,8 +1104,8 @@ def smaller_networks(student, models, amount, x):
 def _conv_net(rng, deep, bias):
     """A recipe of a convolutional network, and a state with random batch norms."""
     recipe = [
-        ("Conv2d", (2, 6, 3), {"padding": 1, "bias": bias}),
-        *([("BatchNorm2d", (6,), {"eps": 1e-3})] if deep else []),
+        ("Conv2d", (2, 6, 3), {"padding": 1, "padding_mode": "reflect", "bias": bias}),
+        *([("BatchNorm2d", (6,), {"eps": 1e-3, "momentum": 0.3})] if deep else []),
         ("ReLU", (), {}),
         ("MaxPool2d", (2,), {}),
         ("Conv2d", (6, 5, (2, 3)), {"stride": (1, 2), "bias": bias, "dilation": 1}),
@@ -1131,6 +1147,21 @@ def _blind_to_weak_channels(model, amount):
     return model, kept
 
 
+def _smaller(recipe, kept):
+    """What the layers of this recipe say of themselves, where each convolution has so many channels."""
+    left, ins, before, texts = iter(kept), None, None, []
+    for kind, args, options in recipe:
+        if kind == "Conv2d":
+            (was, before, *rest), out = args, next(left)
+            args, ins = (ins or was, out, *rest), out
+        elif kind == "BatchNorm2d":
+            args = (ins,)
+        elif kind == "Linear" and ins:
+            args, ins = (args[0] // before * ins, *args[1:]), None
+        texts.append(repr(getattr(nn, kind)(*args, **options)))
+    return texts
+
+
 @pytest.mark.task("pruning")
 @pytest.mark.parametrize("amount", [0.0, 0.34, 0.6, 1.0])
 @pytest.mark.parametrize("deep", [False, True])
@@ -1158,11 +1189,8 @@ def test_smaller_networks_compute_the_same(student, rng, amount, deep):
         expect.equal(modes, [training], "prune_channels: modes of the new network's layers")
         expect.is_true(not shared, "prune_channels: old and new network share memory.")
         expect.is_true(same, "prune_channels: the old network has changed.")
-        ins = [2, *kept]
-        convs = [n for n, kind in enumerate(kinds) if kind == "Conv2d"]
-        for place, (n, out_channels) in enumerate(zip(convs, kept, strict=True)):
-            text = f"Conv2d({ins[place]}, {out_channels},"
-            expect.is_true(texts[n].startswith(text), "prune_channels: a convolution does not say its new channels.")
+        for text, right in zip(texts, _smaller(recipe, kept), strict=True):
+            expect.equal(text, right, "prune_channels: what a layer says of its sizes and settings")
         for name, value in model.state_dict().items():  # what does not depend on channels stays as it is
             if amount == 0.0 or name.startswith(f"{len(recipe) - 1}."):
                 expect.close(states[name], value, f"prune_channels: {name}")
@@ -1786,16 +1814,17 @@ def moved_batches(student, device):
     Frozen = dataclasses.make_dataclass("Frozen", ["image", name], frozen=True)
     Open = dataclasses.make_dataclass("Open", ["parts", "inner"])
     t = torch.arange(6.0).view(2, 3)
-    array, word, nothing, number = np.ones(3), "cuda", None, 3.5
-    parameter = nn.Parameter(torch.ones(2))
+    array, word, nothing, number, some = np.ones(3), "cuda", None, 3.5, {2, 5}
+    parameter, labels = nn.Parameter(torch.ones(2)), torch.tensor([3, 1])
     batch = {
         "tensor": t,
         5: [t, (t, word), []],
         "pair": Pair(t, {"deep": (t,)}),
         "frozen": Frozen(t, "cat"),
         "open": Open([t, nothing], Frozen(t)),
-        "rest": (array, word, nothing, number, Frozen, True),
+        "rest": (array, word, nothing, number, Frozen, True, some),
         "parameter": parameter,
+        "labels": labels,
         "empty": {},
     }
     there = student.move_to(batch, device)
@@ -1803,21 +1832,23 @@ def moved_batches(student, device):
     parts, inner = getattr(opened, "parts", [None]), getattr(opened, "inner", None)
     tensors = [
         there["tensor"], there[5][0], there[5][1][0], there["pair"][0], there["pair"][1]["deep"][0],
-        getattr(frozen, "image", None), parts[0], getattr(inner, "image", None), there["parameter"],
+        getattr(frozen, "image", None), parts[0], getattr(inner, "image", None), there["parameter"], there["labels"],
     ]  # fmt: skip
     kinds = {getattr(getattr(x, "device", None), "type", None) for x in tensors}
     origin = batch["tensor"], batch[5][0], batch["frozen"].image, batch["open"].parts[0], batch["pair"].y["deep"][0]
     wrong = {
         "a tensor is on another device": kinds != {torch.device(device).type},
-        "a tensor that was there already is a copy": device == "cpu" and any(x is not t for x in tensors[:-1]),
+        "a tensor that was there already is a copy": device == "cpu"
+        and (any(x is not t for x in tensors[:-2]) or there["labels"] is not labels),
         "a namedtuple has become something else": type(there["pair"]) is not Pair,
         "a dataclass has become something else": type(frozen) is not Frozen or type(opened) is not Open,
         "another field of a dataclass is lost": [getattr(part, "name", "") for part in (frozen, inner)]
         != ["cat", "none"],
         "a list or a tuple has become something else": [type(part) for part in there[5]] != [torch.Tensor, tuple, list],
         "a dict has other keys": list(there) != list(batch),
-        "None, a text, a number, an array or a class is changed": list(map(id, rest)) != list(map(id, batch["rest"])),
-        "the length of a container has changed": len(rest) != 6 or len(there[5]) != 3 or len(parts) != 2,
+        "None, a text, a number, an array, a class or a set is changed": list(map(id, rest))
+        != list(map(id, batch["rest"])),
+        "the length of a container has changed": len(rest) != 7 or len(there[5]) != 3 or len(parts) != 2,
         "the batch itself has changed": any(x is not t for x in origin),
     }
     single = student.move_to(t, torch.device(device)), student.move_to(None, device), student.move_to("cpu", device)
@@ -1926,6 +1957,21 @@ def read_ahead(student, count, n, fails_at):
         return [thread for thread in threading.enumerate() if thread not in before]
 
     before, got, late, most, said = threading.enumerate(), [], [], 0, ""
+    start = threading.Thread.start
+
+    def start_slowly_ending(thread):
+        run = thread.run
+
+        def run_and_linger():
+            try:
+                run()
+            finally:
+                time.sleep(0.1)  # whoever does not wait for the end of the thread is seen under every schedule
+
+        thread.run = run_and_linger
+        start(thread)
+
+    threading.Thread.start = start_slowly_ending
     source = iter(student.prefetch(loader(), n))
     try:
         while True:
@@ -1933,12 +1979,16 @@ def read_ahead(student, count, n, fails_at):
             due = min(len(got) + n, count if fails_at is None else fails_at + 1)
             with came:
                 late.append(not came.wait_for(lambda due=due: len(asked) >= due, timeout=0.05 if any(late) else 5.0))
-            time.sleep(0.002)
-            most = max(most, len(asked) - len(got))
+                patience = 0.3 if len(got) == 1 else 0.002  # time enough for a thread that reads too much
+                came.wait_for(lambda: len(asked) - len(got) > n + 1, timeout=patience)
+                most = max(most, len(asked) - len(got))
     except StopIteration:
         said = "the end"
     except ValueError as error:
         said = str(error)
+    finally:
+        threading.Thread.start = start
+    left = len(others())
     after = []
     for _ in range(2):
         try:
@@ -1948,11 +1998,7 @@ def read_ahead(student, count, n, fails_at):
             after.append("the end")
         except Exception as error:
             after.append(type(error).__name__)
-    for _ in range(300):
-        if not others():
-            break
-        time.sleep(0.01)
-    return got, any(late), most, said, len(others()), after
+    return got, any(late), most, said, left, after
 
 
 @pytest.mark.task("feeding", weight=2)
@@ -1966,21 +2012,30 @@ def test_a_thread_reads_ahead(student, count, n, fails_at):
     expect.equal(said, "the end" if fails_at is None else "a broken file", "prefetch: what comes after the last batch")
     expect.is_true(not is_late, "prefetch: nobody reads the next batches while the caller works on one.")
     expect.is_true(most <= n + 1, "prefetch: more batches are read ahead than asked for.")
-    expect.equal(left, 0, "prefetch: threads that are left at the end")
+    expect.equal(left, 0, "prefetch: threads that have not ended at the end")
     expect.equal(after, ["the end"] * 2, "prefetch: what comes after its end")
 
 
 @probe
-def left_early(student, how, n):
+def left_early(student, how, n, waits):
     """Leave a loader without an end in several ways; count threads that are left, and batches read afterwards."""
-    asked = []
+    asked, came = [], threading.Condition()
 
     def endless():
         number = 0
         while True:
-            asked.append(number)
+            with came:
+                asked.append(number)
+                came.notify_all()
             yield np.full(3, number)
             number += 1
+
+    def settle():
+        """Wait until the thread has read all that it may, and waits itself: then somebody must wake it up."""
+        if waits:
+            with came:
+                came.wait_for(lambda: len(asked) >= 5 + n, timeout=5.0)
+            time.sleep(0.1)
 
     def others():
         return [thread for thread in threading.enumerate() if thread not in before]
@@ -1990,12 +2045,14 @@ def left_early(student, how, n):
         for batch in student.prefetch(endless(), n):
             total += int(batch[0])
             if batch[0] == 4:
+                settle()
                 break
     elif how == "exception":
         try:
             for batch in student.prefetch(endless(), n):
                 total += int(batch[0])
                 if batch[0] == 4:
+                    settle()
                     raise ZeroDivisionError
         except ZeroDivisionError:
             pass
@@ -2005,6 +2062,7 @@ def left_early(student, how, n):
     else:
         source = iter(student.prefetch(endless(), n))
         total += sum(int(next(source)[0]) for _ in range(5))
+        settle()
         del source
     for _ in range(300):
         if not others():
@@ -2020,11 +2078,12 @@ def left_early(student, how, n):
 @pytest.mark.parametrize("n", [1, 3])
 def test_no_thread_is_left(student, how, n):
     """prefetch: whoever leaves early leaves no thread behind, even if the loader has no end."""
-    total, left, more = left_early(student, how, n)
+    for waits in (False, True):  # while the thread reads, and while it waits for room
+        total, left, more = left_early(student, how, n, waits)
 
-    expect.equal(total, 0 if how == "never begun" else 10, "prefetch: sum of the batches that were read")
-    expect.equal(left, 0, "prefetch: threads that are left")
-    expect.equal(more, 0, "prefetch: batches that are read after the end")
+        expect.equal(total, 0 if how == "never begun" else 10, "prefetch: sum of the batches that were read")
+        expect.equal(left, 0, "prefetch: threads that are left")
+        expect.equal(more, 0, "prefetch: batches that are read after the end")
 
 
 @probe
