@@ -603,7 +603,7 @@ def sample(space, rng):
             ("choice", options): one of a list of options, each as likely as the others. If the chosen option is a dict,
                 it is a space, and a configuration of it is drawn
             a dict: a space by itself, and a configuration of it is drawn
-            anything else (a number, a text, a list): a constant, taken as it is
+            anything else (a number, a text, a list, another tuple): a constant, taken as it is
         rng: np.random.Generator
 
     Returns:

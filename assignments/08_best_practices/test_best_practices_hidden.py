@@ -194,6 +194,13 @@ def test_folds_of_groups(student, rng, stratify):
             for label in (0, 1) if stratify else (None,):
                 own = y == label if stratify else np.ones(len(y), dtype=bool)
                 _near_share(int(own[val].sum()), own.sum() / k, 2 * _largest(groups[own]), what)
+    y, groups = np.repeat([0, 1], 60), np.arange(120) // 2
+    draws = [student.kfold(y, 3, stratify, groups, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    draws += [student.kfold(y, 3, stratify, groups) for _ in range(2)]
+    one, again, other, free, free_again = ([set(val.tolist()) for _, val in folds] for folds in draws)
+    expect.is_true(one == again, f"{what}: the same seed gives other folds.")
+    expect.is_true(one[0] != other[0], f"{what}: another seed gives the same folds.")
+    expect.is_true(free[0] != free_again[0], f"{what} without rng: the same folds twice.")
 
 
 @probe
@@ -339,6 +346,10 @@ def test_binary_and_nothing_by_nothing(student, rng):
     nobody = np.zeros(5, dtype=int)
     for got in student.precision_recall_f1(nobody, nobody.copy(), average="binary"):
         expect.close(got, 0.0, "precision_recall_f1(average='binary') without any row of class 1")
+    with expect.refused(ValueError, "precision_recall_f1 of different lengths"):
+        student.precision_recall_f1(y, said[:-1])
+    with expect.refused(ValueError, "precision_recall_f1 with too few weights"):
+        student.precision_recall_f1(y, said, sample_weight=np.ones(29))
     for average, labels, count in (("mean", y, None), ("binary", np.where(y == 1, 2, 0), None), ("binary", y, 3)):
         with expect.refused(ValueError, f"precision_recall_f1(average={average!r}, n_classes={count})"):
             student.precision_recall_f1(labels, labels, average=average, n_classes=count)
@@ -721,6 +732,7 @@ def ranged(student, kind, seed, options):
     model = nn.Sequential(nn.Linear(4, 12), nn.BatchNorm1d(12), nn.Tanh(), nn.Linear(12, 3))
     if kind == "no norm":
         model = nn.Sequential(nn.Linear(4, 12), nn.Tanh(), nn.Linear(12, 3))
+        model[0].bias.requires_grad_(False)  # it is not trained
     model.eval()
     model[1].train()
     x, y = torch.randn(24, 4), torch.arange(24) % 3
