@@ -227,7 +227,7 @@ def precision_recall_f1(y_true, y_pred, average="macro", n_classes=None, sample_
             "weighted": the mean of each over the classes, weighted by the rows of each class in y_true
             "micro": one precision, recall and F1 of all classes together: hits, false alarms and misses of all
                 classes are added up first
-            "binary": those of class 1; C is 2
+            "binary": those of class 1; C is 2, also if no row has or gets this class
 
     Returns:
         precision, recall, f1: three numbers, or three (C,) float arrays if average is None
@@ -394,8 +394,8 @@ class EarlyStopping:
     def step(self, value, model=None):
         """Take in the score of one epoch, and say whether training should stop.
 
-        At an improvement the weights of the model are remembered: a copy of all parameters and buffers. When it says
-        stop, with restore_best, the model gets those of the best epoch back (see restore).
+        At an improvement the weights of the model are remembered, also without restore_best: a copy of all parameters
+        and buffers. When it says stop, with restore_best, the model gets those of the best epoch back (see restore).
 
         Args:
             value: the score of this epoch, float
@@ -575,7 +575,7 @@ def lr_range_test(model, batches, loss_fn, low=1e-5, high=10.0, steps=100):
     for i, loss in enumerate(losses):
         kept = 0.8 * kept + 0.2 * loss
         smooth.append(kept / (1 - 0.8 ** (i + 1)))
-    best = int(np.nanargmin(smooth))
+    best = int(np.argmin(np.nan_to_num(smooth, nan=math.inf)))
     return np.array(rates), np.array(losses), max(rates[best] / 10, low)
     ### END SOLUTION
 
@@ -603,7 +603,7 @@ def sample(space, rng):
             ("choice", options): one of a list of options, each as likely as the others. If the chosen option is a dict,
                 it is a space, and a configuration of it is drawn
             a dict: a space by itself, and a configuration of it is drawn
-            anything else (a number, a text, a list): a constant, taken as it is
+            anything else (a number, a text, a list, another tuple): a constant, taken as it is
         rng: np.random.Generator
 
     Returns:
@@ -715,7 +715,7 @@ def tune(space, fit, val, test, n, rng):
 
     Args:
         space: as in sample
-        fit: fit(config, seed) -> predict; predict(x) -> labels, (len(x),)
+        fit: fit(config, seed) -> predict; predict(x) -> labels, (len(x),). Each trial has a seed of its own
         val: pair (x, y) of arrays
         test: a GuardedTestSet, or another object with the method evaluate(predict) -> float. It is called once, after
             all n fits

@@ -155,7 +155,7 @@ def precision_recall_f1(y_true, y_pred, average="macro", n_classes=None, sample_
             "weighted": the mean of each over the classes, weighted by the rows of each class in y_true
             "micro": one precision, recall and F1 of all classes together: hits, false alarms and misses of all
                 classes are added up first
-            "binary": those of class 1; C is 2
+            "binary": those of class 1; C is 2, also if no row has or gets this class
 
     Returns:
         precision, recall, f1: three numbers, or three (C,) float arrays if average is None
@@ -264,8 +264,8 @@ class EarlyStopping:
     def step(self, value, model=None):
         """Take in the score of one epoch, and say whether training should stop.
 
-        At an improvement the weights of the model are remembered: a copy of all parameters and buffers. When it says
-        stop, with restore_best, the model gets those of the best epoch back (see restore).
+        At an improvement the weights of the model are remembered, also without restore_best: a copy of all parameters
+        and buffers. When it says stop, with restore_best, the model gets those of the best epoch back (see restore).
 
         Args:
             value: the score of this epoch, float
@@ -416,7 +416,7 @@ def sample(space, rng):
             ("choice", options): one of a list of options, each as likely as the others. If the chosen option is a dict,
                 it is a space, and a configuration of it is drawn
             a dict: a space by itself, and a configuration of it is drawn
-            anything else (a number, a text, a list): a constant, taken as it is
+            anything else (a number, a text, a list, another tuple): a constant, taken as it is
         rng: np.random.Generator
 
     Returns:
@@ -485,7 +485,7 @@ def tune(space, fit, val, test, n, rng):
 
     Args:
         space: as in sample
-        fit: fit(config, seed) -> predict; predict(x) -> labels, (len(x),)
+        fit: fit(config, seed) -> predict; predict(x) -> labels, (len(x),). Each trial has a seed of its own
         val: pair (x, y) of arrays
         test: a GuardedTestSet, or another object with the method evaluate(predict) -> float. It is called once, after
             all n fits
