@@ -223,7 +223,7 @@ def fit(model, train, val, epochs=30, seed=0):
     torch.manual_seed(seed)
     with torch.no_grad():
         model.mean.fill_(float(train.mean()))
-        model.std.fill_(float(train.std()) or 1.0)
+        model.std.fill_(float(train.std()) if np.ptp(train) > 0 else 1.0)
     X, Y = (torch.from_numpy(part).float() for part in make_windows(train, model.window, model.steps))
     val_X, val_Y = make_windows(val, model.window, model.steps)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)

@@ -39,8 +39,8 @@ def test_each_window_is_there_and_the_last_one_too(student, rng):
         X, Y = student.make_windows(series, window, steps)
 
         want = _windows(series, window, steps)
-        expect.close(X, want[0], "make_windows: X")
-        expect.close(Y, want[1], "make_windows: Y")
+        expect.close(X, want[0], "make_windows: X", dtype=np.float64)
+        expect.close(Y, want[1], "make_windows: Y", dtype=np.float64)
     X, Y = student.make_windows(series, 3)
     expect.close(Y, _windows(series, 3, 1)[1], "make_windows without steps: Y")
 
@@ -153,8 +153,13 @@ def looks_of_a_forecaster(student, x, other, mean, std):
         model.mean.fill_(mean)
         model.std.fill_(std)
         scaled = model(mean + std * x)
+        mixed = []
+        model.train()
+        for batch in (x, torch.cat([x[:2], 3 * other[2:] + 5])):
+            torch.manual_seed(4)
+            mixed.append(model(batch)[:2])
     names = sorted(name for name, _ in model.named_buffers())
-    return plain, bend, alone, differs, scaled, [name for name in ("mean", "std") if name in names]
+    return plain, bend, alone, differs, scaled, [name for name in ("mean", "std") if name in names], mixed
 
 
 @pytest.mark.task("forecasting", weight=3)
@@ -163,12 +168,14 @@ def test_a_forecaster_is_a_curve_in_any_units(student, rng):
     x, other = (torch.from_numpy(rng.normal(size=(5, 7)).astype(np.float32)) for _ in range(2))
     mean, std = float(rng.uniform(2, 30)), float(rng.uniform(2, 9))
 
-    plain, bend, alone, differs, scaled, buffers = looks_of_a_forecaster(student, x, other, mean, std)
+    plain, bend, alone, differs, scaled, buffers, mixed = looks_of_a_forecaster(student, x, other, mean, std)
 
     expect.equal(buffers, ["mean", "std"], "Forecaster: which of mean and std are buffers")
     expect.is_true(differs > 1e-4, "Forecaster: other windows get the same forecasts.")
     expect.is_true(bend > 1e-4, "Forecaster: it is linear.")
     expect.close(alone, plain[1:2], "Forecaster of one row", rtol=1e-4, atol=1e-5)
+    said = "Forecaster in training mode, with other rows beside these two"
+    expect.close(mixed[1], mixed[0], said, rtol=1e-4, atol=1e-3)
     expect.close(scaled, mean + std * plain, "Forecaster in other units", rtol=1e-4, atol=1e-3)
 
 
@@ -228,7 +235,8 @@ def test_each_epoch_uses_each_window_once(student, rng):
 @pytest.mark.task("forecasting", weight=4)
 def test_nothing_is_learned_from_later_values(student, rng):
     """fit: val decides which epoch is kept and nothing else, neither mean and std nor the parameters of an epoch."""
-    train, val = 5 + rng.normal(size=60), 5 + rng.normal(size=30)
+    train, val = 5 + rng.normal(size=60), 5 + rng.normal(size=76)
+    val[-7:] += 20  # 71 windows; the last ones have other errors than the first 64
     other = 40 - 3 * val
 
     one = a_watched_training(student, train, val, 1, 0)
@@ -241,6 +249,55 @@ def test_nothing_is_learned_from_later_values(student, rng):
         expect.close(
             errors[0], reached, "fit(epochs=1): mean absolute error on val, in the units of the series", rtol=1e-3
         )
+
+
+@probe
+def a_training_by_epochs(student, train, val, epochs, is_flat):
+    """Train; note what the model says of each training batch, modes without gradients, and parameters of epochs."""
+
+    class Watched(student.Forecaster):
+        def forward(self, x):
+            found = super().forward(x)
+            if torch.is_grad_enabled():
+                said.append(found.detach().clone())
+            elif said:
+                modes.append(any(layer.training for layer in self.modules()))
+                states[len(said)] = torch.cat([p.detach().flatten() for p in self.parameters()])
+                if is_flat:
+                    return torch.full_like(found, 7.0)
+            return found
+
+    said, modes, states = [], [], {}
+    torch.manual_seed(3)
+    model = Watched(4, 2)
+    errors = [float(error) for error in student.fit(model, train, val, epochs=epochs, seed=2)]
+    kept = torch.cat([p.detach().flatten() for p in model.parameters()])
+    first = [bool((state == kept).all()) for state in states.values()]
+    return errors, [batch.numpy() for batch in said], any(modes), first
+
+
+@pytest.mark.task("forecasting", weight=2)
+def test_later_epochs_learn_nothing_from_val(student, rng):
+    """fit: val changes no epoch, neither an early one nor a late one, and an epoch without progress ends nothing."""
+    train = 30 + 6.0 * (-1) ** np.arange(40) + 0.3 * rng.normal(size=40)  # up and down
+    slow = 30 + 6.0 * (-1) ** (np.arange(40) // 6) + 0.3 * rng.normal(size=40)
+
+    errors, one, is_training, _ = a_training_by_epochs(student, train, slow, 25, False)
+    _, other, *_ = a_training_by_epochs(student, train, train[:30].copy(), 25, False)
+
+    expect.equal(len(errors), 25, "fit(epochs=25): number of errors")
+    expect.equal(len(one), len(other), "fit(epochs=25) with another val: number of training batches")
+    expect.close(np.concatenate(one), np.concatenate(other), "fit with another val: what it says in training", rtol=0)
+    expect.is_true(not is_training, "fit: without gradients a layer is in training mode.")
+
+
+@pytest.mark.task("forecasting")
+def test_of_equal_epochs_the_first_is_kept(student, rng):
+    """fit: if the errors of several epochs are equal, the first of these epochs is kept."""
+    errors, _, _, is_kept = a_training_by_epochs(student, 5 + rng.normal(size=40), np.full(12, 5.0), 4, True)
+
+    expect.close(errors, [2.0] * 4, "fit of a model that always says 7, where val is 5: errors", lists=True)
+    expect.equal(is_kept.index(True) if True in is_kept else None, 0, "fit: which of equal epochs is kept, from 0")
 
 
 @pytest.mark.task("forecasting", weight=3)
@@ -279,9 +336,10 @@ def draw_globally(student):
 @pytest.mark.task("forecasting")
 def test_a_constant_series_can_be_learned(student):
     """fit: if all values of train are equal, std is one, and nothing is infinite."""
-    errors, _, weights, *_, units = a_watched_training(student, np.full(40, 3.0), np.full(20, 3.5), 2, 0)
+    errors, _, weights, *_, units = a_watched_training(student, np.full(43, 0.1), np.full(20, 0.6), 2, 0)
 
-    expect.close(list(units), [3.0, 1.0], "fit: mean and std of equal values", rtol=1e-6, lists=True)
+    # the standard deviation of 43 times 0.1 is not 0 as it is computed, but 1e-17
+    expect.close(list(units), [0.1, 1.0], "fit: mean and std of equal values", rtol=1e-6, lists=True)
     expect.finite(np.array(errors), "fit: errors")
     expect.finite(weights, "fit: parameters")
 
@@ -446,7 +504,7 @@ def test_shares_are_counted_for_each_step(student, rng):
 
     pairs = zip(lower.T, upper.T, actual.T, strict=True)
     want = [np.mean([low <= value <= up for low, up, value in zip(*step, strict=True)]) for step in pairs]
-    expect.close(shares, np.array(want), "coverage")
+    expect.close(shares, np.array(want), "coverage", dtype=np.float64)
     expect.close(student.coverage(lower[:1], upper[:1], lower[:1]), np.ones(3), "coverage of one row")
     for array, before in zip((lower, upper, actual), kept, strict=True):
         expect.unchanged(array, before, "coverage: an argument")
@@ -515,6 +573,7 @@ def test_each_field_is_checked(student):
         {"hidden": 8.0}, {"epochs": 0}, {"epochs": True}, {"epochs": "3"}, {"batch_size": 0}, {"batch_size": 2.5},
         {"patience": 0}, {"patience": None}, {"lr": 0}, {"lr": -1.0}, {"lr": float("inf")}, {"lr": float("nan")},
         {"lr": False}, {"lr": "1"}, {"seed": -1}, {"seed": 1.0}, {"seed": True},
+        {"data": None}, {"features": ("a", ["b"])}, {"features": ("", "", "target", "target"), "target": "target"},
         {"hidden": True}, {"batch_size": True}, {"patience": True}, {"val_share": True},
     ]  # fmt: skip
 
@@ -560,8 +619,8 @@ def tables_of(student, cases):
     for number, (text, options) in enumerate(cases):
         path = os.path.join(folder, f"{number}.csv")
         if text is not None:
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
+            with open(path, "wb") as file:
+                file.write(text if isinstance(text, bytes) else text.encode())
         try:
             table = student.load_table(Path(path) if number % 2 else path, **options)
         except student.Faults as faults:
@@ -588,13 +647,20 @@ def test_cells_and_labels_are_read_as_they_are(student, rng):
         f"{one},nonsense,{label}, {two} " for (one, two), label in zip(cells, ("9", "10", " 10", "9 "), strict=True)
     ]
     text = "\n".join(["left,id,kind, right ", *lines[:2], "", *lines[2:], ""])
+    unused = "v,id,id,target\n1,2,3,u\n2,2,3,w\n"
     quoted = 'v,target\n1,"a, b"\n2,"c"\n1.0,"a, b"\n3,d\u00e9j\u00e0\n'
 
-    some, alone = tables_of(
-        student, [(text, {"target": "kind", "features": ("right", "left")}), (quoted, {"features": None})]
+    some, alone, twice = tables_of(
+        student,
+        [
+            (text, {"target": "kind", "features": ("right", "left")}),
+            (quoted, {"features": None}),
+            (unused, {"features": ("v",)}),
+        ],
     )
 
     expect.is_true(type(some) is tuple and type(alone) is tuple, "load_table: a good file is refused.")
+    expect.is_true(type(twice) is tuple, "load_table: a file is refused because an unused column is there twice.")
     expect.equal(some[0], ("right", "left"), "load_table: features")
     expect.equal(some[1], ("10", "9"), "load_table: classes")
     expect.close(some[2], cells[:, ::-1], "load_table: x", dtype=np.float64)
@@ -617,12 +683,16 @@ def test_each_fault_of_a_file_has_its_place(student):
         ("a file with many faults", every, {}),
         ("cells without a number", "a,b,target\n 1,,u\ntrue,2,v\n-inf,1e3,v\n", {}),
         ("a faulty line that comes twice", "a,target\nx,u\n2,v\nx,u\n1 2,v\n", {}),
+        ("a line with too many cells", "a,target\n1,u\n2,v,w\n3,u,\n", {}),
+        ("a line of empty cells, and one of spaces", "a,target\n1,u\n,\n2,v\n  \n", {}),
+        ("a file that is not UTF-8", b"a,target\n1,caf\xe9\n2,v\n", {}),
     ]
     wanted = [
         ["file"], ["file"], ["rows"], ["file"], ["column target"], ["column b", "column c", "line 2, column a"],
         ["column b", "line 3, column a", "line 3, column target", "line 4, column a", "line 6", "line 7"],
         ["line 2, column b", "line 3, column a", "line 4, column a"],
         ["line 2, column a", "line 4", "line 4, column a", "line 5, column a"],
+        ["line 3", "line 4"], ["line 3, column a", "line 3, column target", "line 5"], ["file"],
     ]  # fmt: skip
 
     found = tables_of(student, [case[1:] for case in cases])
@@ -905,6 +975,9 @@ def test_the_card_says_where_the_numbers_come_from(student, seed):
     names += ["the test accuracy", "the majority accuracy"]
     for word, name in zip(words, names, strict=True):
         expect.is_true(word in card, f"card.md: it does not contain {name}.")
+    today = __import__("datetime").date.today()
+    has_date = any(today.strftime(form) in card for form in ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y"))
+    expect.is_true(not has_date, "card.md: it contains a date, so a run of tomorrow has another card.")
     for kind, count in colours:
         expect.equal(kind, "PNG", "run_pipeline: format of a figure")
         expect.is_true(count > 2, "run_pipeline: a figure shows nothing.")
@@ -921,12 +994,14 @@ def a_watched_run(student, x, labels, options):
     root = tempfile.mkdtemp()
     data, out = os.path.join(root, "rows.csv"), os.path.join(root, "out")
     drawn.write_table(data, x, labels)
-    first, batches, modes, last, scores = [], [], [], [], []
+    first, batches, modes, calm, last, scores = [], [], [], [], [], []
 
     def look(module, inputs):
         if torch.is_grad_enabled() and inputs and torch.is_tensor(inputs[0]) and not first:
             first.append(inputs[0].detach().clone())
             modes.append(all(layer.training for layer in module.modules()))
+        if not torch.is_grad_enabled() and batches:
+            calm.append(not any(layer.training for layer in module.modules()))
 
     def listen(module, inputs, output):
         if torch.is_grad_enabled() and torch.is_tensor(output):
@@ -950,16 +1025,16 @@ def a_watched_run(student, x, labels, options):
         with open(os.path.join(out, name), encoding="utf-8") as file:
             written.append(json.load(file))
     batches = [batch.numpy() for batch in batches]
-    return batches, scores, any(notes.left_over), modes, student.predict(out, x), written
+    return batches, scores, any(notes.left_over), (modes, calm), student.predict(out, x), written
 
 
 @pytest.mark.task("pipeline", weight=3)
 def test_each_epoch_uses_each_training_row_once(student, seed):
     """run_pipeline: batches of training rows in a new random order, scaled, in training mode, gradients cleared."""
     x, labels = _rows(np.random.default_rng([seed, 3]), 45)
-    x[:, 4] = 2.5  # a column without any information
+    x[:, 4] = 0.1  # a column without any information; its deviation is not exactly 0 as it is computed
 
-    batches, _, left_over, modes, said, _ = a_watched_run(student, x, labels, SMALL)
+    batches, _, left_over, modes, said, (statistics, _) = a_watched_run(student, x, labels, SMALL)
 
     expect.equal([len(batch) for batch in batches], [8, 8, 8, 3] * 3, "run_pipeline: sizes of the batches")
     epochs = np.concatenate(batches).reshape(3, 27, -1)
@@ -967,13 +1042,15 @@ def test_each_epoch_uses_each_training_row_once(student, seed):
     expect.close(_by_rows(epochs[1]), _by_rows(epochs[0]), "run_pipeline: rows of two epochs, sorted", rtol=1e-5)
     expect.is_true(not np.array_equal(epochs[0], epochs[1]), "run_pipeline: two epochs have the same order.")
     expect.close(epochs[0].mean(axis=0), np.zeros(5), "run_pipeline: means of what the network gets", atol=1e-3)
+    expect.close(statistics["std"][4], 1.0, "statistics.json: std of a constant feature")
     expect.close(
         epochs[0].std(axis=0),
         np.array([1.0, 1, 1, 1, 0]),
         "run_pipeline: deviations of what the network gets",
         atol=1e-3,
     )
-    expect.is_true(all(modes), "run_pipeline: in training a layer is not in training mode.")
+    expect.is_true(all(modes[1]), "run_pipeline: without gradients a layer is in training mode.")
+    expect.is_true(all(modes[0]), "run_pipeline: in training a layer is not in training mode.")
     expect.is_true(not left_over, "run_pipeline: a backward pass began with the gradient of the last one.")
     expect.finite(np.asarray(said), "predict with a constant column")
 
@@ -1020,6 +1097,86 @@ def test_a_run_stops_and_keeps_its_best_epoch(student, seed):
     )
 
 
+@pytest.mark.task("pipeline")
+def test_of_equal_epochs_the_first_is_the_best(student, seed):
+    """run_pipeline: with a learning rate of almost nothing all epochs are equal, and the first is the best one."""
+    rows = _rows(np.random.default_rng([seed, 12]))
+    options = SMALL | {"epochs": 8, "patience": 3, "lr": 1e-30}
+
+    (note,) = play(student, [rows], [{"data": 0, "out": "a", "options": options}])
+
+    best = int(np.argmin(note["history"]["val_loss"])) + 1
+    expect.equal(note["report"]["best_epoch"], best, "Report.best_epoch, where several epochs are equal")
+    expect.equal(note["report"]["epochs"], min(8, best + 3), "Report.epochs, where several epochs are equal")
+
+
+@pytest.mark.task("pipeline", weight=2)
+def test_the_majority_is_that_of_training_rows(student, runs):
+    """Report.majority_accuracy: the most frequent class of the training rows, and the first in `classes` of several."""
+    (one, *_), (x, _), options = runs
+    train, val, test = (list(one["split"][name]) for name in ("train", "val", "test"))
+    train = [train[0], *sorted(train[1:])]
+    if min(train) != train[0]:
+        train.insert(1, train.pop(train.index(min(train))))
+
+    for counts in (
+        (2, 11, 9),
+        (2, 10, 10),
+    ):  # "outer" is right in both cases; "side" comes first, and is more often in all
+        numbers = np.zeros(40, dtype=int)
+        numbers[train] = np.repeat([2, 1, 0], counts[::-1])
+        numbers[val] = 2
+        numbers[test] = np.repeat([0, 1, 2], [7, 2, 3])
+        labels = [drawn.CLASSES[number] for number in numbers]
+        (note,) = play(student, [(x, labels)], [{"data": 0, "out": "a", "options": options | {"epochs": 1}}])
+
+        split = note["split"]
+        majority = np.bincount(numbers[split["train"]], minlength=3).argmax()
+        want = float((numbers[split["test"]] == majority).mean())
+        hint = "of the training rows; of several classes, the first one in `classes`"
+        expect.close(note["report"]["majority_accuracy"], want, "Report.majority_accuracy", hint=hint)
+
+
+@probe
+def first_and_last_weights(student, x, labels, options):
+    """A run; the parameters of all layers that are used, in the first and in the last batch of the training."""
+    root = tempfile.mkdtemp()
+    data, out = os.path.join(root, "rows.csv"), os.path.join(root, "out")
+    drawn.write_table(data, x, labels)
+    first, last = {}, {}
+
+    def look(module, inputs):
+        if torch.is_grad_enabled():
+            for parameter in module.parameters():
+                last[id(parameter)] = parameter.detach().flatten().clone().numpy()
+                first.setdefault(id(parameter), last[id(parameter)])
+
+    eye = nn.modules.module.register_module_forward_pre_hook(look)
+    try:
+        with stops.watched(out, draw=False, holdout=student.Holdout):
+            student.run_pipeline(student.Config(data, out, target="target", **options))
+    finally:
+        eye.remove()
+    return np.concatenate(list(first.values())), np.concatenate(list(last.values()))
+
+
+@pytest.mark.task("pipeline", weight=2)
+def test_seed_size_and_rate_of_the_config_are_used(student, seed):
+    """run_pipeline: another seed gives other first weights, hidden decides the size, and lr how far weights move."""
+    rows = _rows(np.random.default_rng([seed, 13]))
+    options = SMALL | {"epochs": 2}
+
+    one, _ = first_and_last_weights(student, *rows, options)
+    two, _ = first_and_last_weights(student, *rows, options | {"seed": 1})
+    large, _ = first_and_last_weights(student, *rows, options | {"hidden": 64})
+    slow = first_and_last_weights(student, *rows, options | {"lr": 1e-30})
+
+    expect.is_true(not np.array_equal(one, two), "run_pipeline: two seeds give the same first weights.")
+    expect.is_true(len(large) > len(one), "run_pipeline: a larger value of hidden gives no larger network.")
+    is_slow = np.abs(slow[1] - slow[0]).max() < 1e-6
+    expect.is_true(is_slow, "run_pipeline: with a learning rate of almost nothing the weights move.")
+
+
 @probe
 def refused_runs(student, cases):
     """For each (text, options): the places before the colons of the Faults, and whether out was made."""
@@ -1061,8 +1218,9 @@ def test_faults_come_before_any_work(student):
 @probe
 def a_default_run(student, x, labels, unseen, features):
     """The defaults; then predict, from a folder that was moved, for some rows and for one of them."""
-    root = tempfile.mkdtemp()
-    data, out, moved = (os.path.join(root, name) for name in ("rows.csv", "out", "moved"))
+    from pathlib import Path
+
+    data, out, moved = (Path(tempfile.mkdtemp()) / name for name in ("rows.csv", "out", "moved"))
     drawn.write_table(data, x, labels)
     with stops.watched(out, draw=False, holdout=student.Holdout):
         student.run_pipeline(student.Config(data, out, target="target", features=features))
@@ -1102,7 +1260,7 @@ def cut(student, seed):
     rows = _rows(np.random.default_rng([seed, 6]))
     whole = {"data": 0, "out": "whole", "options": SMALL | {"epochs": 2}}
     (first,) = play(student, [rows], [whole])
-    places = np.unique(np.linspace(0, first["writes"] - 1, 6).round().astype(int)).tolist()
+    places = np.unique(np.linspace(0, first["writes"] - 1, 14).round().astype(int)).tolist()
     stops_at = [{"batch": 4}, *({"write": place} for place in places if place >= 0)]
     moves = [whole]
     for number, stop in enumerate(stops_at):
@@ -1179,6 +1337,64 @@ def test_the_best_epoch_may_be_before_the_stop(student, seed):
     _, later = play(student, [(x, labels)], [move | {"stop": {"batch": cut}}, move])
 
     _expect_same(later, whole, "stopped after its best epoch")
+
+
+@pytest.mark.task("resume", weight=2)
+def test_a_long_training_goes_on_exactly(student, seed):
+    """run_pipeline: after a stop in a late epoch everything goes on, also a schedule that does its work late."""
+    rows = _rows(np.random.default_rng([seed, 14]))
+    whole = {"data": 0, "out": "whole", "options": SMALL | {"epochs": 24, "patience": 24, "lr": 1e-3}}
+    moves = [whole, whole | {"out": "cut", "stop": {"batch": 3 * 6 + 1}}, whole | {"out": "cut"}]
+
+    first, _, later = play(student, [rows], moves)
+
+    _expect_same(later, first, "stopped in the seventh of 24 epochs")
+
+
+@probe
+def asked_without_each_file(student, x, labels, options):
+    """Run once; then the finished steps without each of the files."""
+    import shutil
+
+    root = tempfile.mkdtemp()
+    data, out = os.path.join(root, "rows.csv"), os.path.join(root, "out")
+    drawn.write_table(data, x, labels)
+    with stops.watched(out, draw=False, holdout=student.Holdout):
+        student.run_pipeline(student.Config(data, out, target="target", **options))
+    names = [name for files in student.STEPS.values() for name in files]
+    found = {}
+    for number, name in enumerate(names):
+        copied = os.path.join(root, str(number))
+        shutil.copytree(out, copied)
+        os.remove(os.path.join(copied, *name.split("/")))
+        found[name] = len(tuple(student.steps_done(student.Config(data, copied, target="target", **options))))
+    return found
+
+
+@pytest.mark.task("resume", weight=2)
+def test_each_file_of_a_step_counts(student, seed):
+    """steps_done: without one of its files a step is not finished, whichever file it is."""
+    done = asked_without_each_file(student, *_rows(np.random.default_rng([seed, 15])), SMALL)
+
+    wanted = {
+        "split.json": 0, "statistics.json": 1, "model.pt": 2, "history.json": 2, "metrics.json": 3,
+        "figures/learning_curve.png": 4, "figures/confusion.png": 4, "card.md": 4,
+    }  # fmt: skip
+    for name, count in wanted.items():
+        expect.equal(done.get(name), count, f"steps_done without {name}: number of steps")
+
+
+@pytest.mark.task("resume", weight=2)
+def test_a_stopped_training_of_other_data_is_not_used(student, seed):
+    """run_pipeline: a training that was stopped is not continued with other data under the same name."""
+    rows = _rows(np.random.default_rng([seed, 16]))
+    move = {"data": 0, "out": "a", "options": SMALL}
+    moves = [move | {"data": 1, "stop": {"batch": 7}}, move, move | {"out": "new"}]
+
+    _, later, fresh = play(student, [rows, (rows[0] * 1.5 + rows[0] ** 2, rows[1])], moves)
+
+    expect.equal(later["batches"], fresh["batches"], "run_pipeline in the folder of other data: batches")
+    _expect_same(later, fresh, "in the folder of other data that was stopped")
 
 
 @pytest.mark.task("resume", weight=8)
