@@ -389,7 +389,7 @@ def resumed(student):
     return stopped_and_resumed(student, x, labels, {"epochs": 4, "hidden": 8, "batch_size": 8, "patience": 9})
 
 
-@pytest.mark.task("resume", weight=6)
+@pytest.mark.task("resume", weight=7)
 def test_a_stopped_run_goes_on(resumed):
     """Three batches an epoch, and the power fails in the third epoch: two epochs are kept, six batches are left."""
     whole, stopped, later, _ = resumed
@@ -402,7 +402,7 @@ def test_a_stopped_run_goes_on(resumed):
     expect.equal(later[0], whole[0], "run_pipeline: Report after a stop")
 
 
-@pytest.mark.task("resume", weight=5)
+@pytest.mark.task("resume", weight=7)
 def test_a_complete_run_does_nothing_again(resumed):
     """A run of a complete folder trains nothing, writes nothing, leaves the test rows alone, and says the same."""
     whole, _, _, again = resumed

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from datetime import date
 
 import drawn
 import numpy as np
@@ -844,7 +845,7 @@ def test_a_run_follows_from_its_config(runs):
     expect.is_true(three["history"] != one["history"], "run_pipeline: two seeds give the same training.")
 
 
-@pytest.mark.task("pipeline", weight=4)
+@pytest.mark.task("pipeline", weight=3)
 def test_test_rows_change_nothing_before_the_end(student, runs):
     """run_pipeline: with other values in the test rows, split, statistics, training and model are the same."""
     (one, *_), rows, options = runs
@@ -893,7 +894,7 @@ def test_the_holdout_is_read_once_and_last(runs):
         expect.is_true("metrics.json" not in there, "run_pipeline: metrics.json is there before the Holdout is read.")
 
 
-@pytest.mark.task("pipeline", weight=4)
+@pytest.mark.task("pipeline", weight=3)
 def test_the_numbers_of_a_report_are_true(runs):
     """Report: rows, digest, both accuracies and the confusion follow from the split and from what predict says."""
     (one, *_), (x, labels), options = runs
@@ -975,7 +976,7 @@ def test_the_card_says_where_the_numbers_come_from(student, seed):
     names += ["the test accuracy", "the majority accuracy"]
     for word, name in zip(words, names, strict=True):
         expect.is_true(word in card, f"card.md: it does not contain {name}.")
-    today = __import__("datetime").date.today()
+    today = date.today()
     has_date = any(today.strftime(form) in card for form in ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y"))
     expect.is_true(not has_date, "card.md: it contains a date, so a run of tomorrow has another card.")
     for kind, count in colours:
@@ -1073,7 +1074,7 @@ def test_the_training_loss_is_the_mean_over_rows(student, seed):
     expect.close(history["train_loss"], want, "history.json: train_loss", rtol=1e-4, lists=True)
 
 
-@pytest.mark.task("pipeline", weight=4)
+@pytest.mark.task("pipeline", weight=3)
 def test_a_run_stops_and_keeps_its_best_epoch(student, seed):
     """run_pipeline: it stops after patience epochs without a lower validation loss, and keeps the lowest."""
     rng = np.random.default_rng([seed, 4])
@@ -1119,10 +1120,7 @@ def test_the_majority_is_that_of_training_rows(student, runs):
     if min(train) != train[0]:
         train.insert(1, train.pop(train.index(min(train))))
 
-    for counts in (
-        (2, 11, 9),
-        (2, 10, 10),
-    ):  # "outer" is right in both cases; "side" comes first, and is more often in all
+    for counts in ((2, 11, 9), (2, 10, 10)):  # the most frequent class of all rows is another one
         numbers = np.zeros(40, dtype=int)
         numbers[train] = np.repeat([2, 1, 0], counts[::-1])
         numbers[val] = 2

@@ -149,7 +149,7 @@ def fit(model, train, val, epochs=30, seed=0):
     """Train a Forecaster, in place, and keep the best of its epochs.
 
     1. Set model.mean and model.std to the mean and the standard deviation (divided by L) of `train`; if all values of
-       train are equal, std is 1.
+       train are equal, std is 1 (also where rounding makes the computed deviation 1e-17 instead of 0).
     2. In each epoch each window of `train` (as by make_windows) is used once, in a new random order, in mini-batches
        of at most 64: one call of model(batch) for each, in training mode, and the gradients cleared before the backward
        pass. The loss is your choice, and so are the optimiser and a schedule.
@@ -403,7 +403,8 @@ def run_pipeline(config):
             split.json         {"train": [...], "val": [...], "test": [...]}, row numbers from 0, each row in one part
         From here on the test rows are in a Holdout (see holdout.py).
     prepare: the mean and standard deviation (divided by the number of rows) of each feature, of the training rows
-        alone. A feature that is constant there gets a standard deviation of 1.
+        alone. A feature that is constant there gets a standard deviation of 1 (also where rounding makes the computed
+        deviation 1e-17 instead of 0).
             statistics.json    {"mean": [...], "std": [...]}
         All that the model is given is (x - mean) / std, float32.
     train: an nn.Module of your choice that gives K raw scores, with cross-entropy. In each epoch each training row is
