@@ -217,7 +217,11 @@ def inside_an_autoencoder(student, x, linear):
     count = sum(parameter.numel() for parameter in model.parameters())
     steps = torch.tensor([[-10.0], [30.0], [10.0]], dtype=torch.float64)  # the last one is half way
     middle = model.encode(steps * x[:1]), model.decode(steps * code[:1])
-    return code, model.decode(code).detach(), model(x).detach(), alone, whole, count, middle
+    high = 3 * torch.rand(8, 9, dtype=torch.float64)  # none is below 0, so an activation of the input does not bend it
+    deep = 3 * torch.rand(8, 3, dtype=torch.float64)
+    bends = [float((f((a[:4] + a[4:]) / 2) - (f(a[:4]) + f(a[4:])) / 2).abs().max())
+             for f, a in ((model.encode, high), (model.decode, deep))]  # fmt: skip
+    return code, model.decode(code).detach(), model(x).detach(), alone, whole, count, middle, bends
 
 
 @pytest.mark.task("autoencoder", weight=3)
@@ -226,7 +230,7 @@ def test_nothing_passes_beside_the_code(student, rng, linear):
     """Autoencoder: all that decode knows of a row is its code, and a row is computed by itself."""
     x = _normal(rng, 5, 9)
 
-    code, again, out, alone, whole, _, _ = inside_an_autoencoder(student, x, linear)
+    code, again, out, alone, whole, *_ = inside_an_autoencoder(student, x, linear)
 
     expect.shape(code, (5, 3), "Autoencoder.encode")
     expect.close(out, again, "Autoencoder, beside decode(encode(x))", rtol=1e-6)
@@ -244,8 +248,8 @@ def test_linear_means_one_matrix_each(student, rng):
     """Autoencoder: a linear one has one matrix and one bias in each half; the other one bends in both halves."""
     x = _normal(rng, 2, 9)
 
-    *_, count, middle = inside_an_autoencoder(student, x, True)
-    *_, bent = inside_an_autoencoder(student, x, False)
+    *_, count, middle, _ = inside_an_autoencoder(student, x, True)
+    *_, bent, bends = inside_an_autoencoder(student, x, False)
 
     expect.equal(count, 2 * 9 * 3 + 3 + 9, "Autoencoder(9, 3, linear=True): number of parameters")
     for part, got in zip(("encode", "decode"), middle, strict=True):
@@ -255,6 +259,8 @@ def test_linear_means_one_matrix_each(student, rng):
             not torch.allclose(got[2], (got[0] + got[1]) / 2, rtol=1e-6, atol=1e-9),
             f"Autoencoder.{part}: it is linear, although a hidden layer with an activation was asked for.",
         )
+    for part, bend in zip(("encode", "decode"), bends, strict=True):
+        expect.is_true(bend > 1e-9, f"Autoencoder.{part}: it is linear for numbers above 0. Where is the activation?")
 
 
 @probe
@@ -1055,6 +1061,8 @@ def counted(student):
             student.EncoderBlock(768, 12, bias=False),
             student.EncoderBlock(768, 12),
             student.TransformerEncoder(768, 12, 12, bias=False, final_norm=True),
+            student.DecoderBlock(64, 4, 100, True, False),
+            student.DecoderBlock(64, 4, bias=False),
         )
     return [sum(p.numel() for p in model.parameters()) for model in models]
 
@@ -1070,8 +1078,10 @@ def test_known_models_have_their_sizes(student):
     block = 12 * 768**2 + 2 * 768
     biases = 4 * 768 + 4 * 768 + 768 + 2 * 768
     names = ("Transformer()", "Transformer(64, 4, 3, 100, True)", "EncoderBlock(768, 12, bias=False)",
-             "EncoderBlock(768, 12)", "TransformerEncoder(768, 12, 12, bias=False, final_norm=True)")  # fmt: skip
-    wanted = (44_140_544, small, block, block + biases, 12 * block + 768)
+             "EncoderBlock(768, 12)", "TransformerEncoder(768, 12, 12, bias=False, final_norm=True)",
+             "DecoderBlock(64, 4, 100, True, False)", "DecoderBlock(64, 4, bias=False)")  # fmt: skip
+    bare = 8 * 64 * 64 + 3 * 64  # two attentions and three norms without biases
+    wanted = (44_140_544, small, block, block + biases, 12 * block + 768, bare + 2 * 64 * 100, bare + 2 * 64 * 256)
     for got, want, name in zip(counts, wanted, names, strict=True):
         expect.equal(got, want, f"{name}: number of parameters")
 
