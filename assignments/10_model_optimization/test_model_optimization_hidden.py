@@ -1206,6 +1206,7 @@ def counted(student, cases):
             model = nn.Sequential(*[getattr(nn, kind)(*args, **options) for kind, args, options in recipe])
         found.append(tuple(student.network_cost(model, shape)))
     shared = nn.Linear(4, 4)
+    shared.bias.requires_grad_(False)
     found.append(tuple(student.network_cost(nn.Sequential(shared, nn.Tanh(), shared).double(), (4,))))
     found.append(tuple(student.network_cost(nn.Sequential(nn.Flatten(), nn.ReLU()), (2, 3))))
     model = nn.Sequential(nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3), nn.Sequential(nn.Dropout(), nn.Flatten()))
@@ -1214,13 +1215,14 @@ def counted(student, cases):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     modes = [part.training for part in model.modules()]
     student.network_cost(model, (2, 5, 5))
+    same_modes = modes == [part.training for part in model.modules()]
     model.train()
     student.network_cost(model, (2, 5, 5))
     same = all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     model[1].eval()
     hooks = sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules())
     same = same and bool((model[0].weight.grad == 1).all()) and model[0].bias.grad is None
-    return found, same, modes == [part.training for part in model.modules()], hooks
+    return found, same, same_modes and modes == [part.training for part in model.modules()], hooks
 
 
 @pytest.mark.task("pruning", weight=5)
@@ -1587,7 +1589,7 @@ def recomputed(student, x, layers, segments, dropout, needs_gradient):
 
 
 @pytest.mark.task("memory")
-@pytest.mark.parametrize(("layers", "segments"), [(6, 3), (7, 3), (5, 1), (4, 4), (9, 2)])
+@pytest.mark.parametrize(("layers", "segments"), [(6, 3), (7, 3), (5, 1), (4, 4), (9, 2), (11, 4)])
 @pytest.mark.parametrize("dropout", [False, True])
 def test_little_is_kept_and_nothing_changes(student, rng, layers, segments, dropout):
     """checkpointed_forward: outputs and gradients are those of the model, with less kept and one run at a time."""
@@ -1609,10 +1611,12 @@ def test_little_is_kept_and_nothing_changes(student, rng, layers, segments, drop
         again = [event for event in got[3] if event != "gradient"]
         repeated = len(again) != len(set(again))
         expect.is_true(not repeated, "checkpointed_forward: a layer is computed more than once in the backward pass.")
-        run = 0
+        run, runs = 0, 0
         for event in got[3]:
             run = 0 if event == "gradient" else run + 1
+            runs += run == 1
             expect.is_true(run <= longest, "checkpointed_forward: the backward pass computes too many layers at once.")
+        expect.is_true(runs <= segments, "checkpointed_forward: there are more runs than asked for.")
     expect.unchanged(x, kept, "checkpointed_forward: x")
 
 
