@@ -6,6 +6,7 @@ import os
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from autograder.grading.run.proxy import Examinee, Student
 from autograder.probe import probe
 from autograder.sandbox.ladder import climb
 from autograder.sandbox.outside.ends import Ended, ImportFailed, LimitExceeded, ProtocolBroken, WorkerDied
-from autograder.sandbox.outside.zygotes import Zygote
+from autograder.sandbox.outside.zygotes import Zygote, _open_folders
 from autograder.sandbox.rungs.launch import Limits
 
 Open = Callable[..., Student]
@@ -539,6 +540,112 @@ def test_a_module_that_cannot_be_imported_says_why(open_module: Open, source: st
 
     with pytest.raises(ImportFailed, match=words):
         _ = student.anything
+
+
+def test_files_and_threads_of_the_module_are_used_as_at_home(open_module: Open, zygote: Zygote) -> None:
+    source = """
+        import asyncio, fcntl, getpass, logging, mmap, os, pathlib, shelve, shutil, sqlite3, tarfile, tempfile, zipfile
+        from multiprocessing.pool import ThreadPool
+
+        async def late():
+            await asyncio.sleep(0.001)
+            return await asyncio.to_thread(os.getpid)
+
+        def locked(path):
+            with open(path, "r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+
+        def shelved(path):
+            with shelve.open(path) as shelf:
+                shelf["a"] = 1
+
+        def in_a_database(path):
+            with sqlite3.connect(path) as database:
+                database.execute("create table one (x)")
+
+        def packed(path, folder):
+            with tarfile.open(path, "w:gz") as file:
+                file.add(folder, "x")
+            with tarfile.open(path) as file:
+                file.extractall(path + "un")
+
+        def pooled():
+            with ThreadPool(2) as pool:
+                assert pool.map(abs, [-1, 2]) == [1, 2]
+
+        def failures():
+            folder = tempfile.mkdtemp()
+            path = os.path.join(folder, "a")
+            pathlib.Path(path).write_text("text")
+            tries = {
+                "copy": lambda: shutil.copy(path, path + "1"),
+                "copy2": lambda: shutil.copy2(path, path + "2"),
+                "copytree": lambda: shutil.copytree(folder, folder + "x"),
+                "move": lambda: shutil.move(folder + "x", folder + "y"),
+                "touch": lambda: (pathlib.Path(path).touch(), os.utime(path, (1e9, 1e9))),
+                "chmod": lambda: pathlib.Path(path).chmod(0o600),
+                "symlink": lambda: pathlib.Path(path + "3").symlink_to("a"),
+                "link": lambda: os.link(path, path + "4"),
+                "archive": lambda: shutil.make_archive(folder + "z", "zip", folder),
+                "tar": lambda: packed(folder + ".tar.gz", folder),
+                "lock": lambda: locked(path),
+                "shelf": lambda: shelved(path + "5"),
+                "database": lambda: in_a_database(path + "6"),
+                "asyncio": lambda: asyncio.run(late()),
+                "user": getpass.getuser,
+                "pool": pooled,
+            }
+            found = []
+            for name, attempt in tries.items():
+                try:
+                    attempt()
+                except Exception as error:
+                    found.append(f"{name}: {error!r}")
+            return found
+    """
+    failures = open_module(source).failures()
+
+    # without namespaces, the folder of semaphores is shared with all processes of the machine, so it stays closed
+    assert [text for text in failures if zygote.isolation != "B" or not text.startswith("pool")] == []
+
+
+def test_modes_and_times_of_other_files_stay(open_module: Open, zygote: Zygote, tmp_path: Path) -> None:
+    """On rung B the worker may be the teacher's own user, and Landlock limits neither call to the scratch folder."""
+    if zygote.isolation == "D":
+        pytest.skip("without isolation, nothing is protected")
+    theirs = tmp_path / "gradebook.db"
+    theirs.write_text("marks")
+    before = theirs.stat()
+    source = """
+        import os
+
+        def attack(path):
+            for change in (os.chmod, lambda path, mode: os.utime(path, (mode, mode))):
+                try:
+                    change(path, 0)
+                except OSError:
+                    pass
+    """
+
+    open_module(source).attack(str(theirs))
+
+    assert (theirs.stat().st_mode, theirs.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+
+
+def test_closed_folders_are_opened_before_they_are_deleted_and_no_link_is_followed(tmp_path: Path) -> None:
+    scratch, other = tmp_path / "scratch", tmp_path / "other"
+    for folder in (scratch / "one" / "two", other):
+        folder.mkdir(parents=True)
+    (scratch / "one" / "two").chmod(0)
+    (scratch / "one").chmod(0)
+    (scratch / "link").symlink_to(other)
+    other.chmod(0o555)
+
+    _open_folders(str(scratch))
+
+    assert [path.stat().st_mode & 0o777 for path in (scratch / "one", scratch / "one" / "two", other)] == [
+        0o700, 0o700, 0o555,
+    ]  # fmt: skip
 
 
 def test_a_module_that_prints_a_flood_is_not_held_up_by_it(open_module: Open) -> None:

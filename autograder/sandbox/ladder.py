@@ -89,7 +89,7 @@ def _what_is_missing(isolation: Isolation) -> str:
         kernel = "5.13" if needed == 1 else "6.2"
         return f"the kernel's Landlock is too old or off: Linux {kernel} or newer, with 'landlock' in its lsm= list"
     try:
-        seccomp.build_filter()
+        seccomp.build_filter(is_alone=False)
     except SandboxError as error:
         return str(error)
     return ""

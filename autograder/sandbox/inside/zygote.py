@@ -32,7 +32,10 @@ _SETTINGS = {
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "NO_ALBUMENTATIONS_UPDATE": "1",
+    "LOGNAME": "student",  # getpass.getuser() asks for it; the worker's user has no name
 }
+#: where multiprocessing.pool.ThreadPool keeps its semaphores; on rung A each worker has one of its own
+_SHARED = "/dev/shm"
 #: users of workers, if the zygote is root and there are no namespaces
 _FIRST_UID, _LAST_UID = 61184, 65000
 
@@ -169,6 +172,7 @@ def _become_worker(
                 os._exit(0)
             harden.mount_scratch(scratch, config["scratch_mb"])
             harden.mount_scratch("/proc", 1)
+            harden.mount_scratch(_SHARED, 1)
             os.mkdir("/proc/self")
             os.symlink("/worker", "/proc/self/exe")  # TensorFlow ends a process that cannot name its program
         connection, write_end = _keep_only(connection, write_end)
@@ -224,7 +228,8 @@ def _harden(config: dict[str, Any], scratch: str, program: bytes, uid: int) -> N
         from autograder.sandbox.both.traps import files_of
 
         readable, listable = harden.all_but(files_of(config["trapped"]), readable, listable)
-    harden.restrict_files([*readable, "/dev/null", "/dev/urandom", *own], [scratch, "/dev/null"], listable)
+    writable = [scratch, "/dev/null", *([_SHARED] if config["isolation"] == "A" else ())]
+    harden.restrict_files([*readable, "/dev/null", "/dev/urandom", *own], writable, listable)
     harden.hide_from_siblings()
     harden.drop_capabilities(but_search=bool(uid) and config["may_search"])
     harden.filter_system_calls(program)

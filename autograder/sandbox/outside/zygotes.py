@@ -105,6 +105,7 @@ class WorkerProcess:
                 select.select([self.pidfd], [], [], 2.0)  # wait until it has ended, because until then it may write
             os.close(self.pidfd)
         if self.scratch:
+            _open_folders(self.scratch)
             with contextlib.suppress(RecursionError):
                 shutil.rmtree(self.scratch, ignore_errors=True)
             if os.path.lexists(self.scratch):  # nested deeper than Python can follow
@@ -124,6 +125,16 @@ class WorkerProcess:
             if count > files or size > self.scratch_mb << 20:
                 return True
         return False
+
+
+def _open_folders(root: str) -> None:
+    """Let this user delete what is in closed folders below `root` (os.mkdir(path, 0) closes one)."""
+    for folder, folders, _ in os.walk(root):
+        for name in folders:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)
 
 
 def _delay_of(thread: str) -> float:

@@ -86,7 +86,7 @@ def launch(
         config |= {
             "path": [*view.stdlib, _PACKAGES],
             "scratch": _SCRATCH,
-            "seccomp": seccomp.build_filter().hex(),
+            "seccomp": seccomp.build_filter(is_alone=True).hex(),
             "readable": readable,
             "listable": [],
             "given": _GIVEN if given else "",
@@ -106,7 +106,7 @@ def launch(
     config |= {"path": [*view.stdlib, str(packages)], "scratch": str(scratch), "seccomp": ""}
     if isolation == "B":
         config |= {
-            "seccomp": seccomp.build_filter().hex(),
+            "seccomp": seccomp.build_filter(is_alone=False).hex(),
             "readable": readable,
             "listable": [*listable, str(packages)],
             "may_search": any(_is_closed_to_others(path) for path in [*readable, script]),
