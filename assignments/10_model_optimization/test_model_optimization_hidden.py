@@ -1455,6 +1455,52 @@ def test_the_steps_of_distillation(student, rng):
 
 
 @probe
+def graphs_of_a_teacher(student):
+    """Whether what autograd saved while the teacher spoke is still there when the optimizer makes a step."""
+    import gc
+    import weakref
+
+    class Saved:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+    class Teacher(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(6, 3) / 6)
+
+        def forward(self, x):
+            def pack(tensor):
+                saved = Saved(tensor)
+                notes.append(weakref.ref(saved))
+                return saved
+
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.tensor):
+                return (x @ self.weight) ** 2
+
+    def look(*_):
+        gc.collect()
+        alive.append(any(note() is not None for note in notes))
+
+    notes, alive = [], []
+    hook = torch.optim.optimizer.register_optimizer_step_pre_hook(look)
+    try:
+        x = np.random.default_rng(5).normal(size=(150, 6)).astype(np.float32)
+        student.distill(nn.Linear(6, 3), Teacher(), x, np.arange(150) % 3, epochs=1, seed=1)
+    finally:
+        hook.remove()
+    return any(alive)
+
+
+@pytest.mark.task("distillation")
+def test_no_graph_is_kept_for_the_teacher(student):
+    """distill: what autograd would need to learn from the teacher is not kept while the student learns."""
+    is_kept = graphs_of_a_teacher(student)
+
+    expect.is_true(not is_kept, "distill: a graph of the teacher is kept, although nothing is learned through it.")
+
+
+@probe
 def pupil_of(student, state, x, y, unseen, seed):
     """Distil a small network with the default number of epochs, and apply it."""
     teacher = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
