@@ -1460,6 +1460,8 @@ def graphs_of_a_teacher(student):
     import gc
     import weakref
 
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
     class Saved:
         def __init__(self, tensor):
             self.tensor = tensor
@@ -1483,7 +1485,7 @@ def graphs_of_a_teacher(student):
         alive.append(any(note() is not None for note in notes))
 
     notes, alive = [], []
-    hook = torch.optim.optimizer.register_optimizer_step_pre_hook(look)
+    hook = register_optimizer_step_pre_hook(look)
     try:
         x = np.random.default_rng(5).normal(size=(150, 6)).astype(np.float32)
         student.distill(nn.Linear(6, 3), Teacher(), x, np.arange(150) % 3, epochs=1, seed=1)
