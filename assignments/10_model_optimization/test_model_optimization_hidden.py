@@ -2086,7 +2086,7 @@ def left_early(student, how, n, waits):
         """Wait until the thread has read all that it may, and waits itself: then somebody must wake it up."""
         if waits:
             with came:
-                came.wait_for(lambda: len(asked) >= 5 + n, timeout=5.0)
+                came.wait_for(lambda: len(asked) >= 5 + n, timeout=0.5)
             time.sleep(0.1)
 
     def others():
