@@ -1499,7 +1499,7 @@ def test_no_graph_is_kept_for_the_teacher(student):
     """distill: what autograd would need to learn from the teacher is not kept while the student learns."""
     kept = graphs_of_a_teacher(student)
 
-    expect.at_least(len(kept), 2, "distill: steps of the optimizer in an epoch of 150 rows")
+    expect.at_least(len(kept), 1, "distill: steps of the optimizer in an epoch")
     expect.is_true(not any(kept), "distill: a graph of the teacher is kept, although nothing is learned through it.")
 
 
