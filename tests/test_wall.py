@@ -544,7 +544,7 @@ def test_a_module_that_cannot_be_imported_says_why(open_module: Open, source: st
 
 def test_files_and_threads_of_the_module_are_used_as_at_home(open_module: Open, zygote: Zygote) -> None:
     source = """
-        import asyncio, fcntl, getpass, logging, mmap, os, pathlib, shelve, shutil, sqlite3, tarfile, tempfile, zipfile
+        import asyncio, fcntl, getpass, os, pathlib, shelve, shutil, sqlite3, tarfile, tempfile
         from multiprocessing.pool import ThreadPool
 
         async def late():
@@ -630,6 +630,21 @@ def test_modes_and_times_of_other_files_stay(open_module: Open, zygote: Zygote, 
     open_module(source).attack(str(theirs))
 
     assert (theirs.stat().st_mode, theirs.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+
+
+def test_a_mode_is_set_only_where_no_other_file_can_be_reached(open_module: Open, zygote: Zygote) -> None:
+    """On rung B even the worker's own file keeps its mode: whose file it is does not decide, so no other one changes."""
+    source = """
+        import os
+
+        def changed():
+            open("own", "w").close()
+            before = os.stat("own").st_mode
+            os.chmod("own", 0o400)
+            return os.stat("own").st_mode != before
+    """
+
+    assert open_module(source).changed() is (zygote.isolation != "B")
 
 
 def test_closed_folders_are_opened_before_they_are_deleted_and_no_link_is_followed(tmp_path: Path) -> None:

@@ -60,14 +60,12 @@ def build_filter(*, is_alone: bool) -> bytes:
         raise SandboxError(f"seccomp: {error}; install libseccomp2 and the package's [teacher] extra") from None
 
     rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
-    for name in _ALLOWED:
-        with contextlib.suppress(OSError, ValueError, RuntimeError):  # not a call of this architecture
-            rules.add_rule(pyseccomp.ALLOW, name)
-    for name in _OF_FILES:
-        with contextlib.suppress(OSError, ValueError, RuntimeError):
-            rules.add_rule(pyseccomp.ALLOW if is_alone else pyseccomp.ERRNO(0), name)
-    for name in _ATTRIBUTES:
-        rules.add_rule(pyseccomp.ERRNO(errno.ENOTSUP), name)
+    of_files = pyseccomp.ALLOW if is_alone else pyseccomp.ERRNO(0)
+    answers = ((pyseccomp.ALLOW, _ALLOWED), (of_files, _OF_FILES), (pyseccomp.ERRNO(errno.ENOTSUP), _ATTRIBUTES))
+    for answer, names in answers:
+        for name in names:
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # not a call of this architecture
+                rules.add_rule(answer, name)
     rules.add_rule(pyseccomp.ALLOW, "socketpair", pyseccomp.Arg(0, pyseccomp.EQ, _AF_UNIX))  # asyncio makes one
     rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # so that libc uses clone, whose flags can be checked
     rules.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
