@@ -14,7 +14,7 @@ import pytest
 from examining import examine
 from factory import SOLUTION, make_course
 
-from autograder.faults import explain
+from autograder.explain import explain
 from autograder.grading.intake.submission import Submission
 from autograder.grading.mark.judge import Judge
 from autograder.grading.run.proxy import Examinee, Student

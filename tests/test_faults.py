@@ -10,15 +10,8 @@ import numpy
 import pytest
 
 from autograder.expect import works
-from autograder.faults import (
-    Fault,
-    Mismatch,
-    StudentError,
-    explain,
-    explain_import,
-    is_students,
-    plain,
-)
+from autograder.explain import explain, explain_import
+from autograder.faults import Fault, Mismatch, StudentError, is_students, plain
 from autograder.sandbox.outside.ends import student_error
 
 SOURCE = """\

@@ -15,7 +15,7 @@ from factory import SOLUTION, make_course
 import autograder
 from autograder.authoring.build import build
 from autograder.course import Course
-from autograder.faults import explain
+from autograder.explain import explain
 from autograder.grading.intake.submission import Submission
 from autograder.grading.mark.judge import Judge
 from autograder.student.public_tests import run_public_tests

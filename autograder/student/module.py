@@ -11,7 +11,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 
-from autograder.faults import Kind, Modules, explain_import
+from autograder.explain import explain_import
+from autograder.faults import Kind, Modules
 from autograder.plain import plain
 from autograder.sandbox.both.siblings import Siblings
 from autograder.sandbox.both.standin import World, importer

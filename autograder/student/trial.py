@@ -12,7 +12,8 @@ from traceback import extract_tb
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-from autograder.faults import Fault, Modules, explain, own_frames
+from autograder.explain import explain
+from autograder.faults import Fault, Modules, own_frames
 from autograder.student.scene import code_of_test, sizes
 
 #: "not_run": the module cannot be imported; "not_here": a package is missing that the task needs

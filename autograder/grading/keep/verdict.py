@@ -23,9 +23,10 @@ VERDICT = (
     "grading/intake", "grading/run", "grading/mark", "grading/keep/verdict.py", "report",
     "sandbox",
     # what a suite is, and what it says
-    "block.py", "errors.py", "expect.py", "extras.py", "faults.py", "forbidden.py", "given.py", "imports.py",
-    "known.py", "limits.py", "names.py", "plain.py", "plugin.py", "probe.py", "probe_source.py", "replacements.py",
-    "student/selection.py", "stub.py", "suite.py", "syntax.py", "table.py", "topic.py", "values.py",
+    "block.py", "errors.py", "expect.py", "explain.py", "extras.py", "faults.py", "forbidden.py", "given.py",
+    "imports.py", "known.py", "limits.py", "names.py", "plain.py", "plugin.py", "probe.py", "probe_source.py",
+    "replacements.py", "student/selection.py", "stub.py", "suite.py", "syntax.py", "table.py", "topic.py",
+    "values.py",
 )  # fmt: skip
 #: packages that compute
 _PACKAGES = ("numpy", "torch")

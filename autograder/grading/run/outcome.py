@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from autograder.errors import AutograderError
-from autograder.faults import Budgets, StudentError, explain
+from autograder.explain import Budgets, explain
+from autograder.faults import StudentError
 from autograder.plugin import task_of
 from autograder.topic import Topic
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from autograder.errors import SandboxError
-from autograder.faults import StudentError, explain_import
+from autograder.explain import explain_import
+from autograder.faults import StudentError
 from autograder.forbidden import packages_of
 from autograder.limits import IDLE_SECONDS, IMPORT_SECONDS, MODULE_BYTES, TEST_BYTES, UNSET_SECONDS
 from autograder.probe import Probe
