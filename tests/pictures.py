@@ -77,7 +77,7 @@ def _module_of(course: Course, name: str) -> bytes:
 
 
 def _take_terminal(course: Course, browser: Browser) -> None:
-    """Run pytest in the folder of a student whose perceptron never changes its bias."""
+    """Run pytest in the folder of a student whose module has one fault that a public test finds."""
     folder = course.root / "alone" / ID
     shutil.copytree(course.release / ID, folder)
     (folder / f"{course.topic(ID).module}.py").write_bytes(_module_of(course, "dalia"))

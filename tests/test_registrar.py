@@ -458,7 +458,8 @@ def test_the_code_of_a_figure_is_folded_on_nbgraders_pages():
 
     folded, open_ = highlight("x = 1", metadata={"jupyter": {"source_hidden": True}}), highlight("x = 1", metadata={})
 
-    assert folded.startswith("<details><summary>The code of this figure</summary>")
+    assert folded.startswith('<details><summary style="display: list-item;')
+    assert ">The code of this figure</summary>" in folded
     assert "details" not in open_
     assert "highlight" in open_
 

@@ -53,7 +53,7 @@ def histogram(
     floor, span = height - _BOTTOM, WIDTH - _LEFT - _RIGHT
     found = bins(values, most)
     top = max((number for _, _, number in found), default=0) or 1
-    parts = []
+    parts, counts = [], []
     for index, (start, end, number) in enumerate(found):
         left, wide = _LEFT + index * span / len(found), span / len(found)
         tall = (floor - _TOP) * number / top
@@ -62,14 +62,14 @@ def histogram(
             f"<title>{start:.3g} to {end:.3g}: {number}</title></rect>"
         )
         if number:
-            parts.append(_text(left + wide / 2, floor - tall - 4, str(number), "middle"))
+            counts.append(_text(left + wide / 2, floor - tall - 4, str(number), "middle", "count"))
     for start in [entry[0] for entry in found[::2]] + [found[-1][1]]:
         parts.append(_text(_LEFT + span * start / (most or 1), floor + 15, f"{start:.3g}", "middle"))
     parts.append(f'<line class="axis" x1="{_LEFT}" y1="{floor}" x2="{WIDTH - _RIGHT}" y2="{floor}"/>')
     for number, value in enumerate(marks):
         x = _LEFT + span * min(value / (most or 1), 1.0)
         parts.append(f'<line class="mark m{number}" x1="{x:.1f}" y1="{_TOP - 18}" x2="{x:.1f}" y2="{floor}"/>')
-    parts.append(_text(_LEFT + span / 2, height - 8, axis, "middle"))
+    parts += [*counts, _text(_LEFT + span / 2, height - 8, axis, "middle")]  # a line must not cross a number out
     spoken = ", ".join(f"{start:.3g} to {end:.3g}: {number}" for start, end, number in found if number)
     return _svg(name, title, spoken or "no values", height, parts)
 

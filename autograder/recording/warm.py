@@ -151,10 +151,14 @@ class _Coloured(Highlight2HTML):  # type: ignore[misc]
         return _folded(_coloured[key], metadata or {})
 
 
+#: nbgrader's style sheets take the triangle away, which shows that there is something to unfold
+_UNFOLD = '<summary style="display: list-item; cursor: pointer; color: #1f5f95">The code of this figure</summary>'
+
+
 def _folded(code: str, metadata: Any) -> str:
     """The code of a figure can be unfolded; all other code is there."""
     is_figure = metadata.get("jupyter", {}).get("source_hidden")
-    return f"<details><summary>The code of this figure</summary>{code}</details>" if is_figure else code
+    return f"<details>{_UNFOLD}{code}</details>" if is_figure else code
 
 
 def highlight(source: str, metadata: Any = None) -> str:
