@@ -294,10 +294,11 @@ def test_later_epochs_learn_nothing_from_val(student, rng):
 
 @pytest.mark.task("forecasting")
 def test_of_equal_epochs_the_first_is_kept(student, rng):
-    """fit: if the errors of several epochs are equal, the first of these epochs is kept."""
-    errors, _, _, is_kept = a_training_by_epochs(student, 5 + rng.normal(size=40), np.full(12, 5.0), 4, True)
+    """fit: if the errors of several epochs are equal, the first of these epochs is kept, and no epoch is left out."""
+    errors, _, _, is_kept = a_training_by_epochs(student, 5 + rng.normal(size=40), np.full(12, 5.0), 60, True)
 
-    expect.close(errors, [2.0] * 4, "fit of a model that always says 7, where val is 5: errors", lists=True)
+    expect.equal(len(errors), 60, "fit(epochs=60) where no epoch is better than the first one: number of errors")
+    expect.close(errors, [2.0] * 60, "fit of a model that always says 7, where val is 5: errors", lists=True)
     expect.equal(is_kept.index(True) if True in is_kept else None, 0, "fit: which of equal epochs is kept, from 0")
 
 
@@ -1115,6 +1116,8 @@ def test_of_equal_epochs_the_first_is_the_best(student, seed):
 def test_the_majority_is_that_of_training_rows(student, runs):
     """Report.majority_accuracy: the most frequent class of the training rows, and the first in `classes` of several."""
     (one, *_), (x, _), options = runs
+    sizes = [len((one["split"] or {}).get(name, ())) for name in ("train", "val", "test")]
+    expect.equal(sizes, [22, 6, 12], "split.json: rows of train, val and test, for 40 rows and shares of 0.16 and 0.29")
     train, val, test = (list(one["split"][name]) for name in ("train", "val", "test"))
     train = [train[0], *sorted(train[1:])]
     if min(train) != train[0]:
