@@ -174,6 +174,79 @@ def _judge_rounds(runs, fit, n, epochs, losses, scale):
         expect.is_true(_followers(one, two) < 15, f"{fit}: the rows come in an order that is not new in each epoch.")
 
 
+@probe
+def recorded_training(student, fit, x, data, sizes, epochs):
+    """Train one linear layer; note what it was given, what it said, and the gradient that came back to that."""
+
+    class Recorder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(*sizes)
+            self.notes = []
+
+        def forward(self, given):
+            out = self.layer(given)
+            if torch.is_grad_enabled():
+                note = [given.detach().clone(), out.detach().clone(), torch.zeros_like(out)]
+                self.notes.append(note)
+                out.register_hook(lambda grad: note[2].copy_(grad))
+            return out
+
+    torch.manual_seed(3)
+    model = Recorder()
+    weight, bias = (p.detach().clone() for p in model.layer.parameters())
+    losses = getattr(student, fit)(model, x, *data, epochs=epochs)
+    said = model.notes[0][0] @ weight.T + bias if model.notes else torch.zeros(0)
+    return list(losses), model.notes, said
+
+
+def _judge_record(found, fit, n, epochs, loss_of):
+    """Judge a recorded training on rows whose first number is 0.01 times their own; loss_of gives sum and count."""
+    losses, notes, said = found
+    expect.equal(len(losses), epochs, f"{fit}: number of losses")
+    expect.equal(sum(len(given) for given, _, _ in notes), n * epochs, f"{fit}: rows that the model was given")
+    what = f"{fit}: what the model says of the first batch (it is trained from the state that it is in)"
+    expect.close(notes[0][1], said, what, rtol=1e-4, atol=1e-5)
+    paid, counted, seen, means = 0.0, 0, 0, []
+    for given, out, grad in notes:
+        rows = (given.flatten(1)[:, 0].double() / 0.01).round().long()
+        out = out.double().requires_grad_()
+        total, count = loss_of(out, rows)
+        (want,) = torch.autograd.grad(total / count, out)
+        scale = float(want.abs().max()) + 1e-12
+        expect.close(grad.double() / scale, want / scale, f"{fit}: gradient of the loss of a batch, over its largest",
+                     rtol=1e-3, atol=1e-4)  # fmt: skip
+        paid, counted, seen = paid + float(total.detach()), counted + count, seen + len(rows)
+        if seen % n == 0:
+            means.append(paid / counted)
+            paid, counted = 0.0, 0
+    for got, want in zip(losses, means, strict=True):
+        expect.close(got, want, f"{fit} (mean loss of an epoch, as it was during training)", rtol=1e-4)
+
+
+def _squares(clean):
+    def loss_of(out, rows):
+        return ((out - torch.from_numpy(clean)[rows].double()) ** 2).sum(), out.numel()
+
+    return loss_of
+
+
+@probe
+def passes_in_training(student, make, args, x):
+    """Two passes of a fresh module in train mode, and what decode says of encode, if it has these."""
+    torch.manual_seed(8)
+    model = getattr(student, make)(*args).train()
+    with torch.no_grad():
+        again = model.decode(model.encode(x)) if hasattr(model, "decode") else model(x)
+        return model(x), model(x), again
+
+
+def _judge_passes(found, what):
+    one, two, again = found
+    expect.close(two, one, f"{what} in train mode, a second time (there is no dropout)", rtol=1e-4, atol=1e-6)
+    expect.close(again, one, f"{what} in train mode, computed again", rtol=1e-4, atol=1e-6)
+
+
 # ------------------------------------------------------------------------------------------------------------
 # 7.1  Autoencoders
 # ------------------------------------------------------------------------------------------------------------
@@ -264,6 +337,54 @@ def test_linear_means_one_matrix_each(student, rng):
 
 
 @probe
+def hidden_layers(student):
+    """Sizes for two widths; directions in which a code grows; how much the numbers of a code act on each other."""
+    sizes = [sum(p.numel() for p in student.Autoencoder(9, 3, hidden).parameters()) for hidden in (20, 50)]
+    torch.manual_seed(4)
+    model = student.Autoencoder(9, 3, 20).double().eval()
+    rows = 5 * torch.randn(60, 9, dtype=torch.float64)
+    slopes = torch.stack([torch.autograd.functional.jacobian(lambda r: model.encode(r[None])[0, 0], r) for r in rows])
+    with torch.no_grad():
+        z = 5 * torch.randn(60, 3, dtype=torch.float64)
+        one, two = torch.tensor([8.0, 0, 0]).double(), torch.tensor([0, 8.0, 0]).double()
+        mixed = model.decode(z + one + two) - model.decode(z + one) - model.decode(z + two) + model.decode(z)
+    return sizes, slopes, float(mixed.abs().max())
+
+
+@pytest.mark.task("autoencoder")
+def test_each_half_has_a_hidden_layer(student):
+    """Autoencoder: encode and decode have at least one hidden layer each, of as many units as were asked for."""
+    sizes, slopes, mixed = hidden_layers(student)
+
+    expect.is_true(sizes[0] < sizes[1], "Autoencoder: more units in the hidden layers give no more parameters.")
+    strengths = np.linalg.svd(slopes.numpy(), compute_uv=False)
+    expect.is_true(
+        bool(strengths[1] > 1e-6 * strengths[0]), "Autoencoder.encode: no hidden layer comes before the code."
+    )
+    expect.is_true(mixed > 1e-6, "Autoencoder.decode: no hidden layer comes after the code.")
+
+
+@pytest.mark.task("autoencoder")
+@pytest.mark.parametrize("linear", [False, True])
+def test_an_autoencoder_has_no_dropout(student, rng, linear):
+    """Autoencoder: there is no dropout anywhere, and forward is decode(encode(x)) in train mode too."""
+    x = 5 * _normal(rng, 40, 9).float()
+
+    _judge_passes(passes_in_training(student, "Autoencoder", (9, 3, 20, linear), x), "Autoencoder")
+
+
+@pytest.mark.task("autoencoder")
+def test_all_components_give_a_new_array(student, rng):
+    """pca_reconstruct: the result is a new array, also with as many components as columns."""
+    train, x = rng.normal(size=(9, 4)), rng.normal(size=(3, 4))
+
+    near = student.pca_reconstruct(train, x, 4)
+
+    expect.close(near, x, "pca_reconstruct with all components", rtol=1e-4, atol=1e-4)
+    expect.no_alias(near, x, "pca_reconstruct with all components")
+
+
+@probe
 def reach_of_outputs(student):
     """Outputs of an autoencoder for huge codes, of both signs."""
     torch.manual_seed(5)
@@ -297,7 +418,7 @@ def test_the_rounds_of_an_autoencoder(student, rng):
     answers = torch.from_numpy(x) + (_normal(rng, *x.shape) * 2).float()
     before = x.copy()
 
-    runs = watched_training(student, "fit_autoencoder", x, answers, (), {"epochs": 3}, [4, 4, 5], 1.0)
+    runs = watched_training(student, "fit_autoencoder", x, answers, (), {"epochs": 3}, [0, 0, 5], 1.0)
 
     want = float(((answers.double() - torch.from_numpy(x)) ** 2).mean())
     _judge_rounds(runs, "fit_autoencoder", 237, 3, want, 1.0)
@@ -319,6 +440,18 @@ def test_the_steps_of_an_autoencoder(student, rng):
     x = rng.normal(size=(150, 6)).astype(np.float32)
 
     _judge_steps(watched_steps(student, "fit_autoencoder", x, (), (6, 6), {"epochs": 2}), "fit_autoencoder")
+
+
+@pytest.mark.task("autoencoder")
+@pytest.mark.parametrize(("n", "epochs"), [(257, 2), (3, 1)])
+def test_the_losses_of_an_autoencoder(student, rng, n, epochs):
+    """fit_autoencoder: start from the state that the model is in; the loss is that of training, over all rows."""
+    x = rng.normal(size=(n, 6)).astype(np.float32)
+    x[:, 0] = 0.01 * np.arange(n)
+
+    found = recorded_training(student, "fit_autoencoder", x, (), (6, 6), epochs)
+
+    _judge_record(found, "fit_autoencoder", n, epochs, _squares(x))
 
 
 @probe
@@ -408,6 +541,7 @@ def test_each_entry_has_noise_of_its_own(student, rng, dtype):
     expect.between(noise.mean(), -0.0503, 0.0503, "add_noise: mean of the noise, over std")
     expect.between(noise.std(), 0.9645, 1.0355, "add_noise: spread of the noise, over std")
     expect.between((noise**4).mean(), 2.5, 3.5, "add_noise: fourth moment of the noise (3 if it is normal)")
+    expect.is_true(bool(np.abs(noise).max() > 3), "add_noise: none of 12,000 draws is above 3 standard deviations.")
     for axis in range(3):
         one, other = np.split(noise, [noise.shape[axis] // 2], axis=axis)
         shorter = min(one.shape[axis], other.shape[axis])
@@ -423,16 +557,20 @@ def noise_of_generators(student, x):
     np.random.seed(3)
     start = np.random.get_state()[1].copy()
     one, two, other = (student.add_noise(x, 1.0, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    return one, two, other, bool((np.random.get_state()[1] == start).all())
+    rng = np.random.default_rng(1)
+    student.add_noise(x, 1.0, rng)
+    later = student.add_noise(x, 1.0, rng)
+    return one, two, other, later, bool((np.random.get_state()[1] == start).all())
 
 
 @pytest.mark.task("denoising")
 def test_noise_comes_from_the_generator(student):
     """add_noise: all chance comes from rng."""
-    one, two, other, quiet = noise_of_generators(student, np.zeros((8, 9)))
+    one, two, other, later, quiet = noise_of_generators(student, np.zeros((8, 9)))
 
     expect.close(two, one, "add_noise with generators in the same state")
     expect.is_true(not np.array_equal(one, other), "add_noise: two generators give the same noise.")
+    expect.is_true(not np.array_equal(one, later), "add_noise: a generator gives the same noise twice.")
     expect.is_true(quiet, "add_noise: it uses NumPy's global generator.")
 
 
@@ -443,7 +581,7 @@ def test_the_rounds_of_a_denoiser(student, rng):
     answers = torch.from_numpy(x) + (_normal(rng, *x.shape) * 2).float()
     before = x.copy()
 
-    runs = watched_training(student, "fit_denoiser", x, answers, (0.5,), {"epochs": 3}, [4, 4, 5], 20.0)
+    runs = watched_training(student, "fit_denoiser", x, answers, (0.5,), {"epochs": 3}, [0, 0, 5], 20.0)
 
     want = float(((answers.double() - torch.from_numpy(x)) ** 2).mean())
     _judge_rounds(runs, "fit_denoiser", 237, 3, want, 20.0)
@@ -455,6 +593,9 @@ def test_the_rounds_of_a_denoiser(student, rng):
         rows = (seen[:, 0] / 20).round().long()
         noise[rows] = seen - clean[rows]
         noises.append(noise / 0.5)
+        drawn = (seen - clean[rows]) / 0.5  # in the order in which the model was given them
+        expect.between(float((drawn[:-1] * drawn[1:]).mean()), -0.146, 0.146,
+                       "fit_denoiser: how much the noise of two rows of a batch has in common")  # fmt: skip
         # 1,422 draws; bounds are five and a half deviations wide
         expect.between(float(noises[-1].std()), 0.897, 1.103, "fit_denoiser: spread of the noise, over std")
         expect.between(float(noises[-1].mean()), -0.146, 0.146, "fit_denoiser: mean of the noise, over std")
@@ -472,6 +613,36 @@ def test_the_steps_of_a_denoiser(student, rng):
     x = rng.normal(size=(150, 6)).astype(np.float32)
 
     _judge_steps(watched_steps(student, "fit_denoiser", x, (0.2,), (6, 6), {"epochs": 2}), "fit_denoiser")
+
+
+@pytest.mark.task("denoising")
+@pytest.mark.parametrize(("n", "epochs"), [(257, 2), (3, 1)])
+def test_the_losses_of_a_denoiser(student, rng, n, epochs):
+    """fit_denoiser: start from the state that the model is in; the loss is the one during training, over all rows."""
+    x = rng.normal(size=(n, 6)).astype(np.float32)
+    x[:, 0] = 0.01 * np.arange(n)
+
+    found = recorded_training(student, "fit_denoiser", x, (0.0005,), (6, 6), epochs)
+
+    _judge_record(found, "fit_denoiser", n, epochs, _squares(x))
+
+
+@pytest.mark.task("denoising")
+def test_rows_are_denoised_by_themselves(student, rng):
+    """DenoisingAE: each row is computed by itself, and there is no dropout anywhere."""
+    x = 5 * _normal(rng, 40, 9).float()
+
+    _judge_passes(passes_in_training(student, "DenoisingAE", (9,), x), "DenoisingAE")
+    together, alone = denoised_alone(student, x)
+    expect.close(alone, together, "DenoisingAE of one row", rtol=1e-4, atol=1e-4)
+
+
+@probe
+def denoised_alone(student, x):
+    torch.manual_seed(8)
+    model = student.DenoisingAE(x.shape[1]).eval()
+    with torch.no_grad():
+        return model(x), torch.cat([model(row[None]) for row in x])
 
 
 DENOISED_CEILING = 0.4  # the reference reaches 0.21 to 0.24 on the few seeds that were measured
@@ -575,6 +746,21 @@ def test_masked_places_are_as_if_they_were_not_there(student, rng):
 
     expect.close(two[0], one[0], "AdditiveAttention (context)", rtol=1e-5, dtype=torch.float32)
     expect.close(two[1], one[1], "AdditiveAttention (weights)", rtol=1e-5, dtype=torch.float32)
+
+
+@pytest.mark.task("additive_attention")
+def test_additive_attention_with_a_loud_v(student, rng):
+    """AdditiveAttention: large scores give no nan and no inf, also where a masked place has the largest one."""
+    state = {"attn.weight": torch.tensor([[0.0, 1.0]]), "attn.bias": torch.zeros(1), "v": torch.tensor([1000.0])}
+    outputs = torch.from_numpy(rng.uniform(4, 5, size=(2, 4, 1))).float() * torch.tensor([[1.0], [-1], [1], [-1]])
+    mask = torch.tensor([[False, True, False, False], [True, True, False, True]])
+
+    found = computed(student, "AdditiveAttention", (1,), state, (torch.zeros(2, 1), outputs), {"mask": mask}, None,
+                     "float32")  # fmt: skip
+
+    outs, _ = _made(found, "AdditiveAttention")
+    what = "AdditiveAttention (weights) with scores around 1000"
+    expect.close(outs[1], torch.tensor([[0.0, 1, 0, 0], [1, 0, 0, 0]]), what, rtol=1e-5)
 
 
 @probe
@@ -683,6 +869,17 @@ def test_huge_scores_are_no_problem(student, rng):
     expect.close(out, _weights(1e3 * q, 1e3 * k, None) @ v, "scaled_dot_product_attention (out)", rtol=1e-5)
     expect.close(other[0], one[0], "scaled_dot_product_attention (out) beside huge masked values", rtol=1e-6)
     expect.close(other[1], one[1], "scaled_dot_product_attention (weights) beside huge masked keys", rtol=1e-6)
+
+
+@pytest.mark.task("scaled_dot_product")
+def test_masks_hold_beside_very_low_scores(student):
+    """scaled_dot_product_attention: a key that may be looked at gets the whole weight, however low its score is."""
+    q, k, v = torch.full((1, 1), 1e3), torch.tensor([[-1e3], [1.0], [10.0]]), torch.tensor([[3.0], [5.0], [7.0]])
+
+    out, weights = student.scaled_dot_product_attention(q, k, v, torch.tensor([[True, False, False]]))
+
+    expect.close(weights, torch.tensor([[1.0, 0, 0]]), "scaled_dot_product_attention (weights)", rtol=1e-5)
+    expect.close(out, torch.tensor([[3.0]]), "scaled_dot_product_attention (out)", rtol=1e-5)
 
 
 @pytest.mark.task("scaled_dot_product")
@@ -812,6 +1009,74 @@ def test_a_query_of_padding_gets_the_bias(student, rng):
         expect.finite(grad, "MultiHeadAttention: a gradient")
 
 
+@pytest.mark.task("multi_head")
+@pytest.mark.parametrize("shape", [(2, 4, 4), (3, 1, 1, 4), (1, 2, 1, 4), (4,)])
+def test_a_mask_is_broadcast(student, rng, shape):
+    """MultiHeadAttention: a mask broadcasts to (N, h, T, S): which of these axes does a shorter mask have?"""
+    oracle, query = _torch_attention(rng, 4, 2), _normal(rng, 3, 4, 4)
+    mask = torch.from_numpy(rng.random(shape) < 0.5)
+    mask[..., 1] = True
+
+    found = computed(student, "MultiHeadAttention", (4, 2), _state(oracle), (query,), {"mask": mask})
+
+    want = [part.detach() for part in _asked(oracle, query, query, query, mask)]
+    _compare(_made(found, "MultiHeadAttention"), want, (), "MultiHeadAttention with a mask to be broadcast")
+
+
+@pytest.mark.task("multi_head")
+def test_padding_in_front(student, rng):
+    """MultiHeadAttention: where the two masks together leave a query nothing to look at, its weights are 0."""
+    oracle, query = _torch_attention(rng, 4, 2), _normal(rng, 2, 3, 4)
+    options = {"mask": torch.ones(3, 3, dtype=torch.bool).tril(),
+               "key_mask": torch.tensor([[False, False, True], [True] * 3])}  # fmt: skip
+
+    found = computed(student, "MultiHeadAttention", (4, 2), _state(oracle), (query,), options, (_normal(rng, 2, 3, 4),))
+
+    (out, weights), grads = _made(found, "MultiHeadAttention")
+    what = "MultiHeadAttention (weights of queries that see nothing)"
+    expect.close(weights[0, :, :2], torch.zeros(2, 2, 3, dtype=torch.float64), what)
+    last = torch.tensor([0.0, 0, 1], dtype=torch.float64).expand(2, 3)
+    expect.close(weights[0, :, 2], last, "MultiHeadAttention (weights of a query that sees itself)", rtol=1e-6)
+    bias = oracle.out_proj.bias.detach().expand(2, 4)
+    expect.close(out[0, :2], bias, "MultiHeadAttention (out of queries that see nothing)", rtol=1e-6)
+    for grad in (*grads, *found[3].values()):
+        expect.finite(grad, "MultiHeadAttention: a gradient")
+
+
+@pytest.mark.task("multi_head")
+def test_values_without_keys(student, rng):
+    """MultiHeadAttention: without keys the queries are the keys, and values that are given are used."""
+    oracle = _torch_attention(rng, 4, 2)
+    query, value = _normal(rng, 2, 3, 4), _normal(rng, 2, 3, 4)
+
+    found = computed(student, "MultiHeadAttention", (4, 2), _state(oracle), (query,), {"value": value})
+
+    want = [part.detach() for part in _asked(oracle, query, query, value)]
+    _compare(_made(found, "MultiHeadAttention"), want, (), "MultiHeadAttention(query, value=value)")
+
+
+@probe
+def attention_calls(student, query, masks):
+    """Weights of one attention, called with one mask after the other, and of itself without one."""
+    torch.manual_seed(6)
+    attention = student.MultiHeadAttention(4, 2).double()
+    with torch.no_grad():
+        return [attention(query, mask=mask)[1] for mask in masks], attention(query)[1]
+
+
+@pytest.mark.task("multi_head")
+def test_each_call_has_its_own_mask(student, rng):
+    """MultiHeadAttention: a mask holds for one call, and no call remembers that of an earlier one."""
+    query, masks = _normal(rng, 2, 3, 4), [torch.eye(3, dtype=torch.bool), torch.eye(3, dtype=torch.bool).flip(0)]
+
+    masked, plain = attention_calls(student, query, masks)
+
+    for got, mask in zip(masked, masks, strict=True):
+        want = mask.double().expand(2, 2, 3, 3)
+        expect.close(got, want, "MultiHeadAttention (weights), called again with another mask", rtol=1e-6)
+    expect.is_true(bool((plain > 0).all()), "MultiHeadAttention: without a mask a weight is 0 after a call with one.")
+
+
 @probe
 def sizes_of_attention(student, d, h):
     """Numbers of parameters with and without bias, dtype of an output, and the error of a wrong number of heads."""
@@ -887,6 +1152,32 @@ def test_norm_agrees_with_torch(student, rng, shape, spread, middle):
     expect.close(got_grads[0] / scale, grads[0] / scale, "LayerNorm: gradient of x, over its largest entry",
                  rtol=1e-5, atol=1e-7)  # fmt: skip
     expect.unchanged(x, kept, "LayerNorm: x")
+
+
+@pytest.mark.task("positions_and_norm")
+def test_norm_of_numbers_far_from_zero(student, rng):
+    """LayerNorm: mean and var are those of the d numbers, also if these are far from 0 and in float32."""
+    x = (3000 + _normal(rng, 20, 8)).float()
+
+    found = computed(student, "LayerNorm", (8,), {}, (x,), {}, None, "float32")
+
+    want = F.layer_norm(x.double(), (8,)).float()
+    what = "LayerNorm of float32 numbers around 3000 (how is the variance computed?)"
+    expect.close(_made(found, "LayerNorm")[0][0], want, what, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.task("positions_and_norm")
+def test_norm_of_equal_numbers(student, rng):
+    """LayerNorm: a position whose numbers are all equal has a var of 0, and its gradient is no nan."""
+    x, cotangent = _normal(rng, 3, 4), _normal(rng, 3, 4)
+    x[1] = 2.0
+
+    found = computed(student, "LayerNorm", (4,), {}, (x,), {}, (cotangent,))
+
+    _, grads = _oracle(lambda x: F.layer_norm(x, (4,)), (x,), cotangent)
+    got = _made(found, "LayerNorm")[1][0]
+    expect.finite(got, "LayerNorm: gradient of equal numbers")
+    expect.close(got, grads[0], "LayerNorm: gradient of equal numbers", rtol=1e-4, atol=1e-5)
 
 
 @probe
@@ -1012,6 +1303,58 @@ def test_a_transformer_agrees_with_torch(student, rng, pre_norm):
     _compare(_made(found, "Transformer"), (want,), (), f"Transformer(pre_norm={pre_norm}) with masks")
     want = oracle(source, target, tgt_mask=later).detach()
     _compare(_made(bare, "Transformer"), (want,), (), f"Transformer(pre_norm={pre_norm})")
+
+
+@probe
+def transformer_calls(student, pairs):
+    """Outputs of one Transformer, call after call, and of a copy of it that is called for the first time."""
+    torch.manual_seed(6)
+    model = student.Transformer(4, 2, 1, 6).double()
+    state, kept, fresh = model.state_dict(), [], []
+    with torch.no_grad():
+        for pair in pairs:
+            kept.append(model.train()(*pair))
+            other = student.Transformer(4, 2, 1, 6).double()
+            other.load_state_dict(state)
+            fresh.append(other(*pair))
+        evaluated = [model.eval()(*pair) for pair in pairs]
+    return kept, evaluated, fresh
+
+
+@pytest.mark.task("transformer", weight=2)
+def test_a_second_call_begins_anew(student, rng):
+    """Transformer: nothing is left of an earlier call, whatever the lengths, in train mode and in eval mode."""
+    lengths = ((5, 3), (4, 6), (4, 4), (2, 1))
+    pairs = [(_normal(rng, n, S, 4), _normal(rng, n, T, 4)) for n, (S, T) in zip((2, 3, 3, 1), lengths, strict=True)]
+
+    kept, later, fresh = transformer_calls(student, pairs)
+
+    for trained, evaluated, want in zip(kept, later, fresh, strict=True):
+        expect.close(trained, want, "Transformer, called again", rtol=1e-6, atol=1e-8)
+        expect.close(evaluated, want, "Transformer in eval mode, called again", rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.task("transformer")
+def test_gradients_reach_source_and_target(student, rng):
+    """Transformer: gradients reach the source, the target and all parameters; masks belong to their own sequence."""
+    oracle = _scrambled(nn.Transformer(4, 2, 2, 2, 10, dropout=0.0, batch_first=True), rng).train()
+    source, target, cotangent = (_normal(rng, 2, 4, 4) for _ in range(3))  # of one length
+    real = torch.tensor([[False, True, True, True], [True, True, True, False]])
+
+    args, options = (4, 2, 2, 10), {"source_key_mask": real}
+    found = computed(student, "Transformer", args, _state(oracle), (source, target), options, (cotangent,))
+
+    later = torch.ones(4, 4, dtype=torch.bool).triu(1)
+    want, grads = _oracle(
+        lambda *given: oracle(*given, tgt_mask=later, src_key_padding_mask=~real, memory_key_padding_mask=~real),
+        (source, target),
+        cotangent,
+    )
+    _compare(_made(found, "Transformer"), (want,), grads, "Transformer")
+    for name, grad in found[3].items():
+        expect.is_true(
+            bool(grad.any()) or name.endswith("bias"), "Transformer: no gradient reaches one of its parameters."
+        )
 
 
 @probe
@@ -1144,6 +1487,80 @@ def test_positions_tell_the_order(student, rng):
     expect.is_true(bool(apart.min() > 1e-6), "SequenceTagger: two positions with the same token get the same scores.")
 
 
+@pytest.mark.task("training")
+def test_padding_may_be_anywhere(student, rng):
+    """SequenceTagger: id 0 is padding wherever it is, and no position looks at it."""
+    ids = torch.from_numpy(rng.integers(1, 9, size=(2, 6)))
+    ids[0, 2], ids[1, :2] = 0, 0
+
+    gaps, *alone = tagger_scores(student, [ids, ids[:1, [0, 1, 3, 4, 5]], ids[1:, 2:]], False)
+
+    what = "SequenceTagger(positions=False) without the padding"
+    expect.close(alone[0][0], gaps[0, [0, 1, 3, 4, 5]], what, rtol=1e-5, atol=1e-7)
+    expect.close(alone[1][0], gaps[1, 2:], what, rtol=1e-5, atol=1e-7)
+
+
+@probe
+def parts_of_a_tagger(student):
+    """Scores of a long row; and the numbers of blocks and of heads in the student's own encoder."""
+    torch.manual_seed(2)
+    with torch.no_grad():
+        long = student.SequenceTagger(9, 4, 1, 1).eval()(torch.ones(1, 5001, dtype=torch.int64))
+        model, heads = student.SequenceTagger(9, 12, 3, 4).eval(), []
+        encoders = [part for part in model.modules() if isinstance(part, student.TransformerEncoder)]
+        for part in model.modules():
+            if isinstance(part, student.MultiHeadAttention):
+                part.register_forward_hook(lambda part, given, out: heads.append(out[1].shape[1]))
+        model(torch.tensor([[1, 2, 3]]))
+    return tuple(long.shape), [len(getattr(encoder, "layers", ())) for encoder in encoders], heads
+
+
+@pytest.mark.task("training")
+def test_a_tagger_is_made_as_asked(student):
+    """SequenceTagger: your TransformerEncoder with the number of blocks and heads that was asked for, and any T."""
+    shape, blocks, heads = parts_of_a_tagger(student)
+
+    expect.equal(shape, (1, 5001, 9), "SequenceTagger(9, 4, 1, 1): shape of the scores of 5001 tokens")
+    expect.equal(blocks, [4], "SequenceTagger(9, layers=4): blocks of each TransformerEncoder in it")
+    expect.is_true(set(heads) <= {3}, "SequenceTagger(9, 12, 3): an attention in it has another number of heads.")
+
+
+@probe
+def scores_as_made(student, ids, clips):
+    """Scores of two fresh networks, each with 60 scores, and those of a CNNLSTM in float64 on clips in other memory."""
+    torch.manual_seed(2)
+    tagger, reader = student.SequenceTagger(60, 12, 3, 1).eval(), student.CNNLSTM(60).eval()
+    with torch.no_grad():
+        scores = tagger(ids)[:, 0], reader(clips)
+        turned = clips.double().permute(1, 0, 2, 4, 3).contiguous().permute(1, 0, 2, 4, 3)
+        return scores, reader.double()(turned), reader(clips[:2].double())
+
+
+@pytest.mark.task("training")
+def test_scores_are_raw(student, rng):
+    """SequenceTagger and CNNLSTM: raw scores, no softmax; in float64 after .double(); nothing is left of a call."""
+    ids = torch.from_numpy(rng.integers(1, 60, size=(4, 5)))
+    clips = _normal(rng, 4, 3, 1, 9, 10).float()
+
+    scores, doubled, fewer = scores_as_made(student, ids, clips)
+
+    for got, what in zip(scores, ("SequenceTagger(60)", "CNNLSTM(60)"), strict=True):
+        expect.is_true(bool((got < 0).any()), f"{what}: no score is negative. Are these raw scores?")
+        whole = float(got.double().exp().sum(dim=1).log().abs().max())
+        expect.is_true(whole > 1e-3, f"{what}: the scores are logarithms of probabilities, no raw scores.")
+    expect.close(doubled, scores[1].double(), "CNNLSTM in float64", rtol=1e-3, atol=1e-4, dtype=torch.float64)
+    expect.close(fewer, doubled[:2], "CNNLSTM of two clips", rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.task("training")
+def test_taggers_and_readers_have_no_dropout(student, rng):
+    """SequenceTagger and CNNLSTM: there is no dropout anywhere."""
+    ids, clips = torch.from_numpy(rng.integers(1, 9, size=(4, 5))), _normal(rng, 4, 3, 1, 9, 10).float()
+
+    _judge_passes(passes_in_training(student, "SequenceTagger", (9, 12, 3, 1), ids), "SequenceTagger")
+    _judge_passes(passes_in_training(student, "CNNLSTM", (40,), clips), "CNNLSTM")
+
+
 @probe
 def positions_in_memory(student):
     """The size of a tagger with and without positions, and what its encoder is given by a known embedding."""
@@ -1223,7 +1640,7 @@ def test_the_rounds_of_scores(student, rng, many):
     answers = torch.from_numpy((rng.normal(size=(*shape, 4)) * rng.uniform(0, 4, size=(*shape, 1))).astype(np.float32))
     kept = x.copy(), y.copy()
 
-    runs = watched_training(student, "fit_scores", x, answers, (y,), {"epochs": 3}, [4, 4, 5], 1.0)
+    runs = watched_training(student, "fit_scores", x, answers, (y,), {"epochs": 3}, [0, 0, 5], 1.0)
 
     each = F.cross_entropy(answers.double().flatten(0, -2), torch.from_numpy(y).flatten(), reduction="none")
     want = float(each.sum() / (y != -100).sum())
@@ -1239,6 +1656,25 @@ def test_the_steps_of_scores(student, rng):
     y = (x[:, 0] > 0).astype(np.int64)
 
     _judge_steps(watched_steps(student, "fit_scores", x, (y,), (6, 2), {"epochs": 2}), "fit_scores")
+
+
+@pytest.mark.task("training")
+@pytest.mark.parametrize(("n", "epochs"), [(257, 2), (3, 1)])
+def test_the_losses_of_scores(student, rng, n, epochs):
+    """fit_scores: the loss of a batch is the mean over its labels that count, and it is the one during training."""
+    x = rng.normal(size=(n, 4, 6)).astype(np.float32)
+    x[:, 0, 0] = 0.01 * np.arange(n)
+    y = rng.integers(0, 3, size=(n, 4))
+    y[rng.random(y.shape) < 0.5] = -100
+    y[:, 2] = 1
+
+    def loss_of(out, rows):
+        wanted = torch.from_numpy(y)[rows].flatten()
+        return F.cross_entropy(out.flatten(0, -2), wanted, reduction="sum"), int((wanted != -100).sum())
+
+    found = recorded_training(student, "fit_scores", x, (y,), (6, 3), epochs)
+
+    _judge_record(found, "fit_scores", n, epochs, loss_of)
 
 
 # On the few seeds that were measured the reference gets 1.00 of the tokens and 1.00 of the clips, backwards too.

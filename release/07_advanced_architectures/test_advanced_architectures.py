@@ -104,7 +104,7 @@ def _losses_fall(found, fit, epochs):
     expect.equal(modes, [False] * len(modes), f"{fit}: training of the model and its layers afterwards")
 
 
-@pytest.mark.task("autoencoder", weight=3)
+@pytest.mark.task("autoencoder", weight=5)
 def test_an_autoencoder_learns(student):
     """The losses of the epochs come back, and fall; at the end the model is in eval mode; x stays."""
     x = np.outer(np.linspace(-1, 1, 70), [1, -2, 0.5, 1]).astype(np.float32)
@@ -147,7 +147,7 @@ def test_no_noise_gives_a_copy(student, rng):
     expect.no_alias(same, x, "add_noise(std=0)")
 
 
-@pytest.mark.task("denoising", weight=3)
+@pytest.mark.task("denoising", weight=4)
 def test_a_denoiser_learns(student):
     """The losses of the epochs come back, and fall; rows of ten numbers give rows of ten numbers."""
     x = np.outer(np.linspace(-1, 1, 70), np.linspace(-1, 1, 10)).astype(np.float32)
@@ -301,7 +301,7 @@ def test_self_attention_of_one_head(student):
     expect.close(out[1], _tensor([[1.0, 0, 0, 0]] * 3), "MultiHeadAttention (out)", rtol=1e-6)
 
 
-@pytest.mark.task("multi_head", weight=5)
+@pytest.mark.task("multi_head", weight=6)
 def test_a_causal_mask_holds_in_each_head(student, rng):
     """With a causal mask the first position can look at itself only; queries and mask stay as they are."""
     query = torch.from_numpy(rng.normal(size=(2, 3, 4)))
@@ -466,7 +466,7 @@ def tagged(student, ids, positions):
         return model(ids)
 
 
-@pytest.mark.task("training", weight=5)
+@pytest.mark.task("training", weight=6)
 def test_without_positions_order_is_unknown(student):
     """Turn the tokens round: without positions the scores are turned round with them, with positions they are not."""
     ids = torch.tensor([[1, 2, 3, 4], [5, 1, 1, 6]])
@@ -492,7 +492,7 @@ def seen_frames(student, clips):
         return together, alone, model(clips)
 
 
-@pytest.mark.task("training", weight=4)
+@pytest.mark.task("training", weight=5)
 def test_each_frame_is_read_by_itself(student, rng):
     """The features of a frame are the same in its clip as alone; and there is a score for each class."""
     clips = torch.from_numpy(rng.normal(size=(2, 3, 1, 12, 12)).astype(np.float32))
