@@ -40,6 +40,13 @@ CLEANED = {
     "x<y and z>w": "x w",
     "<two\nlines>end": "end",
     "the <\u00e9l\u00e9gant> film": "the <\u00e9l\u00e9gant> film",
+    "it is <a < b> good": "it is good",
+    "see <a title='x>y'>this": "see y'>this",
+    "by <joe@mail.org> today": "by today",
+    "a\u3000b\x85c\u2028d": "a b c d",
+    "AT&ampT &hellip; &#x41;&nbspB": "AT&T \u2026 A B",
+    "x\u00b2 \ufb01ne\u200b, so\u2026": "x\u00b2 \ufb01ne\u200b, so\u2026",
+    '"all of it, quoted"': '"all of it, quoted"',
 }  # fmt: skip
 
 TOKENS = {
@@ -61,6 +68,11 @@ TOKENS = {
     "It&rsquo;s fine": ["it's", "fine"],
     "&#66;AD": ["bad"],
     "Stra\u00dfe": ["stra\u00dfe"],
+    "o\u2018clock it`s": ["o", "clock", "it", "s"],
+    "\u00a1Bien! wait\u2026 \u00bfso?": ["bien", "!", "wait", "so", "?"],
+    "\u03ba\u03b1\u03bb\u03cc, \u6620\u753b": ["\u03ba\u03b1\u03bb\u03cc", "\u6620\u753b"],
+    "\u0641\u064a\u0644\u0645": ["\u0641\u064a\u0644\u0645"],
+    "l'\u00e9t\u00e9": ["l'\u00e9t\u00e9"],
 }  # fmt: skip
 
 
@@ -140,7 +152,7 @@ def test_a_vocabulary_depends_on_its_texts_alone(student, rng, min_freq):
 @pytest.mark.task("words", weight=2)
 def test_batches_of_many_lengths(student, rng):
     """pad_batch: every sequence begins in the first column, zeros follow, and lengths come from the lists."""
-    for lengths in ([3, 1, 4, 2], [5, 5], [2, 7], [4], [1], [0, 3, 0], [400, 2]):
+    for lengths in ([3, 1, 4, 2], [5, 5], [2, 7], [4], [1], [0, 3, 0], [1100, 2], [0, 0]):
         sequences = [rng.integers(0, 50, size=length).tolist() for length in lengths]
         kept = [list(sequence) for sequence in sequences]
 
@@ -203,6 +215,7 @@ def test_the_smallest_sum_is_found(student, rng, share):
     words = np.array("good bad not never the film a dull ! don't end".split())
     texts, unseen = _drawn_texts(rng, 60, words), _drawn_texts(rng, 25, words)
     texts[3], unseen[0] = f"{texts[3]} once", f"{unseen[0]} once"  # a token that comes once counts as well
+    texts[7], unseen[1] = "...", ".."  # without any token: a row of zeros
     labels = (rng.random(60) < share).astype(np.int64)
     labels[:2] = 0, 1
 
@@ -220,10 +233,13 @@ def test_only_training_words_count(student, rng):
     unseen = ["good film", "bad film", "not good"]
 
     alone = student.bag_of_words_baseline((texts, labels), unseen)
-    beside = student.bag_of_words_baseline((texts, labels), [*unseen, "good dreadful wonderful film", "wonderful"])
+    beside = student.bag_of_words_baseline(
+        (texts, labels), [*unseen, "good dreadful wonderful film", "<b>GOOD</b><br />film"]
+    )
 
     expect.close(beside[:3], alone, "bag_of_words_baseline beside other test texts", atol=2e-3)
     expect.close(float(beside[3]), float(alone[0]), "bag_of_words_baseline with unknown words", atol=2e-3)
+    expect.close(float(beside[4]), float(alone[0]), "bag_of_words_baseline with markup", atol=2e-3)
 
 
 @pytest.mark.task("baseline")
@@ -303,8 +319,9 @@ def readings(student, sequences, padding):
         other = [[*row[:place], row[place] % 29 + 1, *row[place + 1 :]] for row in six]
         moved.append(float((score(other) - base).abs().max()))
     turned = float((score([row[::-1] for row in six]) - base).abs().max())
-    long = [1 + number * number % 29 for number in range(300)]
-    moved.append(float((score([[*long[:-1], long[-1] % 29 + 1]]) - score([long])).abs()))
+    long = torch.randint(1, 30, (16, 1100)).tolist()
+    ends = [[*row[:-40], *(number % 29 + 1 for number in row[-40:])] for row in long]
+    moved.append(float((score(ends) - score(long)).abs().max()))
     return together, backwards, padded, alone, moved, turned, all(same)
 
 
@@ -336,9 +353,51 @@ def test_all_tokens_and_their_order_count(read):
     *_, moved, turned, _ = read
 
     for place, distance in enumerate(moved):
-        where = {0: "first token", 5: "last token", 6: "last token of 300"}.get(place, "inner token of a text")
+        where = {0: "first token", 5: "last token", 6: "end of a text of 1,100 tokens"}.get(
+            place, "inner token of a text"
+        )
         expect.is_true(distance > 1e-6, f"SentimentLSTM.forward: the {where} has no effect.")
     expect.is_true(turned > 1e-5, "SentimentLSTM.forward: the order of the tokens has no effect.")
+
+
+@probe
+def scores_of_many_networks(student):
+    """Scores of one text by twenty networks, and of thirteen texts by a network with large parameters."""
+    torch.manual_seed(11)
+    ids, lengths = torch.randint(1, 30, (13, 8)), torch.full((13,), 8)
+    with torch.no_grad():
+        many = [float(student.SentimentLSTM(30, 6, 9).eval()(ids[:1], lengths[:1])[0]) for _ in range(20)]
+        large = []
+        for _ in range(3):
+            model = student.SentimentLSTM(30, 6, 9).eval()
+            for parameter in model.parameters():
+                parameter *= 100
+            large.append(float(model(ids, lengths).abs().max()))
+    return many, large
+
+
+@pytest.mark.task("network")
+def test_a_score_is_any_real_number(student):
+    """SentimentLSTM: a score is any real number, above 0 or not, and no probability."""
+    many, large = scores_of_many_networks(student)
+
+    expect.is_true(min(many) < 0, "SentimentLSTM.forward: twenty networks give no score below 0.")
+    expect.is_true(max(many) > 0, "SentimentLSTM.forward: twenty networks give no score above 0.")
+    expect.is_true(max(large) > 20, "SentimentLSTM.forward: a network with large parameters gives no large score.")
+
+
+@probe
+def score_of_one_text_in_training(student):
+    return student.SentimentLSTM(30, 6, 9).train()(torch.tensor([[4, 7, 0]]), torch.tensor([2]))
+
+
+@pytest.mark.task("network")
+def test_a_batch_of_training_may_hold_one_text(student):
+    """SentimentLSTM: N is at least 1, in training mode too: the last batch of an epoch may hold one text."""
+    score = score_of_one_text_in_training(student)
+
+    expect.shape(score, (1,), "SentimentLSTM.forward of a single text, in training mode")
+    expect.finite(score.detach(), "SentimentLSTM.forward of a single text, in training mode")
 
 
 @probe
@@ -353,6 +412,8 @@ def insides_of_a_network(student):
         return np.concatenate([p.detach().numpy().ravel() for p in model.parameters()])
 
     weights = flat(model), flat(twin), flat(third)
+    one, other = ([m.weight.detach() for m in of.modules() if isinstance(m, nn.Embedding)] for of in (model, third))
+    drawn = not all(bool(torch.isclose(a, b).all()) for a, b in zip(one, other, strict=True))
     tables = [tuple(m.weight.shape) for m in model.modules() if isinstance(m, nn.Embedding)]
     cells = [m.hidden_size for m in model.modules() if isinstance(m, (nn.LSTM, nn.GRU))]
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -369,7 +430,7 @@ def insides_of_a_network(student):
     still = [bool((m.weight[0] == 0).all()) for m in model.modules() if isinstance(m, nn.Embedding)]
     idle = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
     count = sum(p.numel() for p in student.SentimentLSTM(1000, 64, 64).parameters())
-    return weights, tables, cells, zero, still, idle, count
+    return weights, tables, cells, zero, still, idle, drawn, count
 
 
 @pytest.fixture(scope="module")
@@ -380,7 +441,7 @@ def insides(student):
 @pytest.mark.task("network", weight=6)
 def test_the_row_of_the_padding_stays_zero(insides):
     """SentimentLSTM: row 0 of the embedding is zero, and no step of an optimiser moves it; all others may learn."""
-    _, tables, _, zero, still, idle, _ = insides
+    _, tables, _, zero, still, idle, *_ = insides
 
     expect.equal(tables, [(25, 7)], "SentimentLSTM: shapes of its embeddings")
     expect.equal(zero, [True], "SentimentLSTM: whether the row of the padding is zero at the start")
@@ -391,12 +452,13 @@ def test_the_row_of_the_padding_stays_zero(insides):
 @pytest.mark.task("network")
 def test_a_network_of_the_sizes_asked_for(insides):
     """SentimentLSTM: an LSTM or GRU of hidden units, within the budget, from torch's global generator."""
-    (one, same, other), _, cells, *_, count = insides
+    (one, same, other), _, cells, *_, drawn, count = insides
 
     expect.is_true(len(cells) > 0, "SentimentLSTM: it has no nn.LSTM and no nn.GRU.")
     expect.equal(cells, [4] * len(cells), "SentimentLSTM: units of its recurrent layers")
     expect.close(same, one, "SentimentLSTM: parameters after the same seed", rtol=0, atol=0)
     expect.is_true(not np.allclose(other, one), "SentimentLSTM: two networks after one seed are equal.")
+    expect.is_true(drawn, "SentimentLSTM: two networks after one seed have the same embeddings.")
     expect.is_true(count <= 250_000, "SentimentLSTM: it has more parameters than the docstring allows.")
 
 
@@ -414,13 +476,15 @@ def watched_training(student, sequences, labels, val_sequences, val_labels, scor
             super().__init__()
             self.weight = nn.Parameter(torch.zeros(3))
             self.inner = nn.Sequential(nn.Dropout(0.5))
-            self.seen, self.tests = [], []
+            self.seen, self.tests, self.masks = [], [], []
 
         def forward(self, ids, lengths):
             rows = [row[:n].tolist() for row, n in zip(ids, lengths.tolist(), strict=True)]
             is_padded = bool((ids.sum(1) == torch.tensor([sum(row) for row in rows])).all())
             note = rows, is_padded, torch.is_grad_enabled(), {part.training for part in self.modules()}
             (self.seen if self.training else self.tests).append(note)
+            if self.training:
+                self.masks.append(self.inner(torch.ones(64)).tolist())
             return scores[ids[:, 0]] + 0.0 * self.weight.sum()
 
     found = []
@@ -434,7 +498,7 @@ def watched_training(student, sequences, labels, val_sequences, val_labels, scor
         told = [[float(loss) for loss in row] for row in history]
         seen = [(rows, padded, grads, sorted(modes)) for rows, padded, grads, modes in model.seen]
         tests = [(rows, padded, grads, sorted(modes)) for rows, padded, grads, modes in model.tests]
-        found.append((told, seen, tests, [part.training for part in model.modules()]))
+        found.append((told, seen, tests, [part.training for part in model.modules()], model.masks))
     return found
 
 
@@ -442,6 +506,7 @@ def watched_training(student, sequences, labels, val_sequences, val_labels, scor
 def test_each_epoch_uses_each_text_once(student, rng):
     """train: each text once an epoch in a new random order, in training mode; both losses are means over texts."""
     sequences = [[k, *rng.integers(1, 50, size=rng.integers(0, 6)).tolist()] for k in range(1, 102)]
+    sequences[60] += [7] * 700  # a long text is used as a whole
     val_sequences = [[k, 3] for k in range(102, 139)]
     labels, val_labels = rng.integers(0, 2, size=101), rng.integers(0, 2, size=37)
     scores = torch.from_numpy(rng.normal(scale=2.0, size=139).astype(np.float32))
@@ -454,7 +519,7 @@ def test_each_epoch_uses_each_text_once(student, rng):
     want = [[losses[1:102].mean(), losses[102:].mean()]] * 3
     expect.close(first[0], want, "train: history of a model that cannot learn", rtol=1e-4, lists=True)
     orders = []
-    for _, seen, tests, modes in (first, again, other):
+    for _, seen, tests, modes, _ in (first, again, other):
         batches = [rows for rows, *_ in seen]
         expect.equal([len(rows) for rows in batches], [16, 16, 16, 16, 16, 16, 5] * 3, "train: sizes of the batches")
         for epoch in range(3):
@@ -481,6 +546,19 @@ def test_each_epoch_uses_each_text_once(student, rng):
     expect.is_true(not repeated, "train: the batches stay together, only their order is new.")
     expect.equal(orders[1], orders[0], "train: batches under the same seed of the rng")
     expect.is_true(orders[2] != orders[0], "train: another seed of the rng gives the same batches.")
+    # which batch a text is in tells little about its place, length or label: 0.06 of their variance, 0.4 is far off
+    traits = np.array([[k, min(len(row), 6), y] for k, (row, y) in enumerate(zip(kept[0], labels, strict=True), 1)])
+    for order in orders:
+        for epoch in range(3):
+            means = np.zeros((101, 3))
+            for batch in order[7 * epoch : 7 * epoch + 7]:
+                rows = np.array(batch) - 1
+                means[rows] = traits[rows].mean(axis=0)
+            shares = means.var(axis=0) / traits.var(axis=0)
+            expect.is_true(bool(shares.max() < 0.4), "train: the order of an epoch is not random.")
+    masks = first[4]
+    expect.is_true(masks[:7] != masks[7:14], "train: two epochs leave the same numbers out by dropout.")
+    expect.is_true(masks[:7] != other[4][:7], "train: another seed of the rng gives the same dropout.")
     expect.equal(sequences, kept[0], "train: sequences")
     expect.unchanged(labels, kept[1], "train: labels")
 
@@ -494,11 +572,12 @@ def the_best_epoch(student, script):
             super().__init__()
             self.weight = nn.Parameter(torch.zeros(2))
             self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
-            self.after = {}
+            self.after, self.scores = {}, []
 
         def forward(self, ids, lengths):
             if self.training:
                 self.batches += 1
+                self.scores.append(float(self.weight.detach().sum()))
                 return self.weight.sum() * lengths
             self.after[int(self.batches)] = self.weight.detach().clone()
             epoch = int(self.batches) // 2
@@ -507,21 +586,47 @@ def the_best_epoch(student, script):
     model = Scripted()
     config = student.Config("", "", epochs=len(script), batch_size=2, lr=0.05)
     pair = [[3], [4], [5], [6]], np.ones(4, dtype=np.int64)
-    student.train(model, (pair, ([[7], [8], [9]], np.ones(3, dtype=np.int64))), config, np.random.default_rng(2))
+    val = [[7], [8], [9]], np.ones(3, dtype=np.int64)
+    history = student.train(model, (pair, val), config, np.random.default_rng(2))
+    is_plain = all(isinstance(loss, (float, np.floating)) for row in history for loss in row)
     after = {int(batches): weight.numpy() for batches, weight in model.after.items()}
-    return model.weight.detach().numpy(), int(model.batches), after
+    return (
+        [[float(loss) for loss in row] for row in history],
+        is_plain,
+        model.scores,
+        model.weight.detach().numpy(),
+        int(model.batches),
+        after,
+    )
 
 
 @pytest.mark.task("training", weight=3)
-@pytest.mark.parametrize("script", [[0.0, 2.0, 1.0, 2.0, -1.0], [3.0, 2.0, 1.0], [0.0, 1.0, 2.0], [1.0, 2.0, 0.0]])
+@pytest.mark.parametrize(
+    "script", [[0.0, 2.0, 1.0, 2.0, -1.0], [3.0 - 0.5 * k for k in range(14)], [0.0, 1.0, 2.0], [1.0, 2.0, 0.0]]
+)
 def test_the_best_epoch_is_kept(student, script):
     """train: parameters and buffers are those after the epoch of the smallest validation loss, the first of equals."""
-    weight, batches, after = the_best_epoch(student, script)
+    _, _, _, weight, batches, after = the_best_epoch(student, script)
 
     best = 2 * (script.index(max(script)) + 1)
     expect.is_true(best in after, "train: the validation loss is not measured after each epoch.")
     expect.equal(batches, best, "train: a buffer that counts batches, afterwards")
     expect.close(weight, after[best], "train: parameters afterwards", rtol=0, atol=0)
+
+
+@pytest.mark.task("training")
+def test_the_history_tells_each_epoch(student):
+    """train: all epochs are trained; the history holds floats, and the training losses as they were in the epoch."""
+    script = [3.0 - 0.5 * epoch for epoch in range(14)]
+
+    history, is_plain, scores, *_ = the_best_epoch(student, script)
+
+    expect.equal(len(history), 14, "train(epochs=14), while the validation loss rises: length of the history")
+    during = np.log1p(np.exp(-np.array(scores))).reshape(14, 2).mean(axis=1)  # two batches of two texts an epoch
+    val = np.log1p(np.exp(-np.array(script)))
+    expect.close([row[0] for row in history], during, "train: training losses of the history", rtol=1e-4, lists=True)
+    expect.close([row[1] for row in history], val, "train: validation losses of the history", rtol=1e-4, lists=True)
+    expect.is_true(is_plain, "train: a loss of the history is no float.")
 
 
 @probe
@@ -531,7 +636,8 @@ def gradients_at_the_step(student, first, second, clip):
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.one, self.two = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(2, 2))
+            self.one = nn.Parameter(torch.full((3,), 0.03))
+            self.two = nn.Parameter(torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
 
         def forward(self, ids, lengths):
             return ((self.one * first).sum() + (self.two * second).sum()) * lengths
@@ -550,9 +656,9 @@ def gradients_at_the_step(student, first, second, clip):
 
 
 @pytest.mark.task("training")
-@pytest.mark.parametrize("clip", [0.3, 2.0, 1000.0])
+@pytest.mark.parametrize("clip", [0.02, 2.0, 1000.0])
 def test_all_gradients_are_cut_together(student, rng, clip):
-    """train: before the step, all gradients together are no longer than clip, and their direction stays."""
+    """train: each step uses the gradient of the loss alone, cut to the length clip, in the same direction."""
     first, second = rng.normal(scale=8, size=3), rng.normal(scale=0.5, size=(2, 2))
 
     seen = gradients_at_the_step(
@@ -560,13 +666,14 @@ def test_all_gradients_are_cut_together(student, rng, clip):
     )
 
     expect.equal(len(seen), 1, "train(epochs=1) with one batch: steps")
-    raw = -0.5 * np.concatenate([first, second.ravel()])
+    score = 0.03 * first.sum() + second[0, 0] - second[0, 1] - second[1, 0] + second[1, 1]
+    raw = -np.concatenate([first, second.ravel()]) / (1 + np.exp(score))
     want = raw * min(1.0, clip / np.linalg.norm(raw))
     expect.close(seen[0].double(), torch.from_numpy(want), "train: gradients at the step", rtol=1e-3, atol=1e-6)
 
 
 @probe
-def rates_of_a_training(student, lr):
+def rates_of_a_training(student, lr, batch_size):
     """The learning rates of each step of an optimiser."""
     from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -583,8 +690,8 @@ def rates_of_a_training(student, lr):
         lambda optimizer, args, kwargs: rates.append(max(float(group["lr"]) for group in optimizer.param_groups))
     )
     try:
-        config = student.Config("", "", epochs=6, batch_size=2, lr=lr)
-        pair = [[5]] * 8, np.array([0, 1] * 4)
+        config = student.Config("", "", epochs=6, batch_size=batch_size, lr=lr)
+        pair = [[5]] * 7, np.array([0, 1, 0, 1, 0, 1, 0])
         student.train(Net(), (pair, pair), config, np.random.default_rng(0))
     finally:
         hook.remove()
@@ -592,12 +699,12 @@ def rates_of_a_training(student, lr):
 
 
 @pytest.mark.task("training")
-@pytest.mark.parametrize("lr", [0.002, 0.05])
-def test_the_learning_rate_is_that_of_the_config(student, lr):
-    """train: the learning rate is never above config.lr, and at some step it is at least half of it."""
-    rates = rates_of_a_training(student, lr)
+@pytest.mark.parametrize(("lr", "batch_size"), [(0.002, 2), (0.05, 1)])
+def test_the_learning_rate_is_that_of_the_config(student, lr, batch_size):
+    """train: a step for each batch; its learning rate is never above config.lr, and once at least half of it."""
+    rates = rates_of_a_training(student, lr, batch_size)
 
-    expect.equal(len(rates), 24, "train(epochs=6) with four batches: steps")
+    expect.equal(len(rates), 6 * -(-7 // batch_size), "train(epochs=6) with seven texts: steps")
     expect.is_true(max(rates) <= lr * 1.00001, "train: the learning rate of a step is above config.lr.")
     expect.is_true(max(rates) >= lr * 0.49999, "train: no step has half of config.lr or more.")
 
@@ -748,6 +855,7 @@ def _scores(sequences):
 def _used(student, rng, name):
     """Check the manners of one function; return what it gave in both modes, and the sequences."""
     sequences = [rng.integers(1, 90, size=rng.integers(1, 8)).tolist() for _ in range(300)]
+    sequences[200] = [3] * 700
     kept = [list(sequence) for sequence in sequences]
     labels = rng.integers(0, 2, size=300)
 
@@ -770,7 +878,7 @@ def test_scores_are_computed_in_eval_mode(student, rng):
     values, sequences, _ = _used(student, rng, "predict_scores")
 
     for value in values:
-        expect.close(value, _scores(sequences), "predict_scores", rtol=1e-3, atol=1e-3, lists=True)
+        expect.close(value, _scores(sequences), "predict_scores", rtol=1e-4, atol=2e-5, lists=True)
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -789,7 +897,9 @@ def importance_to_a_placed_reader(student, values, base, texts):
             return base + (values[ids] * places * inside).sum(dim=1)
 
     vocab = student.Vocab().fit(["a a a a a b b b b c c c d d e"])
-    return [student.occlusion_importance(Reader(), vocab, tokens) for tokens in texts], list(vocab.itos)
+    kept = dict(vocab.stoi)
+    found = [student.occlusion_importance(Reader(), vocab, tokens) for tokens in texts]
+    return found, list(vocab.itos), kept == vocab.stoi
 
 
 def _score(values, base, tokens, ids):
@@ -813,16 +923,18 @@ def test_a_place_is_taken_away_and_not_a_word(student, rng, base):
         ["e", "d", "zzz", "c"],
         ["b", "b"],
         ["a", "b", "c", "d", "e", "never", "a", "e"],
+        rng.choice(["a", "b", "c", "never"], size=600).tolist(),
     ]
     kept = [list(tokens) for tokens in texts]
 
-    found, itos = importance_to_a_placed_reader(student, values, base, texts)
+    found, itos, same = importance_to_a_placed_reader(student, values, base, texts)
 
     expect.equal(itos, ["<pad>", "<unk>", "a", "b", "c", "d", "e"], "Vocab.itos")
     ids = {token: number for number, token in enumerate(itos)}
     for tokens, importance in zip(texts, found, strict=True):
         expect.close(importance, _importance(values, base, tokens, ids), "occlusion_importance", rtol=1e-4, atol=1e-3)
     expect.equal(texts, kept, "occlusion_importance: tokens")
+    expect.is_true(same, "occlusion_importance: it changed the vocabulary.")
 
 
 @pytest.mark.task("importance", weight=3)
@@ -833,7 +945,7 @@ def test_a_text_of_one_token_becomes_unknown(student, rng):
     texts = [["a"], ["zzz"], ["e"]]
 
     for base in (1.0, -30.0, -float(values[2])):  # with the last one the score of "a" is 0, which means label 0
-        found, itos = importance_to_a_placed_reader(student, values, base, texts)
+        found, itos, _ = importance_to_a_placed_reader(student, values, base, texts)
         ids = {token: number for number, token in enumerate(itos)}
         for tokens, importance in zip(texts, found, strict=True):
             want = _importance(values, base, tokens, ids)
@@ -864,7 +976,8 @@ def mistakes_of_a_table(student, scores, sequences, labels):
             return scores[ids[:, 0]]
 
     rows = student.error_table(Table(), (sequences, labels))
-    return [list(row) for row in rows], all(type(row[0]) is int and type(row[2]) is float for row in rows)
+    is_list, rows = isinstance(rows, (list, tuple)), [list(row) for row in rows]
+    return rows, is_list and all([type(entry) for entry in row] == [int, int, float, int] for row in rows)
 
 
 @pytest.mark.task("errors", weight=4)
@@ -873,6 +986,7 @@ def test_mistakes_are_in_order(student, rng):
     pool = np.array([0.0, 0.5, -0.5, 2.0, -2.0, 40.0, -40.0, 50.0, -50.0, 300.0, -300.0, 1e-9, -1e-9])
     scores = rng.choice(pool, size=90)
     labels = rng.integers(0, 2, size=90)
+    scores[4], labels[4] = 1.2345678, 0
     sequences = [[k, *[1] * int(rng.integers(0, 5))] for k in range(90)]
     kept = labels.copy()
 
@@ -899,7 +1013,7 @@ def test_a_score_of_zero_means_label_zero(student):
 
     expect.equal(right, [], "error_table without a mistake")
     expect.equal([row[0] for row in rows], [2, 0], "error_table: indices")
-    expect.is_true(is_plain, "error_table: an index is no int, or a score is no float.")
+    expect.is_true(is_plain, "error_table: it is no list, or its rows are not int, int, float, int.")
 
 
 @pytest.mark.task("errors", weight=2)
@@ -949,7 +1063,8 @@ def test_each_fault_of_a_config_is_named(student):
     """check_config: a ValueError names the field, for values out of range and of another type; others pass."""
     good = [
         {}, {"emb": 1}, {"emb": 128}, {"hidden": 1}, {"hidden": 128}, {"held_out": 0.5}, {"held_out": 1e-3},
-        {"epochs": 1}, {"lr": 1}, {"clip": 5}, {"batch_size": 1}, {"min_freq": 1}, {"seed": 10**6},
+        {"epochs": 1}, {"lr": 1}, {"clip": 5}, {"batch_size": 1}, {"min_freq": 1}, {"seed": 2**31},
+        {"epochs": 10**6}, {"batch_size": 10**6}, {"min_freq": 10**4}, {"lr": 30.0}, {"clip": 1e6},
     ]  # fmt: skip
     bad = [
         {"emb": 0}, {"emb": 129}, {"emb": 8.0}, {"emb": True}, {"emb": "8"}, {"hidden": 129}, {"hidden": -1},
@@ -958,7 +1073,7 @@ def test_each_fault_of_a_config_is_named(student):
         {"seed": True}, {"hidden": True}, {"batch_size": True}, {"min_freq": True},
         {"lr": 0.0}, {"lr": -1.0}, {"lr": float("inf")}, {"lr": float("nan")}, {"lr": True}, {"clip": 0.0},
         {"clip": float("inf")}, {"clip": "1"}, {"seed": -1}, {"seed": 1.5}, {"data": "missing.json"}, {"data": 7},
-        {"out": "the data file"},
+        {"out": "the data file"}, {"out": 7},
     ]  # fmt: skip
 
     said = config_refusals(student, good + bad)
@@ -978,7 +1093,7 @@ def bad_data(student, contents):
     for number, content in enumerate(contents):
         folder = tempfile.mkdtemp()
         data = os.path.join(folder, f"d{number}.json")
-        with open(data, "w") as file:
+        with open(data, "w", encoding="latin-1") as file:
             file.write(content)
         try:
             student.run(student.Config(data, os.path.join(folder, "out"), epochs=1))
@@ -1013,11 +1128,14 @@ def test_a_faulty_data_file_is_refused(student):
         json.dumps({"train": good, "test": [["good", True], ["bad", 0]]}),
         json.dumps({"train": [["good", 1, 1], ["bad", 0]], "test": good}),
         json.dumps({"train": good, "test": good[:1]}),
+        json.dumps({"train": [*good, ["bad", -1]], "test": good}),
+        json.dumps({"train": good, "test": [*good, [None, 1]]}),
+        json.dumps({"train": [*good, ["caf\u00e9", 1]], "test": good}, ensure_ascii=False),  # no UTF-8, see bad_data
     ]  # fmt: skip
 
     told, is_written = bad_data(student, contents)
 
-    expect.equal(told, [True] * 12, "run: faulty data files, and a faulty config, that are refused by name")
+    expect.equal(told, [True] * 15, "run: faulty data files, and a faulty config, that are refused by name")
     expect.is_true(not is_written, "run: with a faulty data file it makes the folder out.")
 
 
@@ -1061,7 +1179,7 @@ def a_folder_of_reviews(student, files, faulty):
 def test_a_folder_of_reviews_is_read(student, rng):
     """run: data may be a folder as IMDB's reviews are published; which files count, and which label do they have?"""
     files = {"README": b"no text", "train/unsup/0_0.txt": b"unlabelled", "train/pos/list.csv": b"comma"}
-    files["imdb.vocab"] = b"no text"
+    files |= {"imdb.vocab": b"no text", "train/neg/more/1_1.txt": b"nested"}
     for part, count in (("train", 12), ("test", 4)):
         for kind, words in (("neg", "awful dull"), ("pos", "great d\u00e9licieux")):
             for number in range(count):
@@ -1078,7 +1196,7 @@ def test_a_folder_of_reviews_is_read(student, rng):
     expect.close(baseline, 0.9, "run on a folder: baseline_accuracy, where one word tells nine of ten labels")
     for token in ("awful", "great", "d\u00e9licieux", "and"):
         expect.is_true(token in itos, "run on a folder: the vocabulary lacks a token that half of the texts have.")
-    for token in ("unlabelled", "comma", "text", "br"):
+    for token in ("unlabelled", "comma", "text", "br", "nested"):
         expect.is_true(token not in itos, "run on a folder: the vocabulary has a token of a file that does not count.")
     known = {content.decode(): int("/pos/" in name) for name, content in files.items() if name.startswith("test/")}
     expect.close(accuracy, 1 - len(errors) / 10, "run on a folder: accuracy, beside the rows of errors.json")
@@ -1090,11 +1208,26 @@ def test_a_folder_of_reviews_is_read(student, rng):
 @probe
 def several_runs(student, train, test, new, stop):
     """Run small configs in several folders, with and without a stop; count the batches of training."""
+    import io
 
     class Stop(Exception):
         pass
 
-    count, limit = [0], [None]
+    count, limit, write = [0], [None], torch.save
+
+    def half_a_file(content, file, *args, **kwargs):
+        """After three epochs the power fails, while torch.save writes a file."""
+        if count[0] < stop:
+            return write(content, file, *args, **kwargs)
+        buffer = io.BytesIO()
+        write(content, buffer)
+        half = buffer.getvalue()[: len(buffer.getvalue()) // 2]
+        if hasattr(file, "write"):
+            file.write(half)
+        else:
+            with open(file, "wb") as opened:
+                opened.write(half)
+        raise Stop
 
     def look(module, inputs):
         if isinstance(module, student.SentimentLSTM) and module.training and torch.is_grad_enabled():
@@ -1133,13 +1266,17 @@ def several_runs(student, train, test, new, stop):
             ("stopped", "c", {}, stop),
             ("resumed", "c", {}, None),
             ("finished", "c", {}, None),
+            ("other stopped", "b", {"seed": 5}, stop),
             ("other", "b", {"seed": 5}, None),
             ("back", "b", {}, None),
+            ("halved", "d", {}, "save"),
+            ("mended", "d", {}, None),
         ]
         for number, (name, folder, changes, at) in enumerate(plan):
             torch.manual_seed(number)
             np.random.seed(number)
-            count[0], limit[0] = 0, at
+            count[0], limit[0] = 0, at if type(at) is int else None
+            torch.save = half_a_file if at == "save" else write
             out = os.path.join(root, folder)
             options = {"emb": 4, "hidden": 5, "epochs": 4, "batch_size": 8, "held_out": 0.24, "seed": 2, "min_freq": 2}
             try:
@@ -1147,11 +1284,17 @@ def several_runs(student, train, test, new, stop):
                 found[name] = results, count[0], state(out)
             except Stop:
                 found[name] = None
+            except Exception:
+                if name != "mended":
+                    raise
+                found[name] = None
+            finally:
+                torch.save = write
     finally:
         eye.remove()
         os.chdir(old)
     files = listing(root)
-    outside = [name for name in files if name.split(os.sep)[0] not in ("a", "b", "c") and name != "texts.json"]
+    outside = [name for name in files if name.split(os.sep)[0] not in ("a", "b", "c", "d") and name != "texts.json"]
     written = []
     for name in ("results.json", "errors.json", "vocab.json"):
         with open(os.path.join(root, "c", name)) as file:
@@ -1196,7 +1339,9 @@ def test_a_run_is_decided_by_its_config(runs):
         expect.is_true(found[name] is not None, "run: it was stopped before its end.")
         expect.close(found[name][0], whole[0], f"run, {what}: Results", rtol=1e-6, atol=0, lists=True)
         expect.close(found[name][2], whole[2], f"run, {what}: weights", rtol=0, atol=0)
-    expect.equal(found["other"][1], 12, "run with another config in a used folder: batches of training")
+    expect.is_true(found["other stopped"] is None, "run: with another config in a used folder it does not train anew.")
+    expect.is_true(found["other"] is not None, "run: it was stopped before its end.")
+    expect.equal(found["other"][1], 3, "run with another config in a used folder, after a stop: batches of training")
     same = found["other"][2].shape == whole[2].shape and np.allclose(found["other"][2], whole[2])
     expect.is_true(not same, "run: two seeds give the same model.")
 
@@ -1210,7 +1355,14 @@ def test_a_stopped_run_goes_on(runs):
     expect.is_true(found["stopped"] is None, "run: it went on after an error in a batch.")
     expect.equal(resumed[1], 3, "run: batches after a stop at the begin of the fourth epoch")
     expect.equal(finished[1], 0, "run, already complete: batches of training")
-    for name, run in (("after a stop", resumed), ("already complete", finished)):
+    mended = found["mended"]
+    expect.is_true(mended is not None, "run: after a stop while a file was written it does not come to its end.")
+    expect.is_true(mended[1] <= 6, "run, stopped while it wrote a file after the third epoch: it starts again.")
+    for name, run in (
+        ("after a stop", resumed),
+        ("already complete", finished),
+        ("stopped while it wrote a file", mended),
+    ):
         expect.close(run[0], whole[0], f"run, {name}: Results", rtol=1e-6, atol=0, lists=True)
         expect.close(run[2], whole[2], f"run, {name}: weights", rtol=0, atol=0)
 
@@ -1260,8 +1412,9 @@ def vocabularies_of_runs(student, many):
     for train, held_out in many:
         folder = tempfile.mkdtemp()
         data, out = os.path.join(folder, "texts.json"), os.path.join(folder, "out")
-        with open(data, "w") as file:
-            json.dump({"train": train, "test": [["film", 0], ["film", 1]]}, file)
+        with open(data, "w", encoding="utf-8") as file:
+            parts = {"about": ["further keys do not count"], "train": train, "test": [["film", 0], ["", 1]]}
+            json.dump(parts, file, ensure_ascii=False)
         options = {"emb": 3, "hidden": 3, "epochs": 1, "batch_size": 50, "min_freq": 1, "held_out": held_out}
         student.run(student.Config(data, out, **options))
         with open(os.path.join(out, "vocab.json")) as file:
@@ -1273,14 +1426,50 @@ def vocabularies_of_runs(student, many):
 def test_words_of_held_out_texts_are_not_known(student):
     """run: which texts does the vocabulary come from? At least one text is held out, and the number is rounded."""
     shares = ((32, 0.24, 8), (2, 0.1, 1), (10, 0.5, 5))
-    own = [f"film own{'abcdefgh'[k % 8]}{'abcdefgh'[k // 8]}" for k in range(32)]
+    own = [f"f\u00eflm own{'abcdefgh'[k % 8]}{'abcdefgh'[k // 8]}" for k in range(32)]
     many = [([[own[k], k % 2] for k in range(n)], share) for n, share, _ in shares]
 
     found = vocabularies_of_runs(student, many)
 
     for itos, (n, share, count) in zip(found, shares, strict=True):
+        expect.is_true(
+            "f\u00eflm" in itos, "run: the vocabulary lacks a token of all texts, which has a letter with dots."
+        )
         known = sum(token.startswith("own") for token in itos)  # each text has a word of its own
         expect.equal(known, n - count, f"run(held_out={share}) with {n} training texts: texts whose own word is known")
+
+
+@probe
+def weights_of_runs(student, train, tests, changes):
+    """The weights of small runs: with each list of test texts, and with each change of the config in a used folder."""
+    root = tempfile.mkdtemp()
+    plan = [(number, number, {}) for number in range(len(tests))] + [(0, 0, change) for change in changes]
+    found = []
+    for number, folder, change in plan:
+        data, out = os.path.join(root, f"{number}.json"), os.path.join(root, f"out{folder}")
+        with open(data, "w") as file:
+            json.dump({"train": train, "test": tests[number]}, file)
+        options = {"emb": 4, "hidden": 4, "epochs": 5, "batch_size": 8, "lr": 0.05, "held_out": 0.2, **change}
+        student.run(student.Config(data, out, **options))
+        weights = torch.load(os.path.join(out, "model.pt"), weights_only=True)
+        found.append(np.concatenate([weights[key].double().numpy().ravel() for key in sorted(weights)]))
+    return found
+
+
+@pytest.mark.task("run", weight=2)
+def test_test_texts_decide_nothing_and_the_config_does(student, rng):
+    """run: test texts serve for measuring alone, and each field of the config has an effect, in a used folder too."""
+    train = [[f"{'good' if k % 2 else 'bad'} {rng.choice(['film', 'plot', 'end'])}", k % 2] for k in range(24)]
+    test = [["a good film", 1], ["bad", 0], ["good end", 1], ["bad plot", 0]]
+    turned = [[text, 1 - label] for text, label in test]
+    changes = [{"lr": 0.02}, {"clip": 0.01}, {"batch_size": 5}]
+
+    first, other, *changed = weights_of_runs(student, train, [test, turned], changes)
+
+    expect.close(other, first, "run with other labels of the test texts: weights", rtol=0, atol=0)
+    for weights, change in zip(changed, changes, strict=True):
+        same = weights.shape == first.shape and np.allclose(weights, first, rtol=1e-6, atol=1e-9)
+        expect.is_true(not same, f"run: another {next(iter(change))} gives the same weights.")
 
 
 @pytest.mark.task("run", weight=3)
