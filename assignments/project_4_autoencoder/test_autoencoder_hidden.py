@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 
 import numpy as np
@@ -147,6 +148,7 @@ def alone_and_in_company(student):
     torch.manual_seed(5)
     model = student.Autoencoder((2, 4, 3), 3)
     x = torch.rand(7, 2, 4, 3)
+    x[3] /= 2  # darker than the others
     trained = [tuple(model.train()(x[:count]).shape) for count in (1, 2, 7)]
     model.eval()
     with torch.no_grad():
@@ -162,6 +164,24 @@ def test_a_batch_may_have_one_image(student):
     expect.close(again, images, "Autoencoder, eval mode, a second time", rtol=0, atol=0)
     expect.close(alone, images[3:4], "Autoencoder, eval mode, a single image", rtol=1e-4, atol=1e-5)
     expect.close(code, codes[3:4], "Autoencoder.encode, eval mode, a single image", rtol=1e-4, atol=1e-5)
+
+
+@probe
+def far_codes(student):
+    torch.manual_seed(6)
+    model = student.Autoencoder((1, 6, 5), 4)
+    far = torch.tensor([[1e6, -1e6, 1e6, 1e6], [-1e6, -1e6, 1e6, 0.0], [0.5, 0.0, -2.0, 1.0]])
+    with torch.no_grad():
+        return [model.train(training).decode(far) for training in (True, False)]
+
+
+@pytest.mark.task("network")
+def test_far_codes_give_images_in_both_modes(student):
+    """Autoencoder.decode: each pixel is in [0, 1], for each code that the docstring allows, in both modes."""
+    for images in far_codes(student):
+        expect.finite(images, "Autoencoder.decode of codes far from 0")
+        expect.between(float(images.min()), 0, 1, "Autoencoder.decode: darkest pixel")
+        expect.between(float(images.max()), 0, 1, "Autoencoder.decode: brightest pixel")
 
 
 @probe
@@ -297,6 +317,50 @@ def test_each_epoch_uses_each_image_once(student, rng):
     expect.unchanged(x, kept, "fit: x")
 
 
+@probe
+def rates_of_training(student, x, options):
+    """The learning rates of the steps, of an optimiser of torch, and whether two seeds give one order."""
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(x.shape[1:]))
+            self.given = []
+
+        def forward(self, x):
+            self.given.append(x.detach().clone())
+            return x * self.weight
+
+    rates = []
+    hook = register_optimizer_step_pre_hook(lambda optimizer, *_: rates.extend(g["lr"] for g in optimizer.param_groups))
+    orders = []
+    try:
+        for seed in (1, 2):
+            model = Scaled()
+            student.fit(model, x, seed=seed, **options)
+            orders.append(torch.cat(model.given).numpy())
+        few = Scaled()
+        history = student.fit(few, x[:3], epochs=2)
+    finally:
+        hook.remove()
+    return [float(rate) for rate in rates[: len(rates) // 2]], orders, [len(batch) for batch in few.given], len(history)
+
+
+@pytest.mark.task("training")
+def test_the_rate_and_the_seed_are_used(student, rng):
+    """fit: lr is the largest learning rate, another seed gives another order, and a batch may hold all images."""
+    x = _far_apart(rng, 23)
+
+    rates, (one, other), few, count = rates_of_training(student, x, {"epochs": 4, "batch_size": 5, "lr": 0.5})
+
+    if rates:  # an optimiser that is not torch's has no rate that can be seen
+        expect.is_true(max(rates) <= 0.5 * (1 + 1e-6), "fit: the learning rate of a step is above lr.")
+        expect.is_true(max(rates) >= 0.5 / 2, "fit: the learning rate never comes near lr.")
+    expect.is_true(not np.array_equal(one, other), "fit: two seeds give the same order of the images.")
+    expect.equal([few, count], [[3, 3], 2], "fit, fewer images than batch_size: sizes of the batches, and epochs")
+
+
 @pytest.mark.task("training", weight=3)
 def test_the_target_is_clean(student, rng):
     """fit: with noise the input is noisy, the target of the loss is the clean images, and noise is drawn again."""
@@ -305,6 +369,7 @@ def test_the_target_is_clean(student, rng):
     ((given, _, gradients, *_),) = watched_training(
         student, x, [{"epochs": 4, "batch_size": 20, "lr": 0.0, "noise": 0.01}]
     )
+    ((parts, *_),) = watched_training(student, x, [{"epochs": 1, "batch_size": 10, "lr": 0.0, "noise": 0.01}])
 
     expect.equal(len(given), 4, "fit(epochs=4) with one batch: calls of the model")
     expect.equal(len(gradients), 4, "fit: backward passes in four epochs with one batch")
@@ -320,6 +385,8 @@ def test_the_target_is_clean(student, rng):
     expect.between(float(noise.std()), 0.0084, 0.0116, "fit(noise=0.01): standard deviation of the noise")
     expect.is_true(not np.allclose(noise[0], noise[1], atol=1e-4), "fit: two epochs have the same noise on an image.")
     expect.is_true(not np.allclose(noise[0, 0], noise[0, 1], atol=1e-4), "fit: two images have the same noise.")
+    one, other = (batch - x[_named(batch, x)[0]] for batch in parts)
+    expect.is_true(not np.allclose(one, other, atol=1e-4), "fit: two batches of an epoch have the same noise.")
     pulls, wanted = np.stack(gradients), np.stack(wanted)
     factor = float(np.sum(pulls * wanted) / np.sum(wanted * wanted))  # a constant is free
     agrees = np.allclose(pulls, factor * wanted, rtol=1e-2, atol=1e-3 * factor * np.abs(wanted).max())
@@ -353,6 +420,8 @@ def test_the_history_is_a_mean_over_images(student, rng):
 @probe
 def stopped_training(student, x, stop):
     """Train a model with dropout without a stop, with one, and once more; count what the model is given."""
+    import io
+    import pathlib
 
     class Stop(Exception):
         pass
@@ -398,14 +467,48 @@ def stopped_training(student, x, stop):
         is_stopped = True
     torch.manual_seed(77)
     np.random.seed(77)
-    found["calls"] = []
+    found["calls"], found["modes"] = [], []
     for name in ("resumed", "finished"):
         torch.manual_seed(len(found))
         model = Net()
         torch.manual_seed(99)
         found[name] = told(student.fit(model, x, seed=4, checkpoint=path, **options)), flat(model)
         found["calls"].append(model.calls)
-    return found, is_stopped, os.path.isfile(path)
+        found["modes"].append(model.training)
+    is_file = os.path.isfile(path)
+    write, written = torch.save, []
+
+    def half_a_file(content, file, *args, **kwargs):
+        """The power fails while torch.save writes its third file."""
+        written.append(1)
+        if len(written) < 3:
+            return write(content, file, *args, **kwargs)
+        buffer = io.BytesIO()
+        write(content, buffer)
+        half = buffer.getvalue()[: len(buffer.getvalue()) // 2]
+        if hasattr(file, "write"):
+            file.write(half)
+        else:
+            with open(file, "wb") as opened:
+                opened.write(half)
+        raise Stop
+
+    path = pathlib.Path(tempfile.mkdtemp()) / "state"
+    torch.save = half_a_file
+    try:
+        student.fit(new(), x, seed=4, checkpoint=path, **options)
+    except Stop:
+        pass
+    finally:
+        torch.save = write
+    model = new()
+    try:
+        found["mended"] = told(student.fit(model, x, seed=4, checkpoint=path, **options)), flat(model)
+    except NotImplementedError:
+        raise
+    except Exception:
+        found["mended"] = None
+    return found, is_stopped, is_file
 
 
 @pytest.fixture(scope="module")
@@ -436,6 +539,17 @@ def test_a_stopped_training_goes_on_where_it_was(stopped):
     expect.equal(found["calls"][1], 0, "fit: batches when all epochs are done")
     expect.close(found["finished"][0], found["whole"][0], "fit, all epochs done: history", rtol=0, atol=0, lists=True)
     expect.close(found["finished"][1], found["whole"][1], "fit, all epochs done: weights", rtol=0, atol=0)
+    expect.equal(found["modes"], [False, False], "fit with a checkpoint: model.training afterwards")
+
+
+@pytest.mark.task("training")
+def test_a_half_written_checkpoint_does_no_harm(stopped):
+    """fit with a checkpoint: a stop while the file is written costs an epoch, and not the whole training."""
+    found, *_ = stopped
+
+    expect.is_true(found["mended"] is not None, "fit: after a stop while it wrote the file it cannot go on.")
+    expect.close(found["mended"][0], found["whole"][0], "fit: history after such a stop", rtol=0, atol=0, lists=True)
+    expect.close(found["mended"][1], found["whole"][1], "fit: weights after such a stop", rtol=0, atol=0)
 
 
 @probe
@@ -479,10 +593,16 @@ def used_in_both_modes(student, x, name):
     for training in (True, False):
         model.train(training)
         model.drop.train(not training)
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
         rows.append((calls[name](x), calls[name](x[1:2]), [model.training, model.norm.training, model.drop.training]))
     still = torch.is_grad_enabled()
     torch.set_grad_enabled(True)
-    return want, rows, any(model.records), still
+    kept = all(p.requires_grad and p.grad is not None and bool(p.grad.all()) for p in model.parameters())
+    many = None
+    if name not in ("interpolate", "denoising_table"):
+        many = calls[name](np.concatenate([x] * 103))[-2:]
+    return want, rows, any(model.records), still, kept, many
 
 
 def _used(student, rng, name):
@@ -490,13 +610,16 @@ def _used(student, rng, name):
     x = rng.uniform(size=(5, 2, 3, 4)).astype(np.float32)
     before = x.copy()
 
-    want, rows, records, still = used_in_both_modes(student, x, name)
+    want, rows, records, still, kept, many = used_in_both_modes(student, x, name)
 
     for (_, _, modes), training in zip(rows, (True, False), strict=True):
         wanted = [training, training, not training]
         expect.equal(modes, wanted, f"{name}: modes of the model and two layers afterwards")
     expect.is_true(not records, f"{name}: what the model computes records gradients.")
     expect.is_true(still, f"{name}: afterwards nothing records gradients any more.")
+    expect.is_true(kept, f"{name}: it changes gradients of the model, or whether a parameter has one.")
+    if many is not None:
+        expect.close(many, rows[0][0][-2:], f"{name} of 515 images: the last ones", rtol=1e-4, atol=1e-6)
     expect.unchanged(x, before, f"{name}: x")
     return x, want, rows
 
@@ -525,6 +648,23 @@ def test_components_come_from_the_training_images(student, rng, k):
     want, back = _pca(train, x, k)
     expect.close(np.abs(codes), np.abs(want), "pca: sizes of the codes", rtol=1e-2, atol=1e-2)
     expect.close(rebuilt, back, "pca: reconstructions", rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.task("training")
+def test_components_of_few_images(student, rng):
+    """pca: there may be fewer training images than pixels, as many components as images, and one image."""
+    train = rng.normal(size=(6, 2, 3, 4)).astype(np.float32)
+    x = rng.normal(size=(1, 2, 3, 4)).astype(np.float32)
+
+    codes, rebuilt = student.pca(train, x, 4)
+    full, same = student.pca(train, train, 6)
+
+    want, back = _pca(train, x, 4)
+    expect.close(np.abs(codes), np.abs(want), "pca of a single image: sizes of the codes", rtol=1e-2, atol=1e-2)
+    expect.close(rebuilt, back, "pca of a single image: reconstruction", rtol=1e-2, atol=1e-2)
+    expect.shape(full, (6, 6), "pca with as many components as images: codes")
+    expect.finite(full, "pca with as many components as images: codes")
+    expect.close(same, train, "pca with as many components as images: reconstructions", rtol=1e-2, atol=1e-2)
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -581,6 +721,33 @@ def test_a_denoiser_is_used_in_eval_mode(student, rng):
     for whole, alone, _ in rows:
         expect.close(whole, want, "denoise", rtol=1e-4, atol=1e-6)
         expect.close(alone, want[1:2], "denoise of a single image", rtol=1e-4, atol=1e-6)
+
+
+@probe
+def out_of_range(student, x):
+    class Half(nn.Module):
+        def forward(self, x):
+            return x / 2 + 0.25
+
+    noisy = np.full((40, 1, 3, 3), 0.5, dtype=np.float32)
+    table = student.denoising_table(nn.Identity(), noisy, [0.02, 0.04], np.random.default_rng(3))
+    halved = student.denoise(Half(), x)
+    same = student.denoise(nn.Identity(), x)
+    return halved, same, x, [[float(number) for number in row[1:]] for row in table]
+
+
+@pytest.mark.task("denoiser", weight=2)
+def test_only_what_comes_out_is_clipped(student, rng):
+    """denoise: the result is clipped, not the noisy images; a row of denoising_table is about the same images."""
+    x = rng.uniform(-0.4, 1.4, size=(5, 1, 3, 4)).astype(np.float32)
+
+    halved, same, after, rows = out_of_range(student, x)
+
+    expect.close(halved, x / 2 + 0.25, "denoise of images out of range", rtol=1e-4, atol=1e-6)
+    expect.close(same, np.clip(x, 0, 1), "denoise with a model that changes nothing", rtol=1e-5, atol=1e-6)
+    expect.unchanged(after, x, "denoise: x, with a model that gives back its input")
+    for noisy, denoised in rows:
+        expect.close(denoised, noisy, "denoising_table of a model that changes nothing: second error", rtol=1e-3)
 
 
 @probe
@@ -680,7 +847,7 @@ def test_codes_are_made_in_eval_mode(student, rng):
 def test_votes_agree_with_brute_force(student, rng, k):
     """knn_accuracy: k other images vote; ties of distances and of votes are broken as the docstring says."""
     codes = rng.integers(0, 4, size=(70, 3)).astype(np.float64)  # a grid: many distances are equal
-    labels = rng.integers(0, 4, size=70) * 3
+    labels = rng.integers(0, 4, size=70) * 7
     fine = rng.normal(size=(60, 5))
     names = (fine[:, 0] > 0).astype(np.int64) + 2 * (fine[:, 1] > 0)
     kept = codes.copy(), labels.copy()
@@ -706,6 +873,8 @@ def test_five_neighbours_vote_unless_you_say_so(student, rng):
         _neighbours_right(codes[:4], labels[:4], 3),
         "knn_accuracy(k=N - 1)",
     )
+    many, names = rng.normal(size=(530, 3)), rng.integers(0, 5, size=530)
+    expect.close(student.knn_accuracy(many, names), _fast_neighbours(many, names), "knn_accuracy of 530 codes")
 
 
 @probe
@@ -772,7 +941,7 @@ def _fast_neighbours(codes, labels):
 def latent_picture(student, codes, labels):
     """The points of a picture with their colours, the texts of its legends, and what pyplot holds."""
     import matplotlib.pyplot as plt
-    from matplotlib.colors import to_rgba
+    from matplotlib.colors import to_rgba, to_rgba_array
 
     open_before, shown = plt.get_fignums(), []
     show = plt.show
@@ -781,7 +950,18 @@ def latent_picture(student, codes, labels):
         figure = student.plot_latent(codes, labels)
     finally:
         plt.show = show
-    points, colours, texts, labelled = [], [], [], []
+
+    def colour_of(handle):
+        """The colour of an entry of a legend: points, a line with markers, or a patch."""
+        if hasattr(handle, "get_offsets"):
+            handle.update_scalarmappable()
+        if hasattr(handle, "get_markerfacecolor"):
+            face = handle.get_markerfacecolor()
+            return to_rgba_array(handle.get_color() if str(face) in ("auto", "none") else face)
+        return to_rgba_array(handle.get_facecolor()) if hasattr(handle, "get_facecolor") else []
+
+    points, colours, texts, labelled, handles = [], [], [], [], []
+    figure.canvas.draw()
     for axes in figure.axes:
         mine = []
         for artist in axes.collections:
@@ -797,25 +977,34 @@ def latent_picture(student, codes, labels):
             mine.append((own, [tuple(to_rgba(paint)[:3])] * len(own)))
         mine = [(own, paint) for own, paint in mine if len(own)]
         if mine:
-            labelled.append((axes.get_xlabel(), axes.get_ylabel(), str(axes.get_aspect())))
+            (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+            held = np.concatenate([own for own, _ in mine])
+            seen = (held >= (left, low)) & (held <= (right, high))
+            is_plain = left < right and low < high and axes.get_xscale() == axes.get_yscale() == "linear"
+            labelled.append((axes.get_xlabel(), axes.get_ylabel(), str(axes.get_aspect()), bool(seen.all()), is_plain))
         points += [own for own, _ in mine]
         colours += [colour for _, paint in mine for colour in paint]
         texts += [] if axes.get_legend() is None else [text.get_text() for text in axes.get_legend().get_texts()]
     texts += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    for legend in [*figure.legends, *(axes.get_legend() for axes in figure.axes)]:
+        for handle, text in () if legend is None else zip(legend.legend_handles, legend.get_texts(), strict=False):
+            colour = colour_of(handle)
+            if len(colour) == 1:
+                handles.append((text.get_text(), [float(c) for c in colour[0][:3]]))
     is_closed = plt.get_fignums() == open_before
     plt.close("all")
     points = np.concatenate(points) if points else np.zeros((0, 2))
-    return points, [list(map(float, colour)) for colour in colours], texts, labelled, is_closed, len(shown)
+    return points, [list(map(float, colour)) for colour in colours], texts, labelled, handles, is_closed, len(shown)
 
 
 @pytest.mark.task("pictures", weight=5)
 def test_each_class_has_a_colour(student, rng):
     """plot_latent: all points, one colour a class and no two the same, and a legend of the classes that occur."""
-    labels = rng.permutation(np.repeat([0, 1, 2, 3, 4, 5, 6, 7, 9], 6))
+    labels = rng.permutation(np.repeat([0, 1, 2, 3, 4, 5, 6, 13, 17, 9], 70))
     codes = rng.normal(size=(len(labels), 2)) * (3, 1)
     kept = codes.copy(), labels.copy()
 
-    points, colours, texts, labelled, _, _ = latent_picture(student, codes, labels)
+    points, colours, texts, labelled, handles, _, _ = latent_picture(student, codes, labels)
 
     expect.shape(points, codes.shape, "plot_latent: points")
     order, mine = np.lexsort(points.T), np.lexsort(codes.T)
@@ -827,15 +1016,22 @@ def test_each_class_has_a_colour(student, rng):
         all(len(found) == 1 for found in by_class.values()),
         "plot_latent: a class has points of several colours.",
     )
-    expect.equal(len(set.union(*by_class.values())), 9, "plot_latent: colours of nine classes")
-    for label in range(10):
-        named = any(str(label) in text for text in texts)
+    expect.equal(len(set.union(*by_class.values())), 10, "plot_latent: colours of ten classes")
+    numbers = {int(number) for text in texts for number in re.findall(r"\d+", text)}
+    for label in (*range(7), 8, 9, 13, 17):
+        named = label in numbers
         if label == 8:
             expect.is_true(not named, "plot_latent: the legend names a class that does not occur.")
         else:
             expect.is_true(named, "plot_latent: the legend does not name each class.")
     expect.equal(len(labelled), 1, "plot_latent: axes with points")
-    (x_label, y_label, aspect), *_ = labelled
+    for text, colour in handles:
+        own = [by_class[int(number)] for number in re.findall(r"\d+", text) if int(number) in by_class]
+        is_own = len(own) != 1 or any(np.allclose(colour, paint, atol=0.01) for paint in own[0])
+        expect.is_true(is_own, "plot_latent: the legend shows a class in the colour of another one.")
+    (x_label, y_label, aspect, is_seen, is_plain), *_ = labelled
+    expect.is_true(is_seen, "plot_latent: some points are outside of the limits of the axes.")
+    expect.is_true(is_plain, "plot_latent: an axis runs backwards, or is not linear.")
     expect.is_true(bool(x_label.strip() and y_label.strip()), "plot_latent: an axis has no label.")
     expect.is_true(aspect in ("equal", "1.0", "1"), "plot_latent: a unit is not equally long on both axes.")
     expect.unchanged(codes, kept[0], "plot_latent: codes")
@@ -858,6 +1054,14 @@ def picture_of_reconstructions(student, x, rebuilt):
     is_closed = plt.get_fignums() == open_before
     plt.close("all")
     found = []
+
+    def upright(axes, image):
+        """Whether the first row of an image is above its last one, and its first column left of its last one."""
+        left, right, bottom, top = image.get_extent()
+        first, last = (top, bottom) if image.origin == "upper" else (bottom, top)
+        begin, end = axes.transData.transform([(left, first), (right, last)])
+        return bool(begin[0] < end[0] and begin[1] > end[1])
+
     for axes in figure.axes:
         if axes.images:
             image = axes.images[0]
@@ -869,6 +1073,7 @@ def picture_of_reconstructions(student, x, rebuilt):
                     [float(value) for value in image.get_clim()],
                     grey.tolist(),
                     (float(box.y0), float(box.x0)),
+                    upright(axes, image),
                 )
             )
     ticks = {id(text) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for text in axis.get_ticklabels()}
@@ -877,7 +1082,7 @@ def picture_of_reconstructions(student, x, rebuilt):
 
 
 @pytest.mark.task("pictures", weight=2)
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("n", [1, 11])
 def test_pairs_are_drawn_in_the_same_grey(student, rng, n):
     """plot_reconstructions: each image above its reconstruction, in grey from 0 to 1, and both rows have a name."""
     x = rng.uniform(0.3, 0.6, size=(n, 1, 5, 4)).astype(np.float32)
@@ -889,7 +1094,8 @@ def test_pairs_are_drawn_in_the_same_grey(student, rng, n):
     expect.equal(len(found), 2 * n, "plot_reconstructions: axes with an image")
     expect.equal(count, 2 * n, "plot_reconstructions: axes")
     found.sort(key=lambda one: (-round(one[3][0]), one[3][1]))  # from the top, then from the left
-    for (image, limits, grey, _), want in zip(found, np.concatenate([x, rebuilt])[:, 0], strict=True):
+    expect.is_true(all(one[4] for one in found), "plot_reconstructions: an image is upside down.")
+    for (image, limits, grey, *_), want in zip(found, np.concatenate([x, rebuilt])[:, 0], strict=True):
         expect.close(image.reshape(image.shape[:2]), want, "plot_reconstructions: an image in its place", rtol=1e-5)
         expect.close(limits, [0.0, 1.0], "plot_reconstructions: values that are black and white", lists=True)
         expect.close(grey[0][:3], [0.0] * 3, "plot_reconstructions: colour of 0", atol=0.02, lists=True)
@@ -948,7 +1154,7 @@ def scores_alone(student, x):
     return student.anomaly_scores(model, x), [student.anomaly_scores(model, x[i : i + 1]) for i in range(len(x))]
 
 
-@pytest.mark.task("anomalies", weight=2)
+@pytest.mark.task("anomalies")
 def test_a_score_is_that_of_one_image(student, rng):
     """anomaly_scores: the score of an image does not depend on the other images, so it is not scaled by them."""
     scores, alone = scores_alone(student, rng.uniform(size=(6, 1, 4, 4)).astype(np.float32))
@@ -956,6 +1162,31 @@ def test_a_score_is_that_of_one_image(student, rng):
     expect.shape(scores, (6,), "anomaly_scores")
     for number, score in enumerate(alone):
         expect.close(score, scores[number : number + 1], "anomaly_scores of a single image", rtol=1e-4, atol=1e-6)
+
+
+@probe
+def scores_of_black(student, x):
+    class Dark(nn.Module):
+        def forward(self, x):
+            return 0 * x
+
+    return student.anomaly_scores(Dark(), x)
+
+
+@pytest.mark.task("anomalies")
+def test_a_score_grows_with_the_error(student, rng):
+    """anomaly_scores: the score is the reconstruction error, or something that grows with it."""
+    x = rng.uniform(size=(40, 1, 1, 6)).astype(np.float32) ** rng.uniform(0.2, 4, size=(40, 1, 1, 1))
+    x = np.concatenate([x, np.full((1, 1, 1, 6), 0.3), [[[[0.9, 0, 0, 0, 0, 0]]]]]).astype(np.float32)
+
+    scores = scores_of_black(student, x)
+
+    expect.shape(scores, (42,), "anomaly_scores")
+    errors = (x.astype(np.float64) ** 2).mean(axis=(1, 2, 3))
+    order = np.argsort(errors)
+    far = np.diff(errors[order]) > 1e-5  # so that rounding does not decide
+    is_rising = np.diff(np.asarray(scores, dtype=np.float64)[order])[far] > 0
+    expect.is_true(bool(is_rising.all()), "anomaly_scores: an image with a larger error has no higher score.")
 
 
 @probe
@@ -1028,6 +1259,8 @@ def config_refusals(student, faults):
         values = {"data": data, "out": os.path.join(folder, "out"), **fault}
         if values["out"] == "the data file":
             values["out"] = data
+        if values["data"] == "a folder":
+            values["data"] = folder
         try:
             student.check_config(student.Config(**values))
         except ValueError as error:
@@ -1046,14 +1279,17 @@ def test_each_fault_of_a_config_is_named(student):
     """check_config: a ValueError names the field, for values out of range and of another type; others pass."""
     good = [
         {}, {"latent": 2}, {"latent": 32}, {"noise": 1}, {"noise": 1.0}, {"noise": 1e-3}, {"epochs": 1}, {"lr": 1},
-        {"batch_size": 1}, {"seed": 10**6},
+        {"batch_size": 1}, {"seed": 10**6}, {"epochs": 10**6}, {"batch_size": 10**6}, {"lr": 50.0}, {"seed": 2**40},
     ]  # fmt: skip
     bad = [
         {"latent": 1}, {"latent": 33}, {"latent": 8.0}, {"latent": True}, {"latent": "8"}, {"noise": 0},
         {"noise": -0.1}, {"noise": 1.01}, {"noise": float("nan")}, {"noise": "0.3"}, {"epochs": 0}, {"epochs": -3},
         {"epochs": 2.0}, {"epochs": True}, {"batch_size": 0}, {"batch_size": None}, {"lr": 0.0}, {"lr": -1.0},
         {"lr": float("inf")}, {"lr": float("nan")}, {"lr": True}, {"seed": -1}, {"seed": 1.5}, {"data": "missing.npz"},
-        {"out": "the data file"},
+        {"out": "the data file"}, {"data": "a folder"}, {"data": None}, {"data": 3.5}, {"out": None}, {"out": 3.5},
+        {"latent": None}, {"latent": [8]}, {"noise": True}, {"noise": None}, {"noise": float("inf")}, {"epochs": "3"},
+        {"epochs": None}, {"batch_size": True}, {"batch_size": 8.0}, {"batch_size": "8"}, {"lr": "0.1"}, {"lr": None},
+        {"seed": True}, {"seed": "3"}, {"seed": 3.0}, {"seed": None}, {"lr": [0.1]},
     ]  # fmt: skip
 
     said = config_refusals(student, good + bad)
@@ -1199,8 +1435,17 @@ def several_runs(student, train, test, stop):
     model = student.Autoencoder((1, 5, 4), 3)
     model.load_state_dict(torch.load(os.path.join(root, "c", "autoencoder.pt"), weights_only=True))
     with torch.no_grad():
-        rebuilt = model.eval()(torch.from_numpy((test[:, None] / 255).astype(np.float32))).numpy()
-    return found, outside, written, pictures, rebuilt
+        clean = torch.from_numpy((test[:, None] / 255).astype(np.float32))
+        rebuilt = model.eval()(clean).numpy()
+        model.load_state_dict(torch.load(os.path.join(root, "c", "denoiser.pt"), weights_only=True))
+        torch.manual_seed(12)
+        left = [
+            [float(((model(clean + level * torch.randn_like(clean)) - clean) ** 2).mean()) for _ in range(60)]
+            for level in (0.4, 0.2)
+        ]
+    with open(os.path.join(root, "b", "results.json")) as file:
+        replaced = json.load(file)
+    return found, outside, (written, replaced), pictures, rebuilt, left
 
 
 @pytest.fixture(scope="module")
@@ -1245,8 +1490,8 @@ def test_a_stopped_run_goes_on(runs):
 @pytest.mark.task("run", weight=6)
 def test_the_numbers_of_a_run_are_true(runs):
     """run: errors are of test images, PCA learns from training images, and the files say what Results say."""
-    found, outside, written, pictures, rebuilt, train, test = runs
-    mse, pca_mse, compression, noisy, less_noisy, _, _ = found["finished"][0]
+    found, outside, (written, replaced), pictures, rebuilt, left, train, test = runs
+    mse, pca_mse, compression, noisy, less_noisy, *denoised = found["finished"][0]
     x, seen = ((images[:, None] / 255).astype(np.float32) for images in (test, train))
     beyond = found["whole"][4]
 
@@ -1259,12 +1504,173 @@ def test_the_numbers_of_a_run_are_true(runs):
     # 340 draws: five standard deviations of the mean of their squares are 5 * sqrt(2 / 340) = 0.38 of it
     expect.between(noisy / 0.16, 0.6, 1.4, "run: first number of noisy_mse / noise ** 2")
     expect.between(less_noisy / 0.04, 0.6, 1.4, "run: second number of noisy_mse / (noise / 2) ** 2")
+    for got, errors in zip(denoised, left, strict=True):  # 60 draws of noise tell how far one draw may be off
+        reach = 6 * float(np.std(errors)) + 1e-6
+        centre = float(np.mean(errors))
+        expect.between(got, centre - reach, centre + reach, "run: denoised_mse, beside the error of denoiser.pt")
     expect.equal(outside, [], "run: files outside of the folder out")
     expect.equal(pictures, [True, True], "run: whether the pictures are PNG files")
     expect.is_true(type(written) is dict, "run: results.json holds no object.")
     expect.close(written.get("mse"), mse, "run: mse in results.json", rtol=1e-6)
     pair = written.get("noisy_mse")
     expect.close(pair, [noisy, less_noisy], "run: noisy_mse in results.json", rtol=1e-6, lists=True)
+    expect.is_true(type(replaced) is dict, "run: results.json holds no object.")
+    expect.close(replaced.get("mse"), found["back"][0][0], "run: mse in results.json of a used folder", rtol=1e-6)
+
+
+@probe
+def used_folders(student, train, test):
+    """Run in one folder while one field after the other changes; then in another one where the power often fails."""
+    import io
+
+    import matplotlib.figure as figures
+
+    class Stop(Exception):
+        pass
+
+    count, saves = [0], []
+    save, dump, dumps, savefig = torch.save, json.dump, json.dumps, figures.Figure.savefig
+
+    def look(module, inputs):
+        if isinstance(module, student.Autoencoder) and module.training and torch.is_grad_enabled():
+            count[0] += 1
+
+    def put(content, file):
+        if hasattr(file, "write"):
+            file.write(content)
+        else:
+            with open(file, "wb") as opened:
+                opened.write(content)
+
+    def half(content, file):
+        put(content[: len(content) // 2], file)
+        raise Stop
+
+    def quick_picture(self, file, *args, **kwargs):
+        """Write a file without drawing, because drawing takes longer than all the rest."""
+        put(b"\x89PNG" + bytes(200), file)
+
+    def half_of_the_second(content, file, *args, **kwargs):
+        saves.append(1)
+        if len(saves) != 2:
+            return save(content, file, *args, **kwargs)
+        buffer = io.BytesIO()
+        save(content, buffer)
+        half(buffer.getvalue(), file)
+
+    def half_of_a_picture(self, file, *args, **kwargs):
+        half(b"\x89PNG half", file)
+
+    def half_of_the_results(content, file, *args, **kwargs):
+        if isinstance(content, dict) and "mse" in content:
+            half(dumps(content), file)
+        return dump(content, file, *args, **kwargs)
+
+    def no_results(content, *args, **kwargs):
+        if isinstance(content, dict) and "mse" in content:
+            raise Stop
+        return dumps(content, *args, **kwargs)
+
+    def weights(out, name):
+        held = torch.load(os.path.join(out, name), weights_only=True)
+        return np.concatenate([held[key].double().numpy().ravel() for key in sorted(held)])
+
+    def ran(out, **options):
+        count[0] = 0
+        del saves[:]
+        results = student.run(student.Config(out=out, **options))
+        told = [float(results.mse), float(results.pca_mse), *map(float, results.noisy_mse)]
+        told += map(float, results.denoised_mse)
+        return told, count[0], weights(out, "autoencoder.pt"), weights(out, "denoiser.pt")
+
+    root = tempfile.mkdtemp()
+    data, other = os.path.join(root, "images.npz"), os.path.join(root, "others.npz")
+    np.savez(data, train=train, test=test)
+    np.savez(other, train=255 - train, test=test)
+    options = {"data": data, "latent": 3, "epochs": 2, "batch_size": 8, "noise": 0.4, "seed": 2}
+    changes = [{}, {"noise": 0.2}, {"lr": 0.5}, {"batch_size": 6}, {"epochs": 1}, {"latent": 2}, {"data": other}]
+    out = os.path.join(root, "out")
+    changed = []
+    eye = modules.register_module_forward_pre_hook(look)
+    figures.Figure.savefig = quick_picture
+    try:
+        now = dict(options)
+        for change in changes:
+            now.update(change)
+            changed.append(ran(out, **now))
+        out = os.path.join(root, "weak")
+        mended = None
+        for trial in range(6):
+            if trial < 3:
+                torch.save = half_of_the_second
+            elif trial == 3:
+                figures.Figure.savefig = half_of_a_picture
+            elif trial == 4:
+                json.dump, json.dumps = half_of_the_results, no_results
+            try:
+                mended = ran(out, **options)
+            except Stop:
+                mended = None
+            except NotImplementedError:
+                raise
+            except Exception:
+                mended = None
+                break
+            finally:
+                torch.save, json.dump, json.dumps, figures.Figure.savefig = save, dump, dumps, quick_picture
+        if mended is not None:
+            try:
+                with open(os.path.join(out, "results.json")) as file:
+                    read = json.load(file)["mse"]
+            except (OSError, ValueError, KeyError):
+                read = -1.0
+            whole = []
+            for name in ("reconstructions.png", "latent.png"):
+                path = os.path.join(out, name)
+                whole.append(os.path.isfile(path) and os.path.getsize(path) > 100)
+            mended = *mended, float(read), whole
+    finally:
+        eye.remove()
+        figures.Figure.savefig = savefig
+    return changed, mended
+
+
+@pytest.fixture(scope="module")
+def used(student, seed):
+    rng = np.random.default_rng([seed, 11])
+    train, test = (rng.integers(0, 200, size=(n, 5, 4)).astype(np.uint8) for n in (22, 9))
+    return used_folders(student, train, test)
+
+
+@pytest.mark.task("run", weight=0.5)
+def test_each_field_of_a_config_counts(used):
+    """run: files of a run with another config are not used, whichever field differs, and each field has its effect."""
+    changed, _ = used
+
+    names = ["no", "noise", "lr", "batch_size", "epochs", "latent", "data"]
+    wanted = [12, 12, 12, 16, 8, 8, 8]  # 22 images are three batches of 8, or four of 6, for two models
+    for name, (_, count, *_), want in zip(names, changed, wanted, strict=True):
+        least = want // 2 if name == "noise" else want  # the autoencoder does not depend on the noise
+        expect.is_true(count >= least, f"run: files of a run with another config are used ({name} is another).")
+        expect.is_true(count <= want, "run: there are more batches of training than two models need.")
+    expect.is_true(not np.allclose(changed[1][2], changed[2][2]), "run: another lr gives the same autoencoder.")
+    expect.is_true(not np.allclose(changed[0][3], changed[1][3]), "run: another noise gives the same denoiser.")
+
+
+@pytest.mark.task("run", weight=0.5)
+def test_a_half_written_file_does_no_harm(used):
+    """run: after stops while it wrote files, it goes on, and Results and files are the same as without them."""
+    changed, mended = used
+
+    expect.is_true(mended is not None, "run: after a stop while it wrote a file it cannot go on.")
+    told, count, one, other, read, pictures = mended
+    # the last stop was in the results: both trainings are done, or one, if partial results are written before the other
+    expect.is_true(count <= 6, "run, after stops while it wrote files: it trains again what was done.")
+    expect.close(told, changed[0][0], "run, after stops while it wrote files: Results", rtol=1e-6, lists=True)
+    expect.close(one, changed[0][2], "run, after stops while it wrote files: autoencoder", rtol=0, atol=0)
+    expect.close(other, changed[0][3], "run, after stops while it wrote files: denoiser", rtol=0, atol=0)
+    expect.close(read, told[0], "run, after stops while it wrote files: mse in results.json", rtol=1e-6)
+    expect.equal(pictures, [True, True], "run, after stops while it wrote files: whether the pictures are whole")
 
 
 @probe
