@@ -129,7 +129,7 @@ def test_a_text_has_one_score(student):
     expect.shape(one, (1,), "SentimentLSTM.forward of a single text")
 
 
-@pytest.mark.task("network", weight=5)
+@pytest.mark.task("network", weight=6)
 def test_padding_changes_nothing(student):
     """The same text alone, beside a longer one, and with more padding: its score is the same."""
     batches = [([[3, 4]], [2]), ([[3, 4, 0, 0], [5, 6, 7, 8]], [2, 4]), ([[3, 4, 0, 0, 0, 0]], [2])]

@@ -87,9 +87,9 @@ def fit(model, x, epochs=30, batch_size=50, lr=0.008, seed=0, noise=0.0, checkpo
     * Afterwards the model is in eval mode.
 
     With a checkpoint, the file of this name is written after each epoch. If the file is there already, `fit` was
-    stopped before: it takes the state from the file and goes on with the next epoch. Weights and history are then
-    exactly those of a training that was not stopped. If all epochs are done, nothing is trained. A caller uses the
-    same arguments, and a model of the same class, each time.
+    stopped before, at any point, even while it wrote the file: it takes the state from the file and goes on with the
+    next epoch. Weights and history are then exactly those of a training that was not stopped. If all epochs are done,
+    nothing is trained. A caller uses the same arguments, and a model of the same class, each time.
 
     With the default arguments, an Autoencoder with a latent of 8 that learned from 1,300 digits of 8x8 pixels has at
     most 0.75 times the mean squared error of PCA with 8 components, on digits that it has not seen. With a latent of 2
@@ -102,7 +102,7 @@ def fit(model, x, epochs=30, batch_size=50, lr=0.008, seed=0, noise=0.0, checkpo
         lr: float
         seed: int, 0 or above
         noise: float, 0 or above
-        checkpoint: None, or the path of a file
+        checkpoint: None, or the path of a file, a str or a Path
 
     Returns:
         history: for each epoch the mean squared error of a pixel against the clean images, measured during the
@@ -448,10 +448,10 @@ def run(config):
        Further files are allowed.
 
     The same config gives the same Results and models, whatever the global random states are and whatever the folder is
-    called. If a run was stopped at any point, a second run with the same config goes on: epochs that are done are not
-    trained again, and Results and files are the same as without the stop. If the run is complete, nothing is trained
-    and the Results are the same. A folder may hold the files of a run with another config. They are not used, and
-    those named above are replaced.
+    called. If a run was stopped at any point, even while it wrote a file, a second run with the same config goes on:
+    epochs that are done are not trained again, and Results and files are the same as without the stop. If the run is
+    complete, nothing is trained and the Results are the same. A folder may hold the files of a run with another config.
+    They are not used, and those named above are replaced.
 
     For 1,300 training digits of 8x8 pixels the default config reaches the qualities that `fit` and `denoise` ask for,
     with its saved models on images that no one has seen. It takes at most 60 CPU seconds.

@@ -416,10 +416,10 @@ def run(config):
        Further files are allowed.
 
     The same config gives the same Results and model, whatever the global random states are and whatever the folder is
-    called. If a run was stopped at any point, a second run with the same config goes on: epochs that are done are not
-    trained again, and Results and files are the same as without the stop. If the run is complete, nothing is trained
-    and the Results are the same. A folder may hold the files of a run with another config. They are not used, and those
-    named above are replaced.
+    called. If a run was stopped at any point, even while it wrote a file, a second run with the same config goes on:
+    epochs that are done are not trained again (one whose files were not whole yet may be), and Results and files are
+    the same as without the stop. If the run is complete, nothing is trained and the Results are the same. A folder may
+    hold the files of a run with another config. They are not used, and those named above are replaced.
 
     The default config learns the sentences of dlcourse.data.sentiment from 2,000 of them: 0.97 of unseen ones are
     right, and 0.95 of those in which the writer's opinion is negated. A judge also tries 2,000 sentences of a grammar
