@@ -59,6 +59,36 @@ def test_every_image_is_treated_in_the_same_way(student, rng):
     expect.unchanged(x, before, "preprocess: x")
 
 
+@pytest.mark.task("preprocessing")
+def test_statistics_of_many_images_are_exact(student, rng):
+    """channel_statistics: all images count, however many, and a constant channel has exactly the deviation 0."""
+    x = rng.integers(0, 120, size=(1200, 16, 18, 6)).astype(np.uint8)
+    x[600:, ..., 0] += 100
+    x[..., 1:5] = 201, 77, 13, 254
+    x[..., 5] = 128 + (rng.random(size=(1200, 16, 18)) < 0.02)
+
+    mean, std = student.channel_statistics(x)
+
+    pixels = x.reshape(-1, 6).astype(np.float64)
+    want = pixels.std(axis=0) / 255
+    expect.close(mean, pixels.mean(axis=0) / 255, "channel_statistics of many images: mean", rtol=1e-4)
+    expect.close(std, want, "channel_statistics of many images: std", rtol=1e-2, atol=1e-6)
+    is_zero = np.asarray(std)[1:5] == 0
+    expect.is_true(bool(is_zero.all()), "channel_statistics: the deviation of a constant channel is not exactly 0.")
+
+
+@pytest.mark.task("preprocessing")
+def test_a_weak_channel_is_divided_by_its_deviation(student, rng):
+    """preprocess: only a channel whose deviation is 0 is divided by 1: a small deviation is not 0."""
+    x = (128 + rng.integers(0, 2, size=(4, 5, 6, 2))).astype(np.uint8)
+    mean, std = np.array([0.5, 128 / 255]), np.array([0.2, 0.5 / 255])
+
+    images = student.preprocess(x, mean, std)
+
+    want = ((x / 255 - mean) / std).transpose(0, 3, 1, 2)
+    expect.close(images, want, "preprocess of a channel with a small deviation", rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.task("preprocessing", weight=2)
 def test_a_constant_channel_gives_no_strange_numbers(student, rng):
     """A constant channel has the deviation 0 and is divided by 1, so it is 0 everywhere after preprocess."""
@@ -80,7 +110,7 @@ def test_a_constant_channel_gives_no_strange_numbers(student, rng):
 # ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.task("augmentation", weight=4)
+@pytest.mark.task("augmentation", weight=5)
 def test_stripes_keep_their_direction(student, rng, seed):
     """augment: no image gets another class: stripes keep their direction, and what is above stays above."""
     N, side = 64, 32
@@ -131,18 +161,53 @@ def test_an_image_stays_what_it_was_and_in_its_place(student, rng):
 @pytest.mark.task("augmentation")
 def test_no_image_is_moved_far(student, rng):
     """augment: no image is shifted by more than a quarter of its height or width, in neither direction."""
-    H, W = 24, 32
-    x = np.zeros((96, 3, H, W), dtype=np.float32)
-    x[:, :, H // 2 - 2 : H // 2 + 2, W // 2 - 2 : W // 2 + 2] = 1  # a square in the middle, and its mirror image
+    for H, W in ((24, 32), (96, 64), (160, 20), (18, 150)):
+        x = np.zeros((96, 3, H, W), dtype=np.float32)
+        x[:, :, H // 2 - 2 : H // 2 + 2, W // 2 - 2 : W // 2 + 2] = 1  # a square in the middle, and its mirror image
 
-    images = student.augment(x, np.random.default_rng(int(rng.integers(1000))))
+        images = student.augment(x, np.random.default_rng(int(rng.integers(1000))))
 
-    for axis, side in ((2, H), (3, W)):
-        weight = np.abs(np.asarray(images, dtype=np.float64)).sum(axis=(1, 5 - axis))  # (96, side)
-        seen = weight.sum(axis=1) > 1  # a cut-out may hide the square
-        middle = (weight @ (np.arange(side) + 0.5))[seen] / weight.sum(axis=1)[seen]
-        is_near = np.abs(middle - side / 2) <= side / 4 + 3
-        expect.is_true(bool(is_near.all()), "augment: an image is shifted by more than a quarter of its side.")
+        expect.shape(images, x.shape, "augment")
+        for axis, side in ((2, H), (3, W)):
+            weight = np.abs(np.asarray(images, dtype=np.float64)).sum(axis=(1, 5 - axis))  # (96, side)
+            seen = weight.sum(axis=1) > 1  # a cut-out may hide the square
+            middle = (weight @ (np.arange(side) + 0.5))[seen] / weight.sum(axis=1)[seen]
+            is_near = np.abs(middle - side / 2) <= side / 4 + 3
+            expect.is_true(bool(is_near.all()), "augment: an image is shifted by more than a quarter of its side.")
+
+
+@pytest.mark.task("augmentation")
+def test_small_images_stay_in_sight_and_in_range(student, rng):
+    """augment: images may have any height and width, and only 0 may come in from outside."""
+    for H, W in ((3, 2), (5, 4), (6, 40)):
+        x = rng.uniform(0.2, 0.4, size=(40, 2, H, W)).astype(np.float32)
+
+        images = student.augment(x, np.random.default_rng(int(rng.integers(1000))))
+
+        expect.shape(images, x.shape, "augment of small images")
+        expect.dtype(images, np.float32, "augment of small images")
+        sight = (np.abs(images) > 0.05).any(axis=1).mean(axis=(1, 2))  # (40,)
+        expect.is_true(bool((sight >= 0.5).all()), "augment: less than half of a small image stays in sight.")
+        high = x.max(axis=(1, 2, 3))[:, None, None, None] + 1e-4
+        inside = bool(((images >= -1e-4) & (images <= high)).all())
+        expect.is_true(inside, "augment: a value is beyond the smallest and the largest one of its image and 0.")
+
+
+@pytest.mark.task("augmentation")
+def test_each_image_has_its_own_mirror(student, rng):
+    """augment: each image has its own draws: it is not one draw that mirrors a whole batch, or none of it."""
+    x = np.zeros((16, 3, 16, 20), dtype=np.float32)
+    x[:, :, :, :10] = 1  # bright on the left
+
+    shares = []
+    for _ in range(12):
+        images = np.asarray(student.augment(x, np.random.default_rng(int(rng.integers(10**6)))), dtype=np.float64)
+        expect.shape(images, x.shape, "augment")
+        is_mirrored = images[..., 10:].sum(axis=(1, 2, 3)) > images[..., :10].sum(axis=(1, 2, 3))
+        shares.append(float(is_mirrored.mean()))
+
+    is_one_draw = set(shares) == {0.0, 1.0}
+    expect.is_true(not is_one_draw, "augment: one draw decides whether all images of a batch are mirrored.")
 
 
 @pytest.mark.task("augmentation", weight=2)
@@ -172,6 +237,8 @@ def draws_of_augment(student, x):
         after = np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()
         is_touched = is_touched or before != after
     is_shared = bool(np.shares_memory(found[0], x) or np.shares_memory(found[0], found[1]))
+    small = x[:, :, :4, :5].copy()
+    is_shared = is_shared or bool(np.shares_memory(student.augment(small, np.random.default_rng(4)), small))
     return found[0], found[1], student.augment(x, np.random.default_rng(5)), is_touched, is_shared
 
 
@@ -206,7 +273,7 @@ def scores_of_networks(student, seeds):
             last = new[-1]
             for parameter in model.parameters():
                 parameter += 0.05 * torch.randn(parameter.shape)
-            for _ in range(4):
+            for _ in range(6):
                 for parameter in model.parameters():
                     parameter *= 4
                 scores = model(x)
@@ -232,7 +299,8 @@ def test_scores_are_raw(student, rng):
     expect.is_true(not is_log, "build_cnn: the scores are those of a log_softmax.")
     expect.is_true(bool((grown < 0).any()), "build_cnn: no score is negative.")
     expect.is_true(bool((grown > 0).any()), "build_cnn: no score is positive.")
-    expect.is_true(bool(grown.abs().max() > 1.5), "build_cnn: something limits the range of the scores.")
+    is_free = bool(grown.max() > 100) and bool(grown.min() < -100)
+    expect.is_true(is_free, "build_cnn: something limits the range of the scores.")
 
 
 @probe
@@ -244,15 +312,17 @@ def modes_of_a_network(student):
     x = torch.randn(7, 3, 19, 24)
     model.eval()
     with torch.no_grad():
-        return trained, model(x), model(x), model(x[3:4])
+        two = tuple(student.build_cnn(2)(x).shape)
+        return trained, model(x), model(x), model(x[3:4]), two
 
 
 @pytest.mark.task("network", weight=3)
 def test_a_batch_of_a_network_may_have_one_image(student):
     """build_cnn: a batch may hold one image, in training mode too, and in eval mode the other images change nothing."""
     with expect.works("the network of build_cnn"):
-        trained, scores, again, alone = modes_of_a_network(student)
+        trained, scores, again, alone, two = modes_of_a_network(student)
 
+    expect.equal(two, (7, 2), "build_cnn(2): shape of the scores")
     expect.equal(trained, [(1, 5), (1, 5), (2, 5), (7, 5)], "build_cnn, training mode: shapes of the scores")
     expect.close(again, scores, "build_cnn, eval mode: scores of the same images, a second time", rtol=0, atol=0)
     expect.close(alone, scores[3:4], "build_cnn, eval mode: scores of a single image", rtol=1e-3, atol=1e-4)
@@ -324,15 +394,19 @@ def test_weights_come_from_the_global_generator(student):
 def watched_training(student, train, val, options, seed):
     """Train a small model; note what it gets and gives in each mode, and the learning rate of each step."""
 
+    import numbers
+
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
             self.layer = nn.Linear(train[0][0].size, 4)
             self.inner = nn.Dropout(0.0)
-            self.notes = []
+            self.notes, self.gradients = [], []
 
         def forward(self, x):
             scores = self.inner(self.layer(x.flatten(1)))
+            if self.training and scores.requires_grad:
+                scores.register_hook(lambda gradient: self.gradients.append(gradient.detach().clone().numpy()))
             modes = (self.training, self.inner.training, torch.is_grad_enabled())
             self.notes.append((modes, x.detach().clone().numpy(), scores.detach().clone().numpy()))
             return scores
@@ -351,9 +425,11 @@ def watched_training(student, train, val, options, seed):
     finally:
         hook.remove()
     names = ("train_loss", "val_loss", "val_accuracy", "lr")
+    is_plain = all(isinstance(value, numbers.Real) for name in names for value in history.get(name, ()))
     history = {name: [float(value) for value in history[name]] for name in names if name in history}
     weights = start, model.layer.weight.detach().numpy()
-    return history, model.notes, rates, weights, notes.left_over, notes.squashed, model.inner.training
+    seen = notes.left_over, notes.squashed, model.inner.training, model.gradients, is_plain
+    return history, model.notes, rates, weights, *seen
 
 
 def _cross_entropy(scores, labels):
@@ -381,7 +457,8 @@ def test_each_epoch_uses_each_training_image_once(student, rng):
     kept = [part.copy() for part in (*train, *val)]
     options = {"epochs": 3, "batch_size": 4, "lr": 0.02, "patience": 3, "augment": False}
 
-    history, notes, rates, (start, end), left_over, squashed, still = watched_training(student, train, val, options, 5)
+    watch = watched_training(student, train, val, options, 5)
+    history, notes, rates, (start, end), left_over, squashed, still, _, is_plain = watch
 
     for name in ("train_loss", "val_loss", "val_accuracy", "lr"):
         expect.equal(len(history.get(name, ())), 3, f"fit(epochs=3): length of history[{name!r}]")
@@ -400,6 +477,7 @@ def test_each_epoch_uses_each_training_image_once(student, rng):
     expect.is_true(not any(squashed), "fit: cross_entropy gets probabilities, but it needs raw scores.")
     expect.is_true(not np.allclose(end, start), "fit: the parameters never changed.")
     expect.equal(still, False, "fit: whether a layer is in training mode afterwards")
+    expect.is_true(is_plain, "fit: the history holds something else than floats, such as tensors.")
     for now, before, name in zip((*train, *val), kept, ("images", "labels") * 2, strict=True):
         expect.unchanged(now, before, f"fit: {name}")
 
@@ -436,23 +514,43 @@ def test_the_history_says_what_was_measured(student, rng):
         expect.close(history["val_accuracy"][number], right, "fit: val_accuracy", rtol=1e-5)
 
 
+@pytest.mark.task("training", weight=2)
+def test_the_loss_is_the_plain_mean_cross_entropy(student, rng):
+    """fit: what is made small is the mean cross-entropy of the batch, without label smoothing or weights of classes."""
+    train, val = _numbered(rng, 22), _numbered(rng, 5)
+    options = {"epochs": 2, "batch_size": 8, "lr": 0.02, "patience": 2, "augment": False}
+
+    _, notes, *_, gradients, _ = watched_training(student, train, val, options, 7)
+
+    trained = [(images, scores) for modes, images, scores in notes if modes[0]]
+    expect.equal(len(gradients), len(trained), "fit: backward passes through the scores, beside batches")
+    for gradient, (images, scores) in zip(gradients, trained, strict=True):
+        scores = scores.astype(np.float64)
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        rows = _numbers(images)
+        want = powers / powers.sum(axis=1, keepdims=True) - np.eye(4)[train[1][rows]]
+        want /= len(rows)
+        expect.close(gradient, want, "fit: gradient of the loss by the scores", rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.task("training", weight=3)
 def test_the_learning_rate_follows_a_schedule(student, rng):
     """fit: the learning rate is large once and small at the end, and never above the one of the config."""
-    train, val = _numbered(rng, 12), _numbered(rng, 4)
-    options = {"batch_size": 4, "patience": 8, "augment": False}
+    train, val = _numbered(rng, 9), _numbered(rng, 4)
+    one = {"epochs": 2, "batch_size": 40, "lr": 0.0, "patience": 2, "augment": False}
+    _, _, steps, (start, end), *_ = watched_training(student, train, val, one, 2)
+    expect.equal(len(steps), 2, "fit: steps of two epochs, with a batch larger than all images")
+    for epochs in (8, 20):
+        options = {"epochs": epochs, "batch_size": 4, "lr": 0.01, "patience": epochs, "augment": False}
+        history, _, rates, *_ = watched_training(student, train, val, options, 2)
 
-    history, _, rates, *_ = watched_training(student, train, val, {"epochs": 8, "lr": 0.01, **options}, 2)
-    *_, (start, end), _, _, _ = watched_training(student, train, val, {"epochs": 2, "lr": 0.0, **options}, 2)
-
-    expect.equal(len(rates), 24, "fit: steps of eight epochs of three batches")
-    largest = [max(step) for step in rates]
-    expect.is_true(max(largest) <= 0.01 * 1.00001, "fit: the learning rate of a step is above config.lr.")
-    expect.is_true(max(largest) >= 0.005 * 0.99999, "fit: no step has half of config.lr or more.")
-    expect.is_true(largest[-1] <= 0.001 * 1.00001, "fit: the last step has more than a tenth of config.lr.")
-    expect.close(
-        history.get("lr"), [largest[3 * e + 2] for e in range(8)], "fit: lr", rtol=1e-5, atol=1e-12, lists=True
-    )
+        expect.equal(len(rates), 3 * epochs, f"fit: steps of {epochs} epochs of three batches")
+        largest = [max(step) for step in rates]
+        expect.is_true(max(largest) <= 0.01 * 1.00001, "fit: the learning rate of a step is above config.lr.")
+        expect.is_true(max(largest) >= 0.005 * 0.99999, "fit: no step has half of config.lr or more.")
+        expect.is_true(largest[-1] <= 0.001 * 1.00001, "fit: the last step has more than a tenth of config.lr.")
+        want = [largest[3 * e + 2] for e in range(epochs)]
+        expect.close(history.get("lr"), want, "fit: lr", rtol=1e-5, atol=1e-12, lists=True)
     expect.close(end, start, "fit(lr=0): parameters", rtol=0, atol=0)
 
 
@@ -546,7 +644,9 @@ def scripted_trainings(student, scripts, seed):
             history = student.fit(model, (x, y), val, config, np.random.default_rng(seed), checkpoint=path)
             calls.append(model.calls)
             seen = [float(loss) for loss in history.get("val_loss", ())]
-            found.append((seen, model.after, model.weight.detach().numpy(), int(model.steps), model.calls))
+            found.append(
+                (seen, model.after, model.weight.detach().numpy(), int(model.steps), model.calls, model.training)
+            )
     return found
 
 
@@ -555,16 +655,17 @@ SCRIPTS = [
     ([0.5, 0.5, 0.5, 0.4], 2, 1, 3),  # equal is no progress
     ([0.9, 0.3, 0.8, 0.4, 0.2], 1, 2, 3),  # a patience of one
     ([0.3, 0.9, 0.8, 0.7, 0.6], 4, 1, 5),  # falls again, but not below the best
+    ([0.5, 0.49998, 0.49996, 0.49994, 0.49992], 2, 5, 5),  # a small progress is progress
 ]
 
 
 @pytest.mark.task("training")
-@pytest.mark.parametrize("number", [0, 1, 2, 3])
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
 def test_the_best_epoch_decides(student, number):
     """fit: progress is a loss below all before; without it for too long, the training stops; the best state is kept."""
     losses, patience, best, epochs = SCRIPTS[number]
 
-    ((seen, after, weight, steps, _),) = scripted_trainings(student, [(losses, patience, None)], 1)
+    ((seen, after, weight, steps, *_),) = scripted_trainings(student, [(losses, patience, None)], 1)
 
     expect.equal(len(seen), epochs, "fit: epochs until the training stops")
     expect.close(seen, losses[:epochs], "fit: val_loss", rtol=1e-4, lists=True)
@@ -583,10 +684,14 @@ def test_the_best_state_survives_a_stop(student):
     whole, resumed, finished = scripted_trainings(student, [(losses, 3, None), (losses, 3, 7)], 2)
 
     expect.equal(len(whole[0]), 5, "fit(patience=3): epochs until the training stops")
-    for (seen, _, weight, steps, _), when in ((resumed, "after a stop"), (finished, "complete, a second time")):
+    for (seen, _, weight, steps, _, is_training), when in (
+        (resumed, "after a stop"),
+        (finished, "complete, a second time"),
+    ):
         expect.close(seen, whole[0], f"fit, {when}: val_loss", rtol=0, atol=0, lists=True)
         expect.close(weight, whole[2], f"fit, {when}: parameters", rtol=0, atol=0)
         expect.equal(steps, whole[3], f"fit, {when}: a buffer of the model")
+        expect.equal(is_training, False, f"fit, {when}: whether the model is in training mode afterwards")
     expect.equal(resumed[4], 4, "fit: batches after a stop in the fourth of five epochs of two batches")
     expect.equal(finished[4], 0, "fit: batches of a training that was complete")
 
@@ -604,12 +709,14 @@ def stopped_training(student, train, val, stop):
             self.body = nn.Sequential(
                 nn.Flatten(), nn.Linear(256, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.3), nn.Linear(6, 3)
             )
-            self.calls, self.limit = 0, None
+            self.calls, self.limit, self.state = 0, None, b""
 
         def forward(self, x):
             if self.training:
                 if self.calls == self.limit:
                     raise Stop
+                if not self.calls:
+                    self.state = torch.get_rng_state().numpy().tobytes()
                 self.calls += 1
             return self.body(x)
 
@@ -623,7 +730,7 @@ def stopped_training(student, train, val, stop):
 
     config = student.Config("", "", epochs=5, batch_size=8, lr=0.02, patience=5, augment=True)
     path = os.path.join(tempfile.mkdtemp(), "state")
-    found, calls = {}, {}
+    found, calls, states = {}, {}, {}
     plan = [("whole", 4, None, None), ("again", 4, None, None), ("other", 5, None, None)]
     plan += [("stopped", 4, stop, path), ("resumed", 4, None, path), ("finished", 4, None, path)]
     for number, (name, seed, limit, checkpoint) in enumerate(plan):
@@ -638,7 +745,9 @@ def stopped_training(student, train, val, stop):
             calls[name] = "stopped"
         else:
             found[name], calls[name] = (told(history), flat(model)), model.calls
-    return found, calls, os.path.isfile(path)
+        states[name] = model.state
+    is_seeded = states["whole"] == states["again"], states["whole"] != states["other"]
+    return found, calls, os.path.isfile(path), is_seeded
 
 
 @pytest.fixture(scope="module")
@@ -651,17 +760,19 @@ def stopped(student, seed):
 @pytest.mark.task("training", weight=2)
 def test_the_rng_decides_a_training(stopped):
     """fit: model, arguments and rng decide weights and history, dropout too; another rng gives another training."""
-    found, _, _ = stopped
+    found, _, _, (is_same, is_other) = stopped
 
     expect.close(found["again"][0], found["whole"][0], "fit: history with the same rng", rtol=0, atol=0, lists=True)
     expect.close(found["again"][1], found["whole"][1], "fit: weights with the same rng", rtol=0, atol=0)
     expect.is_true(not np.allclose(found["other"][1], found["whole"][1]), "fit: two rngs give the same weights.")
+    expect.is_true(is_same, "fit: torch's generator is not seeded when the first batch comes.")
+    expect.is_true(is_other, "fit: torch's generator gets the same seed from two rngs.")
 
 
 @pytest.mark.task("training", weight=5)
 def test_a_stopped_training_goes_on_where_it_was(stopped):
     """fit with a checkpoint: after a stop it goes on with the next epoch, and ends as if there had been no stop."""
-    found, calls, is_there = stopped
+    found, calls, is_there, _ = stopped
 
     expect.is_true(calls["stopped"] == "stopped" and is_there, "fit: a stop in the third epoch leaves no checkpoint.")
     expect.equal(calls["resumed"], 12, "fit: batches after a stop in the third of five epochs of four batches")
@@ -704,6 +815,8 @@ def test_a_report_agrees_with_the_definitions(student, rng, absent):
     expect.equal(report.get("support"), want.sum(axis=1), "evaluate_report: support")
     expect.close(report.get("accuracy"), float((predicted == y).mean()), "evaluate_report: accuracy")
     expect.close(report.get("macro_f1"), float(shares[2].mean()), "evaluate_report: macro_f1", rtol=1e-6)
+    pairs = int(np.count_nonzero(want - np.diag(want.diagonal())))
+    expect.equal(len(list(report.get("confused", ()))), pairs, "evaluate_report: number of confused pairs")
     expect.unchanged(y, kept[0], "evaluate_report: y")
     expect.unchanged(scores, kept[1], "evaluate_report: scores")
 
@@ -724,6 +837,7 @@ def test_confused_pairs_are_in_order(student, rng):
     want = [["four", "one", 4], ["four", "three", 4], ["one", "two", 2], ["two", "one", 2], ["one", "four", 1],
             ["three", "four", 1]]  # fmt: skip
     found = [list(pair) for pair in report.get("confused", ())]
+    expect.equal(list(report.get("class_names", ())), names, "evaluate_report: class_names")
     expect.equal(len(found), 6, "evaluate_report: number of confused pairs")
     expect.equal(found, want, "evaluate_report: confused")
     expect.equal(list(right.get("confused", ["missing"])), [], "evaluate_report: confused, if all is right")
@@ -732,13 +846,15 @@ def test_confused_pairs_are_in_order(student, rng):
 @pytest.mark.task("report", weight=3)
 def test_the_first_of_equal_scores_is_predicted(student):
     """evaluate_report: the first of equal scores counts, scores may be of any size, and one image is enough."""
-    scores = np.array([[1.0, 1.0, 0.0], [-900.0, -900.0, -900.0], [0.0, 2.0, 2.0], [1000.0, -1000.0, 1000.0]])
-    y = np.array([1, 0, 1, 2])
+    scores = np.array(
+        [[1.0, 1.0, 0.0], [-900.0, -900.0, -900.0], [0.0, 2.0, 2.0], [1000.0, -1000.0, 1000.0], [800.0, 900.0, 0.0]]
+    )
+    y = np.array([1, 0, 1, 2, 1])
 
     report = student.evaluate_report(scores, y, ["a", "b", "c"])
     one = student.evaluate_report(scores[:1].astype(np.float32), y[:1], ["a", "b", "c"])
 
-    want = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0]])
+    want = np.array([[1, 0, 0], [1, 2, 0], [1, 0, 0]])
     expect.equal(report.get("confusion"), want, "evaluate_report: confusion, with equal scores")
     expect.close(report.get("precision"), np.array([1 / 3, 1.0, 0.0]), "evaluate_report: precision, with a 0 / 0")
     expect.equal(one.get("confusion"), np.array([[0, 0, 0], [1, 0, 0], [0, 0, 0]]), "evaluate_report of one image")
@@ -809,7 +925,8 @@ def test_curves_are_over_epochs_from_one(student, rng, epochs):
     for place in set(places.values()):
         named = all(label.strip() for label in found[place]["labels"])
         expect.is_true(named, "plot_history: an axis has no label.")
-    expect.is_true(len(found[places["val_loss"]]["legend"]) >= 2, "plot_history: the legend does not name both losses.")
+    named = len(set(found[places["val_loss"]]["legend"])) >= 2
+    expect.is_true(named, "plot_history: the legend does not name both losses.")
     expect.equal(history, kept, "plot_history: history afterwards")
     _well_behaved("plot_history", is_closed, shown)
 
@@ -817,18 +934,18 @@ def test_curves_are_over_epochs_from_one(student, rng, epochs):
 @pytest.mark.task("figures", weight=4)
 def test_cells_of_a_confusion_say_share_and_number(student, rng):
     """plot_confusion: the colour of a cell is its share of the row, its text is the number of images."""
-    confusion = rng.integers(1, 60, size=(4, 4))
+    confusion = rng.integers(1, 60, size=(12, 12))
     confusion[2] = 0  # a class without images
-    confusion[0] *= 9
+    confusion[0] *= 90
     confusion[1, 3] = 0
-    names = ["apple", "bee", "cow", "dune"]
+    names = ["apple tree in blossom", "bee", "cow", "dune", *(f"number {number}" for number in range(8))]
     before = confusion.copy()
 
     found, is_closed, shown = looked_at(student, "plot_confusion", {"confusion": confusion, "class_names": names})
 
     held = [one for one in found if one["images"]]
     expect.is_true(bool(held), "plot_confusion: no axes has an image by imshow.")
-    cells = next((one for one in held if one["images"][0].shape == (4, 4)), held[0])
+    cells = next((one for one in held if one["images"][0].shape == (12, 12)), held[0])
     want = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     image = np.asarray(cells["images"][0], dtype=float)
     expect.close(image, want, "plot_confusion: values of the image", rtol=1e-5, atol=1e-8)
@@ -849,7 +966,7 @@ def test_cells_of_a_confusion_say_share_and_number(student, rng):
 @pytest.mark.parametrize(("wrong", "right"), [(15, 9), (5, 4), (0, 3)])
 def test_the_most_certain_mistakes_come_first(student, rng, wrong, right):
     """plot_mistakes: of the wrong predictions, the most certain ones come first, with both names in the title."""
-    n, names = wrong + right, ["ape", "bus", "cup"]
+    n, names = wrong + right, ["ape of the mountains", "bus of the town", "cup of tea"]
     x = rng.integers(0, 256, size=(n, 6, 5, 3)).astype(np.uint8)
     y = rng.integers(0, 3, size=n)
     predicted = y.copy()
@@ -915,8 +1032,8 @@ def config_refusals(student, faults):
     said = []
     for fault in faults:
         values = {"data": path, "out": os.path.join(folder, "out"), **fault}
-        if values["out"] == "the data file":
-            values["out"] = path
+        values["out"] = {"the data file": path, "a folder": folder}.get(values["out"], values["out"])
+        values["data"] = {"a folder": folder}.get(values["data"], values["data"])
         try:
             student.check_config(student.Config(**values))
         except ValueError as error:
@@ -935,7 +1052,8 @@ def test_each_fault_of_a_config_is_named(student):
     """check_config: a ValueError names the field, for values out of range and of another type; others pass."""
     good = [
         {}, {"epochs": 1}, {"batch_size": 1}, {"patience": 1}, {"seed": 0}, {"seed": 10**6}, {"lr": 1}, {"lr": 1e-5},
-        {"val_share": 0.5}, {"val_share": 0.01}, {"augment": False},
+        {"val_share": 0.5}, {"val_share": 0.01}, {"augment": False}, {"lr": 2.5}, {"batch_size": 10**6},
+        {"epochs": 2, "patience": 100}, {"out": "a folder"},
     ]  # fmt: skip
     bad = [
         {"seed": True}, {"patience": True}, {"batch_size": True}, {"val_share": float("nan")},
@@ -943,8 +1061,13 @@ def test_each_fault_of_a_config_is_named(student):
         {"patience": 0}, {"patience": 1.0}, {"seed": -1}, {"seed": 1.5}, {"lr": 0.0}, {"lr": float("nan")},
         {"lr": float("inf")}, {"lr": True}, {"lr": "0.1"}, {"val_share": 0.0}, {"val_share": 0.51},
         {"val_share": -0.1}, {"val_share": "0.1"}, {"augment": 0}, {"augment": "yes"}, {"augment": None},
-        {"data": "missing.npz"}, {"out": "the data file"},
+        {"data": "missing.npz"}, {"out": "the data file"}, {"data": "a folder"}, {"data": None}, {"out": None},
     ]  # fmt: skip
+    for name in ("epochs", "batch_size", "patience", "seed"):
+        bad += [{name: value} for value in (True, False, 3.0, "3", None, -1, [3])]
+    for name in ("lr", "val_share"):
+        bad += [{name: value} for value in (True, False, "0.1", None, 0, -0.1, np.nan, np.inf, -np.inf, [0.1])]
+    bad += [{"augment": value} for value in (1, 1.0, "True", [])]
 
     said = config_refusals(student, good + bad)
 
@@ -1001,11 +1124,21 @@ def test_a_faulty_data_file_is_refused(student, rng):
     ]  # fmt: skip
     changes[-2]["test_labels"][0] = 3
     changes[-1]["train_labels"][0] = -1
+    for part in ("train", "test"):
+        images, labels = good[f"{part}_images"], good[f"{part}_labels"].astype(np.int64)
+        high, low = labels.copy(), labels.copy()
+        high[-1], low[-1] = 3, -1
+        wrong = [labels[:-1], labels.astype(np.float32), labels[:, None], labels > 0, high, low]
+        changes += [{f"{part}_labels": of} for of in wrong]
+        changes += [{f"{part}_images": of} for of in (None, images[..., 0], images / 255, images.astype(np.int64))]
+    changes += [{"class_names": of} for of in (np.arange(3), good["class_names"][:, None])]
     files = [{name: of for name, of in (good | change).items() if of is not None} for change in changes]
 
     told, steps, is_written = bad_data(student, files)
 
-    expect.equal(told, [True] * 10, "run: whether faulty data files, and a faulty config, are refused by name")
+    expect.equal(
+        told, [True] * (len(files) + 1), "run: whether faulty data files, and a faulty config, are refused by name"
+    )
     expect.equal(steps, 0, "run with faulty data: steps of an optimiser")
     expect.is_true(not is_written, "run: with faulty data it makes the folder out.")
 
@@ -1035,6 +1168,15 @@ def several_runs(student, data, other_test, x, stop):
             raise Stop
         count[0] += 1
 
+    def held(folder):
+        places = sorted(os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
+        contents = []
+        for place in places:
+            with open(place, "rb") as file:
+                contents.append(file.read())
+        return places, contents
+
+    is_changed = False
     root = tempfile.mkdtemp()
     paths = {"data": os.path.join(root, "images.npz"), "tampered": os.path.join(root, "tampered.npz")}
     np.savez(paths["data"], **data)
@@ -1066,9 +1208,13 @@ def several_runs(student, data, other_test, x, stop):
                 results = student.run(student.Config(paths[file], out, augment=True, **options))
                 numbers = [float(getattr(results, key)) for key in ("accuracy", "val_accuracy", "epochs", "parameters")]
                 steps = count[0]
+                before = held(out)
                 found[name] = numbers, steps, np.asarray(student.predict(out, x))
+                is_changed = is_changed or held(out) != before
             except Stop:
                 found[name] = None
+            if name == "other":
+                found["aside"] = np.asarray(student.predict(os.path.join(root, "a"), x))
         listing = sorted(
             os.path.relpath(os.path.join(at, name), root) for at, _, names in os.walk(root) for name in names
         )
@@ -1082,9 +1228,9 @@ def several_runs(student, data, other_test, x, stop):
         shutil.move(os.path.join(root, "c"), moved)
         for path in paths.values():
             os.remove(path)
-        before = sorted(os.listdir(moved))
+        before = held(moved)
         scores = [np.asarray(student.predict(moved, part)) for part in (x, x[1:2], data["test_images"])]
-        is_changed = sorted(os.listdir(moved)) != before
+        is_changed = is_changed or held(moved) != before
     finally:
         hook.remove()
         os.chdir(old)
@@ -1178,7 +1324,8 @@ def test_predict_needs_nothing_but_the_folder(runs):
     expect.shape(scores, (6, 3), "predict")
     expect.close(scores, found["whole"][2], "predict, after the folder was moved", rtol=1e-5, atol=1e-6)
     expect.close(alone, scores[1:2], "predict for a single image", rtol=1e-3, atol=1e-4)
-    expect.is_true(not is_changed, "predict: it adds or removes files of the folder.")
+    expect.close(found["aside"], found["whole"][2], "predict, after a run in another folder", rtol=1e-5, atol=1e-6)
+    expect.is_true(not is_changed, "predict: it adds, removes or changes files of the folder.")
 
 
 @probe
@@ -1209,7 +1356,8 @@ def images_of_a_run(student, data, options):
     finally:
         for hook in hooks:
             hook.remove()
-    return given, float(results.val_accuracy), np.asarray(student.predict(out, data["train_images"]))
+    scores = np.asarray(student.predict(out, data["train_images"]))
+    return given, float(results.val_accuracy), scores, int(results.epochs)
 
 
 def _rows_of(images, raw):
@@ -1221,18 +1369,20 @@ def _rows_of(images, raw):
 
 @pytest.mark.task("run")
 def test_the_validation_accuracy_is_that_of_the_network_that_is_kept(student, rng):
-    """run: val_accuracy is that of the final model, which is the best epoch's, on the images that were held out."""
+    """run: val_accuracy is that of the final model, which is the best epoch's; epochs says how many were trained."""
     for seed in range(4):  # in a single run, another epoch may be right as often
         data = _small_data(rng, 60, 8)
         data["train_labels"] = rng.integers(0, 3, size=60).astype(np.uint8)  # the first epoch is often the best
-        options = {"epochs": 20, "batch_size": 10, "lr": 0.02, "patience": 20, "val_share": 0.5, "augment": False}
+        options = {"epochs": 20, "batch_size": 10, "lr": 0.02, "patience": 6, "val_share": 0.5, "augment": False}
 
-        given, val_accuracy, scores = images_of_a_run(student, data, options | {"seed": seed})
+        given, val_accuracy, scores, epochs = images_of_a_run(student, data, options | {"seed": seed})
 
         expect.is_true(bool(given), "run: no network is trained.")
         rows = _rows_of(np.concatenate(given).astype(np.float64), data["train_images"])
         held_out = [row for row in range(60) if row not in rows]
         expect.equal(len(held_out), 30, "run(val_share=0.5): images, of 60, that the network never learns")
+        trained = sum(map(len, given)) / 30
+        expect.close(float(epochs), trained, "run: epochs, with a training that may stop early", atol=1e-6)
         right = (scores.argmax(axis=1) == data["train_labels"])[held_out]
         expect.close(val_accuracy, float(right.mean()), "run: val_accuracy, beside that of predict", atol=1e-6)
 
@@ -1259,6 +1409,153 @@ def test_a_run_learns_from_images_that_are_preprocessed_and_not_held_out(student
     expect.is_true(at_random, "run: the images for validation are those of one end of the file, not drawn at random.")
     expect.close(images.mean(axis=(0, 2, 3)), np.zeros(3), "run: mean of the channels in an epoch", atol=1e-3)
     expect.close(images.std(axis=(0, 2, 3)), np.ones(3), "run: deviation of the channels in an epoch", rtol=1e-3)
+
+
+@probe
+def runs_of_other_configs(student, data, changes):
+    """Run in one folder, each time with one more field changed; note the steps, and whether the files are new."""
+    root = tempfile.mkdtemp()
+    path, out = os.path.join(root, "images.npz"), os.path.join(root, "out")
+    np.savez(path, **data)
+    options = {"epochs": 1, "batch_size": 10, "lr": 0.01, "patience": 3, "val_share": 0.3, "augment": True, "seed": 1}
+    pictures = [os.path.join(out, name) for name in ("history.png", "confusion.png", "mistakes.png")]
+    steps, found = [], []
+    hook = optimizers.register_optimizer_step_pre_hook(lambda *given: steps.append(1))
+    try:
+        for change in changes:
+            options |= change
+            for picture in pictures:
+                if os.path.exists(picture):
+                    with open(picture, "wb") as file:
+                        file.write(b"old")
+            steps.clear()
+            results = student.run(student.Config(path, out, **options))
+            is_new = []
+            for picture in pictures:
+                with open(picture, "rb") as file:
+                    is_new.append(file.read(4) == b"\x89PNG")
+            with open(os.path.join(out, "report.json")) as file:
+                told = json.load(file)
+            found.append((len(steps), all(is_new), told.get("epochs") == results.epochs))
+    finally:
+        hook.remove()
+    return found
+
+
+@pytest.mark.task("run")
+def test_files_of_another_config_are_not_used(student, rng):
+    """run: each field of a config counts: the files of a run with another config are not used, but replaced."""
+    changes = [{}, {"lr": 0.02}, {"augment": False}, {"patience": 4}, {"batch_size": 7}, {"val_share": 0.5},
+               {"epochs": 2}]  # fmt: skip
+
+    found = runs_of_other_configs(student, _small_data(rng, 20, 6), changes)
+
+    for change, want, (steps, is_new, is_told) in zip(changes, [2, 2, 2, 2, 2, 2, 4], found, strict=True):
+        name = next(iter(change), "nothing")
+        expect.equal(steps, want, f"run in a folder of another config ({name} is changed): steps")
+        expect.is_true(is_new, "run: the figures of a run with another config are not replaced.")
+        expect.is_true(is_told, "run: the report.json of a run with another config is not replaced.")
+
+
+@probe
+def interrupted_runs(student, data, x):
+    """Run without a stop, with one in the middle of a written file, and with one before the first figure."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    class Stop(Exception):
+        pass
+
+    root = tempfile.mkdtemp()
+    path = os.path.join(root, "images.npz")
+    np.savez(path, **data)
+    options = {"epochs": 3, "batch_size": 10, "lr": 0.01, "patience": 3, "val_share": 0.3, "seed": 3}
+    save, draw, calls = torch.save, Figure.savefig, []
+
+    def save_a_half(value, f, *args, **kwargs):
+        calls.append(1)
+        if len(calls) != 3:
+            return save(value, f, *args, **kwargs)
+        whole = io.BytesIO()
+        save(value, whole, *args, **kwargs)
+        half = whole.getvalue()[: len(whole.getvalue()) // 2]
+        if hasattr(f, "write"):
+            f.write(half)
+        else:
+            with open(f, "wb") as file:
+                file.write(half)
+        raise Stop
+
+    def draw_nothing(*args, **kwargs):
+        raise Stop
+
+    names = ("report.json", "history.png", "confusion.png", "mistakes.png")
+    found = {}
+    for name in ("whole", "written", "drawn"):
+        out = os.path.join(root, name)
+        config = student.Config(path, out, **options)
+        torch.save = save_a_half if name == "written" else save
+        Figure.savefig = draw_nothing if name == "drawn" else draw
+        try:
+            if name != "whole":
+                with contextlib.suppress(Stop):
+                    student.run(config)
+        finally:
+            torch.save, Figure.savefig = save, draw
+        try:
+            results = student.run(config)
+            numbers = [float(getattr(results, key)) for key in ("accuracy", "val_accuracy", "epochs", "parameters")]
+            is_there = all(os.path.isfile(os.path.join(out, file)) for file in names)
+            found[name] = numbers, is_there, np.asarray(student.predict(out, x))
+        except NotImplementedError:
+            raise
+        except Exception:
+            found[name] = None
+    return found
+
+
+@pytest.mark.task("run")
+def test_a_run_may_stop_at_any_point(student, rng):
+    """run: it may be stopped at any point, also while a file is written, and the next run still comes to the end."""
+    x = rng.integers(0, 256, size=(5, 16, 18, 3)).astype(np.uint8)
+
+    found = interrupted_runs(student, _small_data(rng, 24, 8), x)
+
+    whole = found["whole"]
+    expect.is_true(whole is not None, "run: it ends with an error.")
+    for name, when in (("written", "while a file is written"), ("drawn", "before the figures are written")):
+        again = found[name]
+        expect.is_true(again is not None, f"run: after a stop {when}, a second run ends with an error.")
+        expect.is_true(again[1], f"run: after a stop {when}, a second run leaves files out.")
+        expect.close(again[0], whole[0], f"run, after a stop {when}: Results", rtol=1e-6, atol=0, lists=True)
+        expect.close(again[2], whole[2], f"run, after a stop {when}: scores of predict", rtol=1e-5, atol=1e-6)
+
+
+@probe
+def run_without_mistakes(student, data):
+    """Run, call all predictions right, and run again with these labels: there is no mistake to show."""
+    root = tempfile.mkdtemp()
+    path = os.path.join(root, "images.npz")
+    for name in ("first", "second"):
+        np.savez(path, **data)
+        out = os.path.join(root, name)
+        results = student.run(student.Config(path, out, epochs=1, batch_size=32, val_share=0.01, seed=4))
+        scores = np.asarray(student.predict(out, data["test_images"]))
+        data = {**data, "test_labels": scores.argmax(axis=1)}
+    return scores, float(results.accuracy), os.path.isfile(os.path.join(out, "mistakes.png"))
+
+
+@pytest.mark.task("run")
+def test_a_run_may_have_little_to_show(student, rng):
+    """run: at least one image is held out, a class may have no image, and mistakes.png is there without a mistake."""
+    data = _small_data(rng, 24, 7) | {"class_names": np.array(["red", "green", "blue", "grey", "pink"])}
+
+    scores, accuracy, is_there = run_without_mistakes(student, data)
+
+    expect.shape(scores, (7, 5), "predict, with five names and three classes that have images")
+    expect.close(accuracy, 1.0, "run: accuracy, where all test images are predicted right", rtol=1e-6)
+    expect.is_true(is_there, "run: there is no mistakes.png if there is no mistake.")
 
 
 @probe

@@ -72,7 +72,7 @@ def test_augmentation_keeps_shape_and_range(student, rng):
     expect.unchanged(x, before, "augment: x")
 
 
-@pytest.mark.task("augmentation", weight=4)
+@pytest.mark.task("augmentation", weight=5)
 def test_augmentation_draws_for_each_image(student, rng):
     """A red image 64 times: at least 8 variants come back, all of them red; the same rng gives the same ones again."""
     image = rng.normal(size=(1, 3, 16, 16)) * 0.3 + np.array([2.0, -2.0, -1.5])[:, None, None]
@@ -397,7 +397,7 @@ def _small_data(rng, n, m):
     return data
 
 
-@pytest.mark.task("run", weight=14)
+@pytest.mark.task("run", weight=16)
 def test_a_run_goes_from_raw_images_to_numbers_and_files(student, rng):
     """A small run: all files are there, the report says what the Results say, and predict gives the same accuracy."""
     data = _small_data(rng, 60, 25)

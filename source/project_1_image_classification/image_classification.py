@@ -368,10 +368,10 @@ def run(config):
        allowed.
 
     The same config gives the same Results and the same predictions, whatever the global random states are and whatever
-    the folder is called. Another seed gives another network. If a run was stopped at any point, a second run with the
-    same config goes on: epochs that are done are not trained again, and the end is the same as without the stop. If
-    the run is complete, nothing is trained and the Results are the same. A folder may hold the files of a run with
-    another config. They are not used, and those named above are replaced.
+    the folder is called. Another seed gives another network. If a run was stopped at any point, also while it wrote a
+    file, a second run with the same config goes on: epochs that are done are not trained again, and the end is the
+    same as without the stop. If the run is complete, nothing is trained and the Results are the same. A folder may
+    hold the files of a run with another config. They are not used, and those named above are replaced.
 
     With the default config, the network learns from 1,200 images of shapes10 (32x32 pixels, ten classes) in at most 60
     CPU seconds. On images that no one has seen, it must be right on 0.94 of them for all points. At 0.55, about what a
