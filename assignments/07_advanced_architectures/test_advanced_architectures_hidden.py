@@ -1025,7 +1025,7 @@ def test_a_mask_is_broadcast(student, rng, shape):
 
 @pytest.mark.task("multi_head")
 def test_padding_in_front(student, rng):
-    """MultiHeadAttention: where the two masks together leave a query nothing to look at, its weights are 0."""
+    """MultiHeadAttention: a query that may look at nothing, by both masks together, gives the bias and no nan."""
     oracle, query = _torch_attention(rng, 4, 2), _normal(rng, 2, 3, 4)
     options = {"mask": torch.ones(3, 3, dtype=torch.bool).tril(),
                "key_mask": torch.tensor([[False, False, True], [True] * 3])}  # fmt: skip
@@ -1156,7 +1156,7 @@ def test_norm_agrees_with_torch(student, rng, shape, spread, middle):
 
 @pytest.mark.task("positions_and_norm")
 def test_norm_of_numbers_far_from_zero(student, rng):
-    """LayerNorm: mean and var are those of the d numbers, also if these are far from 0 and in float32."""
+    """LayerNorm: mean and var are those of the d numbers, also if these are large and in float32."""
     x = (3000 + _normal(rng, 20, 8)).float()
 
     found = computed(student, "LayerNorm", (8,), {}, (x,), {}, None, "float32")
@@ -1168,7 +1168,7 @@ def test_norm_of_numbers_far_from_zero(student, rng):
 
 @pytest.mark.task("positions_and_norm")
 def test_norm_of_equal_numbers(student, rng):
-    """LayerNorm: a position whose numbers are all equal has a var of 0, and its gradient is no nan."""
+    """LayerNorm: where all numbers of a position are equal, its gradient is no nan."""
     x, cotangent = _normal(rng, 3, 4), _normal(rng, 3, 4)
     x[1] = 2.0
 
