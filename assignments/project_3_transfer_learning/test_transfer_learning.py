@@ -300,7 +300,7 @@ def small_comparison(student, weights, train, labels, test, test_labels):
 def test_a_comparison_has_a_row_for_each_way_and_size(student, rng):
     """Three ways and two sizes make six rows. Each holds the accuracies of two seeds, their mean and their spread."""
     train, test = (rng.integers(0, 256, size=(n, 8, 8, 3)).astype(np.uint8) for n in (12, 9))
-    labels, test_labels = np.array([7, 3, 5] * 4), np.array([7, 3, 5] * 3)
+    labels, test_labels = np.array([7, 3, -5, 12] * 3), np.array([7, 3, -5, 12, 3, 3, 7, 12, -5])
 
     table = small_comparison(student, shapes7_weights(), train, labels, test, test_labels)
 
@@ -345,6 +345,8 @@ def test_means_are_drawn_over_the_sizes(student):
         expect.is_true(is_there, f"plot_comparison: no line goes through the means of {way}, from size 2 to size 10.")
         is_named = any(way in text.replace(" ", "_") for text in texts)
         expect.is_true(is_named, f"plot_comparison: the legend does not name {way}.")
+    is_absent = not any("linear_probe" in text.replace(" ", "_") for text in texts)
+    expect.is_true(is_absent, "plot_comparison: the legend names a way that the table does not have.")
     expect.is_true(bool(x_label.strip() and y_label.strip()), "plot_comparison: an axis has no label.")
 
 
@@ -381,11 +383,11 @@ def test_a_run_goes_from_raw_images_to_numbers_and_files(student, seed):
     """A small run: all files are there, results.json says what Results say, and predict agrees with both."""
     x, y = shapes10(90, [seed, 1])
     order = np.concatenate(
-        [np.flatnonzero(y == label)[part] for part in (slice(4), slice(4, 9)) for label in (7, 8, 9)]
+        [np.flatnonzero(y == label)[part] for part in (slice(4), slice(4, 9)) for label in (6, 7, 8, 9)]
     )
     images = (255 * x[order]).astype(np.uint8).transpose(0, 2, 3, 1)
-    names = np.array([30, 10, 20])[y[order] - 7]
-    train, test = slice(12), slice(12, 27)
+    names = np.array([200, 30, 10, 20], dtype=np.uint8)[y[order] - 6]
+    train, test = slice(16), slice(16, 36)
 
     told, missing, written, found, alone = small_run(
         student, shapes7_weights(), images[train], names[train], images[test], names[test]
@@ -393,12 +395,12 @@ def test_a_run_goes_from_raw_images_to_numbers_and_files(student, seed):
 
     classes, accuracy, recall = told
     expect.equal(missing, [], "run: files that are missing in the folder")
-    expect.equal(classes, [10, 20, 30], "run: classes")
+    expect.equal(classes, [10, 20, 30, 200], "run: classes")
     truth = names[test]
     expect.shape(found, truth.shape, "predict")
     expect.equal(alone, found.tolist(), "predict, one image at a time")
     expect.close(accuracy, float((found == truth).mean()), "run: accuracy, beside that of predict")
-    want = [float((found[truth == label] == label).mean()) for label in (10, 20, 30)]
+    want = [float((found[truth == label] == label).mean()) for label in (10, 20, 30, 200)]
     expect.close(recall, want, "run: recall, beside that of predict", lists=True)
     expect.is_true(type(written) is dict, "run: results.json holds no object.")
     expect.equal(written.get("classes"), classes, "run: classes in results.json")

@@ -49,7 +49,10 @@ def loaded(student, layers, state):
     held = {name: value.data_ptr() for name, value in model.state_dict().items()}
     report = student.load_pretrained(model, {name: torch.from_numpy(value) for name, value in state.items()})
     named = {name: sorted(getattr(report, name)) for name in ("loaded", "missing", "unexpected", "held_back")}
-    named["other_shape"] = {name: [list(shape) for shape in pair] for name, pair in dict(report.other_shape).items()}
+    named["other_shape"] = {
+        name: [list(shape) if isinstance(shape, tuple) else f"a {type(shape).__name__}" for shape in pair]
+        for name, pair in dict(report.other_shape).items()
+    }
     values = {name: float(value.mean()) for name, value in model.state_dict().items()}
     return named, values, all(value.data_ptr() == held[name] for name, value in model.state_dict().items())
 
@@ -61,12 +64,13 @@ def test_a_layer_is_loaded_as_a_whole_or_not_at_all(student, rng):
     layers = [
         ("mark", (a,)), ("deep.a.weight", (a, b)), ("deep.a.bias", (a,)), ("deep.b.weight", (b, c)),
         ("deep.b.bias", (b,)), ("deep.c.weight", (c, d)), ("deep.c.bias", (c,)), ("head.weight", (a, d)),
-        ("head.scale", (a,)), ("headless.weight", (a, a)),
+        ("head.scale", (a,)), ("headless.weight", (a, a)), ("row.weight", (1, a)),
     ]  # fmt: skip
     shapes = dict(layers)
     del shapes["deep.a.bias"]  # missing
     shapes["deep.b.extra"] = (2,)  # unexpected
     shapes["head.weight"] = (d, a)  # of another shape, with as many entries
+    shapes["row.weight"] = (a,)  # one axis less, with as many entries
     state = {name: np.full(shape, 2.0, dtype=np.float32) for name, shape in shapes.items()}
 
     report, values, _ = loaded(student, layers, state)
@@ -75,7 +79,8 @@ def test_a_layer_is_loaded_as_a_whole_or_not_at_all(student, rng):
     expect.equal(report["loaded"], fits, "load_pretrained: loaded")
     expect.equal(report["missing"], ["deep.a.bias"], "load_pretrained: missing")
     expect.equal(report["unexpected"], ["deep.b.extra"], "load_pretrained: unexpected")
-    expect.equal(report["other_shape"], {"head.weight": [[d, a], [a, d]]}, "load_pretrained: other_shape")
+    other_shape = {"head.weight": [[d, a], [a, d]], "row.weight": [[a], [1, a]]}
+    expect.equal(report["other_shape"], other_shape, "load_pretrained: other_shape")
     held_back = ["deep.a.weight", "deep.b.bias", "deep.b.weight", "head.scale"]
     expect.equal(report["held_back"], held_back, "load_pretrained: held_back")
     for name, value in values.items():
@@ -95,6 +100,17 @@ def test_nothing_in_common_is_a_report_too(student):
 
 
 @pytest.mark.task("loading")
+def test_large_numbers_are_finite(student):
+    """load_pretrained: only nan and infinity are refused; large numbers are loaded."""
+    shapes = {"a.weight": (2, 3), "a.bias": (2,)}
+    state = {name: np.full(shape, 3e38, dtype=np.float32) for name, shape in shapes.items()}  # their sum is too large
+
+    report, _, _ = loaded(student, list(shapes.items()), state)
+
+    expect.equal(report["loaded"], sorted(shapes), "load_pretrained of large numbers: loaded")
+
+
+@pytest.mark.task("loading")
 def test_names_without_a_dot_are_one_layer(student):
     """load_pretrained: names without a dot belong to one layer, which is loaded as a whole or not at all."""
     layers = [("scale", (2,)), ("shift", (3,)), ("part.scale", (2,))]
@@ -110,10 +126,11 @@ def test_names_without_a_dot_are_one_layer(student):
 
 @probe
 def loaded_without_counters(student):
-    """A batch norm whose counter is missing, one that lacks more, and one that is whole."""
+    """A batch norm whose counter is missing, one that lacks more, one that is whole, and a layer without a counter."""
 
     def make():
-        return nn.ModuleDict({name: nn.BatchNorm1d(3) for name in ("old", "worse", "whole")})
+        layers = {name: nn.BatchNorm1d(3) for name in ("old", "worse", "whole")}
+        return nn.ModuleDict({**layers, "plain": nn.Linear(3, 3)})
 
     model, source = make(), make()
     with torch.no_grad():
@@ -122,6 +139,7 @@ def loaded_without_counters(student):
     state = source.state_dict()
     for name in ("old.num_batches_tracked", "worse.num_batches_tracked", "worse.running_mean"):
         del state[name]
+    state["plain.num_batches_tracked"] = torch.tensor(7)
     report = student.load_pretrained(model, state)
     values = {name: float(value.double().mean()) for name, value in model.state_dict().items()}
     return sorted(report.loaded), sorted(report.missing), sorted(report.held_back), values
@@ -129,7 +147,7 @@ def loaded_without_counters(student):
 
 @pytest.mark.task("loading")
 def test_a_counter_may_be_missing(student):
-    """load_pretrained: a missing counter of a batch norm is reported, and its layer is loaded all the same."""
+    """load_pretrained: a missing counter is reported and holds nothing back; one that is unexpected holds back."""
     named, missing, held_back, values = loaded_without_counters(student)
 
     kinds = ("bias", "running_mean", "running_var", "weight")
@@ -137,7 +155,8 @@ def test_a_counter_may_be_missing(student):
     expect.equal(named, sorted(want), "load_pretrained: loaded")
     lacking = ["old.num_batches_tracked", "worse.num_batches_tracked", "worse.running_mean"]
     expect.equal(missing, lacking, "load_pretrained: missing")
-    expect.equal(held_back, ["worse.bias", "worse.running_var", "worse.weight"], "load_pretrained: held_back")
+    rest = ["plain.bias", "plain.weight", "worse.bias", "worse.running_var", "worse.weight"]
+    expect.equal(held_back, rest, "load_pretrained: held_back")
     for name in want:
         expect.close(values[name], 7.0, f"load_pretrained: values of {name}")
     expect.close(values["worse.weight"], 1.0, "load_pretrained: values of a layer that was held back")
@@ -147,11 +166,13 @@ def test_a_counter_may_be_missing(student):
 def broken_states(student):
     """Load states with one broken entry; note the errors, and whether anything was loaded."""
     found = []
-    for place in ("first.weight", "last.bias", "stranger"):
-        for broken in (float("nan"), float("inf"), "words", [1.0, 2.0]):
-            model = nn.ModuleDict({"first": nn.Linear(2, 2), "last": nn.Linear(2, 2)})
+    numbers = [float("nan"), float("inf"), -float("inf")]
+    for place in ("first.weight", "norm.running_var", "last.bias", "stranger"):
+        for broken in (*numbers, "words", [1.0, 2.0], 3, None, np.ones(2, dtype=np.float32)):
+            model = nn.ModuleDict({"first": nn.Linear(2, 2), "norm": nn.BatchNorm1d(2), "last": nn.Linear(2, 2)})
             before = copy.deepcopy(model.state_dict())
-            state = {name: value + 1 for name, value in before.items()} | {"stranger": torch.ones(2)}
+            state = {name: value + 1 for name, value in before.items()}
+            state["stranger"] = torch.ones(2, dtype=torch.float64)
             if isinstance(broken, float):
                 state[place].flatten()[-1] = broken
             else:
@@ -188,7 +209,9 @@ def manners_of_loading(student):
     state = {name: torch.full_like(value, 3, dtype=torch.float32 if value.is_floating_point() else None)
              for name, value in model.state_dict().items()}  # fmt: skip
     kept = {name: value.clone() for name, value in state.items()}
+    model[0].weight.grad = torch.full_like(model[0].weight, 2.0)
     student.load_pretrained(model, state)
+    has_gradient = model[0].weight.grad is not None and bool((model[0].weight.grad == 2).all())
     held = [float(p.detach().mean()) for p in optimizer.param_groups[0]["params"]]
     model[2].weight.sum().backward()
     optimizer.step()
@@ -200,13 +223,14 @@ def manners_of_loading(student):
         [module.training for module in model.modules()],
         [parameter.requires_grad for parameter in model.parameters()],
         all(torch.equal(value, kept[name]) for name, value in state.items()) and list(state) == list(kept),
+        has_gradient,
     )
 
 
 @pytest.mark.task("loading", weight=6)
 def test_the_model_keeps_its_tensors(student):
     """load_pretrained: new values in the same tensors, with their dtypes; no memory is shared with the state."""
-    held, stepped, dtypes, modes, asks, is_kept = manners_of_loading(student)
+    held, stepped, dtypes, modes, asks, is_kept, has_gradient = manners_of_loading(student)
 
     expect.equal(held, [3.0] * 6, "load_pretrained: values of the parameters that an optimiser holds")
     expect.close(stepped, 2.0, "load_pretrained, then a step of that optimiser: weights of the model")
@@ -215,6 +239,7 @@ def test_the_model_keeps_its_tensors(student):
     expect.equal(modes, [True, True, False, True], "load_pretrained: modes of the layers")
     expect.equal(asks, [True, False, True, True, True, True], "load_pretrained: requires_grad of the parameters")
     expect.equal(is_kept, True, "load_pretrained, then a step: whether the state is as it was")
+    expect.equal(has_gradient, True, "load_pretrained: whether a gradient of the model is as it was")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -233,7 +258,8 @@ def new_heads(student):
     ):
         model = nn.Sequential()
         model.add_module("stem", nn.Linear(3, 5))
-        model.add_module("0", nn.Sequential(nn.BatchNorm1d(5), nn.Dropout(0.5)))
+        model.add_module("0", nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 5), nn.Dropout(0.5)))
+        model.get_submodule("0")[0].running_mean.fill_(0.5)
         owner = model
         *path, last = head.split(".")
         for part in path:
@@ -442,14 +468,21 @@ def test_what_is_thawed_obeys_again(student, rng):
 
 @pytest.mark.task("freezing", weight=2)
 def test_other_layers_keep_their_modes(student, rng):
-    """freeze: dropout, the head and the model itself keep their modes, and obey train() and eval() as before."""
-    plan = [(1, []), (1, [("", False)]), (2, []), (0, [("", True)]), (1, [])]
+    """freeze: dropout, the batch norm of free stages and the model keep their modes, and obey train() and eval()."""
+    plan, x = [(1, []), (1, [("", False)]), (2, []), (0, [("", True)]), (1, [])], _images(rng)
 
-    found = frozen_models(student, plan, _images(rng))
+    found = frozen_models(student, plan, x)
 
     for number, (case, mode) in enumerate(zip(found, (True, False, False, True, True), strict=True)):
         expect.equal(case["training"], [mode] * 3, f"freeze, call {number + 1}: modes of the model, dropout and head")
         expect.equal(case["dropped"], mode, f"freeze, call {number + 1}: whether dropout acts")
+
+    free = [("", False), ("three.1", True)]  # of the two batch norms that are free, one is in training mode
+    found = frozen_models(student, [(2, [("", False)]), (2, []), (3, [("", True)]), (3, []), (3, free), (3, [])], x)
+
+    both = ["norm", "three.1"]
+    for number, (case, moved) in enumerate(zip(found, ([], [], both, both, both[1:], both[1:]), strict=True)):
+        expect.equal(case["moved"], moved, f"freeze, call {number + 1}: free batch norms whose buffers a pass changes")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -481,19 +514,25 @@ def sorted_parameters(student, frozen, options):
     for name in frozen:
         model.get_parameter(name).requires_grad_(False)
     groups = student.param_groups(model, **options)
+    try:
+        torch.optim.SGD([dict(group) for group in groups])
+        is_taken = True
+    except Exception:
+        is_taken = False
     asks = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
-    return [[[names[id(p)] for p in group["params"]], float(group["lr"])] for group in groups], asks
+    return [[[names[id(p)] for p in group["params"]], float(group["lr"])] for group in groups], asks, is_taken
 
 
 @pytest.mark.task("rates", weight=4)
 def test_each_parameter_is_in_one_group(student):
     """param_groups: each parameter is in exactly one group, frozen ones and shared ones too, and no group is empty."""
-    groups, asks = sorted_parameters(student, ["a.weight", "a.bias", "head.bias"], {})
+    groups, asks, is_taken = sorted_parameters(student, ["a.weight", "a.bias", "head.bias"], {})
 
     every = ["start", "a.weight", "a.bias", "b.0.weight", "b.0.bias", "b.1.weight", "b.1.bias", "twin.bias"]
     every += ["head.weight", "head.bias"]
     expect.equal(sorted(name for names, _ in groups for name in names), sorted(every), "param_groups: parameters")
     expect.is_true(all(names for names, _ in groups), "param_groups: a group is empty.")
+    expect.is_true(is_taken, "param_groups: an optimiser of torch.optim does not take the groups.")
     expect.equal(
         sorted(asks), ["a.bias", "a.weight", "head.bias"], "param_groups: parameters that are frozen afterwards"
     )
@@ -506,7 +545,7 @@ def test_rates_fall_with_the_depth(student, rng):
     stage = {"start": 0, "a.weight": 1, "a.bias": 1, "twin.bias": 3, "head.weight": 5, "head.bias": 5}
     stage |= {f"b.{place}.{kind}": 2 for place in (0, 1) for kind in ("weight", "bias")}
     for options, top, factor in (({"lr": lr, "decay": decay}, lr, decay), ({}, 0.01, 0.3), ({"decay": 1.0}, 0.01, 1.0)):
-        groups, _ = sorted_parameters(student, [], options)
+        groups, *_ = sorted_parameters(student, [], options)
 
         for names, rate in groups:
             for name in names:
@@ -627,7 +666,8 @@ def _statistics_agree(found, x):
 
 
 def _domain(rng):
-    return (rng.uniform(size=(60, 2, 3, 3)) * np.linspace(0.5, 3, 60)[:, None, None, None] + 2).astype(np.float32)
+    # more than a usual batch, and the first images are darker than the last
+    return (rng.uniform(size=(600, 2, 3, 3)) * np.linspace(0.5, 3, 600)[:, None, None, None] + 2).astype(np.float32)
 
 
 @pytest.mark.task("domains", weight=6)
@@ -665,6 +705,27 @@ def test_only_the_statistics_change(student, rng):
         for name, is_kept in zip(names, manners, strict=False):
             expect.is_true(is_kept, f"adabn: {name} are not as before.")
         expect.is_true(manners[-1], "adabn: afterwards nothing records gradients any more.")
+
+
+@probe
+def other_batch_norms(student, x):
+    """Adapt a batch norm for volumes behind one that keeps no running statistics."""
+    norm, first = nn.BatchNorm3d(2), nn.BatchNorm2d(2, track_running_stats=False)
+    with torch.no_grad():
+        first.weight.fill_(2)
+        first.bias.fill_(1)
+    model = nn.Sequential(first, nn.Unflatten(1, (2, 1)), norm)
+    student.adabn(model, torch.from_numpy(x).numpy())
+    return norm.running_mean.numpy(), norm.running_var.numpy()
+
+
+@pytest.mark.task("domains")
+def test_any_kind_of_batch_norm_is_adapted(student, rng):
+    """adabn: batch norm means all three kinds, with running statistics; one without them has none to change."""
+    mean, var = other_batch_norms(student, _domain(rng))
+
+    expect.close(mean, np.ones(2), "adabn: running_mean of a BatchNorm3d whose input has this mean", atol=1e-3)
+    expect.close(var, np.full(2, 4.0), "adabn: running_var of a BatchNorm3d whose input has this variance", rtol=1e-2)
 
 
 @probe
@@ -730,6 +791,14 @@ def test_each_image_of_a_class_is_as_likely(student, rng, seed):
     expect.is_true(
         bool((np.abs(counts - 300 * share) <= reach).all()),
         "few_per_class: some images are drawn more often than others.",
+    )
+    of_class = np.flatnonzero(labels == 0)
+    drawn = np.array([np.isin(of_class, indices) for indices in found], dtype=float)  # (300, 9)
+    together = (drawn.T @ drawn)[np.triu_indices(9, 1)]  # how often two of the nine are drawn in one draw of four
+    share = 4 * 3 / (9 * 8)
+    expect.is_true(
+        bool((np.abs(together - 300 * share) <= 6 * np.sqrt(300 * share * (1 - share))).all()),
+        "few_per_class: some images are drawn together more often than others.",
     )
     expect.equal(sorted(same.tolist()), sorted(one.tolist()), "few_per_class with the same seed: indices")
     differ = any(set(indices.tolist()) != set(one.tolist()) for indices in (other, *found[2:5]))
@@ -1199,7 +1268,9 @@ def refused_comparison(student, weights, arrays):
     steps, said = [], []
     hook = register_optimizer_step_pre_hook(lambda *_: steps.append(1))
     try:
-        for changes in ({"sizes": (1, 4)}, {"n_seeds": 1}, {"data": paths[0]}):
+        for changes in (
+            {"sizes": (1, 4)}, {"sizes": (4, 1)}, {"n_seeds": 1}, {"data": paths[0]}, {"weights": paths[1]},
+        ):  # fmt: skip
             options = {
                 "weights": paths[0],
                 "data": paths[1],
@@ -1220,13 +1291,13 @@ def refused_comparison(student, weights, arrays):
 @pytest.mark.task("comparison", weight=2)
 def test_a_comparison_that_cannot_be_made_is_refused(student, rng):
     """compare: too few images for a size, a faulty config or a faulty file is a ValueError before any training."""
-    images = rng.integers(0, 256, size=(7, 8, 8, 3)).astype(np.uint8)
-    labels = np.array([1, 2, 1, 2, 1, 2, 1])
+    images = rng.integers(0, 256, size=(8, 8, 8, 3)).astype(np.uint8)
+    labels = np.array([1, 2, 1, 2, 1, 2, 1, 1])  # one class has too few, though there are enough images in all
     arrays = {"train": images, "train_labels": labels, "test": images, "test_labels": labels}
 
     said, steps = refused_comparison(student, shapes7_weights(), arrays)
 
-    for name, text in zip(("sizes", "n_seeds", "data"), said, strict=True):
+    for name, text in zip(("sizes", "sizes", "n_seeds", "data", "weights"), said, strict=True):
         expect.is_true(name in text, f"compare: there is no ValueError that names {name}.")
     expect.equal(steps, 0, "compare with a fault: steps of training")
 
@@ -1250,7 +1321,10 @@ def picture(student, rows):
     left = len(set(plt.get_fignums()) - set(opened))
     figure.canvas.draw()
     axes = figure.axes[0]
-    lines = [(np.asarray(line.get_xydata(), dtype=float), list(to_rgba(line.get_color()))) for line in axes.lines]
+    lines = [
+        (np.asarray(line.get_xydata(), dtype=float), list(to_rgba(line.get_color())), line.get_linestyle())
+        for line in axes.lines
+    ]
     spreads = []
     for artist in axes.collections:
         colours = np.concatenate([artist.get_edgecolor(), artist.get_facecolor()]).reshape(-1, 4)
@@ -1264,6 +1338,7 @@ def picture(student, rows):
         "labels": [axes.get_xlabel(), axes.get_ylabel()],
         "legend": [text.get_text() for legend in legends for text in legend.get_texts()],
         "open": left,
+        "rows": [(row.way, row.size) for row in table],
         "shown": len(shown),
     }
 
@@ -1273,6 +1348,7 @@ def test_a_picture_shows_means_and_spread(student, rng):
     """plot_comparison: a line for each way in order of size, its spread in its colour, labels, legend, nothing cut."""
     sizes, names = [1, 4, 30], ["linear_probe", "scratch", "fine_tune"]
     rows = [(way, size, float(rng.uniform(0.2, 0.8)), float(rng.uniform(0.05, 0.3))) for way in names for size in sizes]
+    rows[0], rows[-1] = (*rows[0][:2], 0.1, 0.2), (*rows[-1][:2], 0.95, 0.2)  # both spreads leave 0 to 1
     shuffled = [rows[index] for index in rng.permutation(len(rows))]
 
     seen = picture(student, shuffled)
@@ -1282,8 +1358,11 @@ def test_a_picture_shows_means_and_spread(student, rng):
     for way in names:
         own = [row for row in rows if row[0] == way]
         want = np.array([[size, mean] for _, size, mean, _ in own])
-        fitting = [colour for line, colour in seen["lines"] if line.shape == want.shape and np.allclose(line, want)]
-        expect.is_true(bool(fitting), f"plot_comparison: no line goes through the means of {way}, in order of size.")
+        found = [case for case in seen["lines"] if case[0].shape == want.shape and np.allclose(case[0], want)]
+        expect.is_true(bool(found), f"plot_comparison: no line goes through the means of {way}, in order of size.")
+        is_line = any(style not in ("None", "none", " ", "") for *_, style in found)
+        expect.is_true(is_line, f"plot_comparison: the means of {way} are points without a line.")
+        fitting = [colour for _, colour, _ in found]
         colours.append(tuple(fitting[0][:3]))
         for _, size, mean, std in own:
             for end in (mean - std, mean + std):
@@ -1304,6 +1383,7 @@ def test_a_picture_shows_means_and_spread(student, rng):
         expect.is_true(is_named, f"plot_comparison: the legend has not one entry for {way}.")
     expect.equal(len(set(colours)), 3, "plot_comparison: different colours of three lines")
     expect.is_true(all(text.strip() for text in seen["labels"]), "plot_comparison: an axis has no label.")
+    expect.equal(seen["rows"], [row[:2] for row in shuffled], "plot_comparison: rows of the table, afterwards")
     expect.equal([seen["open"], seen["shown"]], [0, 0], "plot_comparison: figures that stay open, calls of plt.show")
 
 
@@ -1321,8 +1401,8 @@ def config_refusals(student, faults):
     said = []
     for fault in faults:
         values = {"weights": path, "data": path, "out": os.path.join(folder, "out"), **fault}
-        if values["out"] == "a file":
-            values["out"] = path
+        known = {"a file": path, "a folder": folder}
+        values = {name: known.get(value, value) if isinstance(value, str) else value for name, value in values.items()}
         try:
             student.check_config(student.Config(**values))
         except ValueError as error:
@@ -1341,14 +1421,17 @@ def test_each_fault_of_a_config_is_named(student):
     """check_config: a ValueError names the field, for values out of range and of another type; others pass."""
     good = [
         {}, {"epochs": 1}, {"batch_size": 1}, {"lr": 1}, {"lr": 1e-6}, {"seed": 0}, {"seed": 10**6}, {"sizes": (1,)},
-        {"sizes": [3, 2, 50]}, {"n_seeds": 2},
+        {"sizes": [3, 2, 50]}, {"n_seeds": 2}, {"lr": 5.0}, {"out": "a folder"},
     ]  # fmt: skip
     bad = [
         {"epochs": 0}, {"epochs": -3}, {"epochs": 2.0}, {"epochs": True}, {"epochs": "3"}, {"batch_size": 0},
         {"batch_size": None}, {"lr": 0.0}, {"lr": -1.0}, {"lr": float("inf")}, {"lr": float("nan")}, {"lr": True},
         {"lr": "0.1"}, {"seed": -1}, {"seed": 1.5}, {"sizes": ()}, {"sizes": (3, 0)}, {"sizes": (3, 2.0)}, {"sizes": 5},
         {"sizes": (True, 2)}, {"sizes": None}, {"n_seeds": 1}, {"n_seeds": 3.0}, {"data": "missing.npz"},
-        {"weights": "missing.pt"}, {"weights": None}, {"out": "a file"}, {"out": 3},
+        {"weights": "missing.pt"}, {"weights": None}, {"out": "a file"}, {"out": 3}, {"out": None},
+        {"weights": "a folder"}, {"data": "a folder"}, {"data": None}, {"batch_size": True}, {"batch_size": 2.0},
+        {"batch_size": "2"}, {"seed": True}, {"seed": "1"}, {"n_seeds": "3"}, {"n_seeds": True}, {"lr": None},
+        {"sizes": "12"}, {"sizes": {1, 2}}, {"sizes": (-1,)}, {"sizes": ("1",)},
     ]  # fmt: skip
 
     said = config_refusals(student, good + bad)
@@ -1448,6 +1531,8 @@ def test_a_faulty_file_is_refused(student, rng):
 @probe
 def several_runs(student, weights, arrays, other, shown, unseen, stop):
     """Run a small config in several folders, with and without a stop; count the steps of training, note the rates."""
+    import io
+
     from matplotlib.figure import Figure
     from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -1463,6 +1548,23 @@ def several_runs(student, weights, arrays, other, shown, unseen, stop):
         rates.extend(float(group["lr"]) for group in optimizer.param_groups)
 
     def no_picture(*_args, **_kwargs):
+        raise Stop
+
+    saved, write = [0], torch.save
+
+    def half_a_file(content, file, *args, **kwargs):
+        """The power fails while the third file of torch.save is written."""
+        saved[0] += 1
+        if saved[0] < 3:
+            return write(content, file, *args, **kwargs)
+        buffer = io.BytesIO()
+        write(content, buffer)
+        half = buffer.getvalue()[: len(buffer.getvalue()) // 2]
+        if hasattr(file, "write"):
+            file.write(half)
+        else:
+            with open(file, "wb") as opened:
+                opened.write(half)
         raise Stop
 
     root = tempfile.mkdtemp()
@@ -1484,15 +1586,20 @@ def several_runs(student, weights, arrays, other, shown, unseen, stop):
             ("content", "a", {"seed": 5}, other, None), ("fresh", "b", {"seed": 5}, other, None),
             ("back", "a", {}, arrays, None), ("shown", "d", {}, shown, None), ("twisted", "d", {}, shown, None),
             ("fewer", "d", {"epochs": 2}, shown, None), ("unwritten", "e", {}, arrays, "picture"),
-            ("written", "e", {}, arrays, None),
+            ("written", "e", {}, arrays, None), ("slower", "c", {"lr": 0.01}, arrays, None),
+            ("larger", "c", {"lr": 0.01, "batch_size": 7}, arrays, None),
+            ("shorter", "c", {"lr": 0.01, "batch_size": 7, "epochs": 2}, arrays, None),
+            ("halved", "f", {}, arrays, "save"), ("mended", "f", {}, arrays, None),
         ]  # fmt: skip
         for number, (name, folder, changes, held, at) in enumerate(plan):
             torch.save(twisted if name == "twisted" else state, paths[0])
             np.savez(paths[1], **held)
             torch.manual_seed(number)
             np.random.seed(number)
-            steps[0], limit[0] = 0, at
+            steps[0], limit[0] = 0, at if type(at) is int else None
             rates.clear()
+            saved[0] = 0
+            torch.save = half_a_file if at == "save" else write
             out = os.path.join(root, folder)
             options = {"epochs": 4, "batch_size": 4, "lr": 0.03, "seed": 2, **changes}
             Figure.savefig = no_picture if at == "picture" else save
@@ -1501,8 +1608,13 @@ def several_runs(student, weights, arrays, other, shown, unseen, stop):
             except Stop:
                 found[name] = None
                 continue
+            except Exception:
+                if name != "mended":
+                    raise
+                found[name] = None
+                continue
             finally:
-                Figure.savefig = save
+                Figure.savefig, torch.save = save, write
             numbers = [float(results.accuracy), *(float(value) for value in results.recall)]
             found[name] = (
                 [int(label) for label in results.classes],
@@ -1515,7 +1627,7 @@ def several_runs(student, weights, arrays, other, shown, unseen, stop):
         hook.remove()
         os.chdir(old)
     files = sorted(os.path.relpath(os.path.join(at, name), root) for at, _, names in os.walk(root) for name in names)
-    folders = {"a": "back", "b": "fresh", "c": "finished", "e": "written"}
+    folders = {"a": "back", "b": "fresh", "c": "shorter", "e": "written", "f": "mended"}
     outside = [name for name in files if name.split(os.sep)[0] not in (*folders, "d", "images.npz", "weights.pt")]
     written, pictures = dict.fromkeys(folders.values()), []
     for folder, name in folders.items():
@@ -1549,7 +1661,7 @@ def test_a_run_is_decided_by_its_config(runs):
     """run: config and content of the files decide everything, not the folder, what is in it, or global states."""
     found, *_ = runs
 
-    is_whole = all(found[name] is not None for name in found if name not in ("stopped", "unwritten"))
+    is_whole = all(found[name] is not None for name in found if name not in ("stopped", "unwritten", "halved"))
     expect.is_true(is_whole, "run: it was stopped before its end.")
     whole = found["whole"]
     for name, what in (("resumed", "in another folder"), ("back", "after runs with other configs in the folder")):
@@ -1561,6 +1673,8 @@ def test_a_run_is_decided_by_its_config(runs):
         ("twisted", "another content of the weights file"),
     ):
         expect.equal(found[name][2], whole[2], f"run with {what} in a used folder: steps of training")
+    for name, what, least in (("slower", "lr", 16), ("larger", "batch_size", 8), ("shorter", "epochs", 4)):
+        expect.is_true(found[name][2] >= least, f"run with another {what} in a used folder: it trains too little.")
     expect.equal(found["content"][3], found["fresh"][3], "run with another content of the data file: predictions")
 
 
@@ -1598,12 +1712,17 @@ def test_a_stopped_run_goes_on(runs):
     expect.is_true(whole[2] > 10, "run: it has too few steps to be stopped in its third epoch.")
     repeated = 10 + resumed[2] - whole[2]
     expect.is_true(0 <= repeated <= 3, "run: after a stop it does not go on with the epoch in which it was stopped.")
+    mended = found["mended"]
+    expect.is_true(mended is not None, "run: after a stop while a file was written it does not come to its end.")
+    again = found["halved"] is None  # a student who does not call torch.save three times was not stopped
+    expect.is_true(not again or mended[2] <= whole[2] - 4, "run, stopped while it wrote a file: it starts again.")
     expect.equal(finished[2], 0, "run, already complete: steps of training")
     expect.is_true(written[2] <= 4, "run, stopped when it was drawing: it does more than an epoch again.")
     for what, case in (
         ("after a stop", resumed),
         ("already complete", finished),
         ("stopped when it was drawing", written),
+        ("stopped while it wrote a file", mended),
     ):
         expect.close(case[1], whole[1], f"run, {what}: Results", lists=True)
         expect.equal(case[3], whole[3], f"run, {what}: predictions")
@@ -1612,6 +1731,8 @@ def test_a_stopped_run_goes_on(runs):
 @probe
 def measured_run(student, weights, arrays):
     """Run, move the folder, delete the input, and predict in it, alone and in company."""
+    from pathlib import Path
+
     root = tempfile.mkdtemp()
     paths = [os.path.join(root, name) for name in ("weights.pt", "images.npz")]
     torch.save({name: torch.from_numpy(value) for name, value in weights.items()}, paths[0])
@@ -1623,7 +1744,7 @@ def measured_run(student, weights, arrays):
         os.remove(path)
     test = arrays["test"]
     found = np.asarray(student.predict(moved, test))
-    alone = np.concatenate([np.asarray(student.predict(moved, test[k : k + 1])) for k in range(12)])
+    alone = np.concatenate([np.asarray(student.predict(Path(moved), test[k : k + 1])) for k in range(12)])
     numbers = float(results.accuracy), [float(value) for value in results.recall]
     return [int(label) for label in results.classes], numbers, found, alone
 
