@@ -53,7 +53,7 @@ def test_each_name_is_reported(student):
     expect.equal(shapes, want, "load_pretrained: other_shape")
 
 
-@pytest.mark.task("loading", weight=3)
+@pytest.mark.task("loading", weight=4)
 def test_what_fits_is_copied(student):
     """The first layer has the values of the state. All others keep their own."""
     *_, values = loaded_into_a_small_model(student)

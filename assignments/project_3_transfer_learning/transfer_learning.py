@@ -697,11 +697,11 @@ def run(config):
        Further files are allowed.
 
     The same config and files give the same Results and the same predictions, whatever the global random states are and
-    whatever the folder is called. If a run was stopped at any point, a second run with the same config goes on: it
-    repeats at most the epoch in which the first one was stopped, and Results and predictions are the same as without
-    the stop. If the run is complete, nothing is trained and the Results are the same. A folder may hold the files of a
-    run with another config, or with files of the same name and another content. They are not used, and those named
-    above are replaced.
+    whatever the folder is called. If a run was stopped at any point, even while it wrote a file, a second run with the
+    same config goes on: it repeats at most the epoch in which the first one was stopped, and Results and predictions
+    are the same as without the stop. If the run is complete, nothing is trained and the Results are the same. A folder
+    may hold the files of a run with another config, or with files of the same name and another content. They are not
+    used, and those named above are replaced.
 
     The measure is like that of `learn`: default config, and ten images of each of the three new classes. On images
     that no one has seen, the mean share of `predict` over three such runs earns a part of the points at 0.75, a
