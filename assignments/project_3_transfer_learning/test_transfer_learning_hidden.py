@@ -87,7 +87,7 @@ def test_a_layer_is_loaded_as_a_whole_or_not_at_all(student, rng):
         expect.close(value, 2.0 if name in fits else 0.0, f"load_pretrained: values of {name}")
 
 
-@pytest.mark.task("loading")
+@pytest.mark.task("loading", weight=0.5)
 def test_nothing_in_common_is_a_report_too(student):
     """load_pretrained: with an empty state each name of the model is missing, and nothing changes."""
     report, values, _ = loaded(student, [("a.weight", (2, 3)), ("a.bias", (2,))], {})
@@ -99,7 +99,7 @@ def test_nothing_in_common_is_a_report_too(student):
     expect.equal(values, {"a.weight": 0.0, "a.bias": 0.0}, "load_pretrained of an empty state: values of the model")
 
 
-@pytest.mark.task("loading")
+@pytest.mark.task("loading", weight=0.5)
 def test_large_numbers_are_finite(student):
     """load_pretrained: only nan and infinity are refused; large numbers are loaded."""
     shapes = {"a.weight": (2, 3), "a.bias": (2,)}
@@ -110,7 +110,7 @@ def test_large_numbers_are_finite(student):
     expect.equal(report["loaded"], sorted(shapes), "load_pretrained of large numbers: loaded")
 
 
-@pytest.mark.task("loading")
+@pytest.mark.task("loading", weight=0.5)
 def test_names_without_a_dot_are_one_layer(student):
     """load_pretrained: names without a dot belong to one layer, which is loaded as a whole or not at all."""
     layers = [("scale", (2,)), ("shift", (3,)), ("part.scale", (2,))]
@@ -145,7 +145,7 @@ def loaded_without_counters(student):
     return sorted(report.loaded), sorted(report.missing), sorted(report.held_back), values
 
 
-@pytest.mark.task("loading")
+@pytest.mark.task("loading", weight=0.5)
 def test_a_counter_may_be_missing(student):
     """load_pretrained: a missing counter is reported and holds nothing back; one that is unexpected holds back."""
     named, missing, held_back, values = loaded_without_counters(student)
