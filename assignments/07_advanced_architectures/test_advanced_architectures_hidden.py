@@ -1322,7 +1322,7 @@ def transformer_calls(student, pairs):
 
 
 @pytest.mark.task("transformer", weight=2)
-def test_a_second_call_begins_anew(student, rng):
+def test_a_second_call_begins_again(student, rng):
     """Transformer: nothing is left of an earlier call, whatever the lengths, in train mode and in eval mode."""
     lengths = ((5, 3), (4, 6), (4, 4), (2, 1))
     pairs = [(_normal(rng, n, S, 4), _normal(rng, n, T, 4)) for n, (S, T) in zip((2, 3, 3, 1), lengths, strict=True)]
