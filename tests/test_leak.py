@@ -131,6 +131,19 @@ def test_archives_are_opened_however_deep(topic, tmp_path):
     assert found(topic, path)[0][:2] == (path / "inner.zip" / "pkg" / "tiny.py", 2)
 
 
+def test_a_wheel_may_hold_a_line_that_is_in_any_program(topic, tmp_path):
+    by_chance = "except (FileNotFoundError, PermissionError, KeyError):"
+    secret = "except (FileNotFoundError, PermissionError, LookupFailed):"
+    with topic.hidden_tests_path.open("a") as file:
+        file.write(f"try:\n    pass\n{by_chance}\n    pass\n{secret}\n    pass\n")
+    wheel = tmp_path / "autograder-0.1.0-py3-none-any.whl"
+
+    wheel.write_bytes(zipped({"autograder/stub.py": f"try:\n    pass\n{by_chance}\n    pass\n"}))
+    assert found(topic, wheel) == []
+    wheel.write_bytes(zipped({"autograder/stub.py": f"try:\n    pass\n{secret}\n    pass\n"}))
+    assert found(topic, wheel)
+
+
 def test_a_wheel_with_an_assignment_in_it_is_found_and_the_engine_s_own_code_is_not(topic, tmp_path):
     wheel = tmp_path / "autograder-0.1.0-py3-none-any.whl"
     engine = "BEGIN = '### BEGIN SOLUTION'\nself.count += 1\nreturn x * FACTOR\n"

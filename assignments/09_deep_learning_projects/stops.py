@@ -67,10 +67,10 @@ def watched(out, batch=None, write=None, read=None, draw=True, holdout=Holdout):
             begin(file)
         return open_file(file, mode, *args, **kwargs)
 
-    def noted_save(value, file, *args, **kwargs):
-        if isinstance(file, (str, os.PathLike)):
-            begin(file)
-        return save(value, file, *args, **kwargs)
+    def noted_save(obj, f, *args, **kwargs):
+        if isinstance(f, (str, os.PathLike)):
+            begin(f)
+        return save(obj, f, *args, **kwargs)
 
     def noted_read(self):
         if len(notes.reads) == read:
@@ -78,11 +78,11 @@ def watched(out, batch=None, write=None, read=None, draw=True, holdout=Holdout):
         notes.reads.append(sorted(files_in(out)))
         return read_rows(self)
 
-    def savefig(figure, where, *args, **kwargs):
-        if hasattr(where, "write"):
-            where.write(b"not drawn")
+    def savefig(self, fname, *args, **kwargs):
+        if hasattr(fname, "write"):
+            fname.write(b"not drawn")
         else:
-            with noted_open(where, "wb") as file:
+            with noted_open(fname, "wb") as file:
                 file.write(b"not drawn")
 
     torch.Tensor.backward, torch.save, holdout.read = noted_backward, noted_save, noted_read

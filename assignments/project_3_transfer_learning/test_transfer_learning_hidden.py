@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autograder import expect, probe
+from dlcourse import outage
 from dlcourse.data import shapes7_weights, shapes10
 
 # `cd tests && python -m measure_transfer` says what the solution reaches, and how far above the floors that is.
@@ -1000,15 +1001,12 @@ def stopped_learning(student, weights, x, y, stop):
     """Learn in each way: twice, with another seed, and with a stop; count the steps."""
     from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-    class Stop(Exception):
-        pass
-
     state = {name: torch.from_numpy(value) for name, value in weights.items()}
     steps, limit = [0], [None]
 
     def count(*_):
         if steps[0] == limit[0]:
-            raise Stop
+            raise outage.Stop
         steps[0] += 1
 
     def flat(model):
@@ -1032,7 +1030,7 @@ def stopped_learning(student, weights, x, y, stop):
                         way, state, x, y, n_classes=3, epochs=5, batch_size=6, seed=seed, checkpoint=checkpoint
                     )
                     case[name] = flat(model), steps[0]
-                except Stop:
+                except outage.Stop:
                     case[name] = None
             case["there"] = os.path.isfile(path)
     finally:
@@ -1531,40 +1529,22 @@ def test_a_faulty_file_is_refused(student, rng):
 @probe
 def several_runs(student, weights, arrays, other, shown, unseen, stop):
     """Run a small config in several folders, with and without a stop; count the steps of training, note the rates."""
-    import io
-
     from matplotlib.figure import Figure
     from torch.optim.optimizer import register_optimizer_step_pre_hook
-
-    class Stop(Exception):
-        pass
 
     steps, limit, rates = [0], [None], []
 
     def count(optimizer, _args, _kwargs):
         if steps[0] == limit[0]:
-            raise Stop
+            raise outage.Stop
         steps[0] += 1
         rates.extend(float(group["lr"]) for group in optimizer.param_groups)
 
     def no_picture(*_args, **_kwargs):
-        raise Stop
+        raise outage.Stop
 
-    write = torch.save
-
-    def half_a_file(content, file, *args, **kwargs):
-        """After two epochs and a half the power fails, while torch.save writes a file."""
-        if steps[0] < 10:
-            return write(content, file, *args, **kwargs)
-        buffer = io.BytesIO()
-        write(content, buffer)
-        half = buffer.getvalue()[: len(buffer.getvalue()) // 2]
-        if hasattr(file, "write"):
-            file.write(half)
-        else:
-            with open(file, "wb") as opened:
-                opened.write(half)
-        raise Stop
+    def is_outage_in_save():
+        return limit[0] == "save" and steps[0] >= stop
 
     root = tempfile.mkdtemp()
     paths = [os.path.join(root, name) for name in ("weights.pt", "images.npz")]
@@ -1588,31 +1568,31 @@ def several_runs(student, weights, arrays, other, shown, unseen, stop):
             ("written", "e", {}, arrays, None), ("slower", "c", {"lr": 0.01}, arrays, None),
             ("larger", "c", {"lr": 0.01, "batch_size": 7}, arrays, None),
             ("shorter", "c", {"lr": 0.01, "batch_size": 7, "epochs": 2}, arrays, None),
-            ("halved", "f", {}, arrays, "save"), ("mended", "f", {}, arrays, None),
+            ("halved", "f", {}, arrays, "save"), ("recovered", "f", {}, arrays, None),
         ]  # fmt: skip
         for number, (name, folder, changes, held, at) in enumerate(plan):
             torch.save(twisted if name == "twisted" else state, paths[0])
             np.savez(paths[1], **held)
             torch.manual_seed(number)
             np.random.seed(number)
-            steps[0], limit[0] = 0, at if type(at) is int else None
+            steps[0], limit[0] = 0, at
             rates.clear()
-            torch.save = half_a_file if at == "save" else write
             out = os.path.join(root, folder)
             options = {"epochs": 4, "batch_size": 4, "lr": 0.03, "seed": 2, **changes}
             Figure.savefig = no_picture if at == "picture" else save
             try:
-                results = student.run(student.Config(*paths, out, **options))
-            except Stop:
+                with outage.in_save(is_outage_in_save):
+                    results = student.run(student.Config(*paths, out, **options))
+            except outage.Stop:
                 found[name] = None
                 continue
             except Exception:
-                if name != "mended":
+                if name != "recovered":
                     raise
                 found[name] = None
                 continue
             finally:
-                Figure.savefig, torch.save = save, write
+                Figure.savefig = save
             numbers = [float(results.accuracy), *(float(value) for value in results.recall)]
             found[name] = (
                 [int(label) for label in results.classes],
@@ -1660,7 +1640,7 @@ def test_a_run_is_decided_by_its_config(runs):
     found, *_ = runs
 
     is_whole = all(
-        found[name] is not None for name in found if name not in ("stopped", "unwritten", "halved", "mended")
+        found[name] is not None for name in found if name not in ("stopped", "unwritten", "halved", "recovered")
     )
     expect.is_true(is_whole, "run: it was stopped before its end.")
     whole = found["whole"]
@@ -1712,17 +1692,17 @@ def test_a_stopped_run_goes_on(runs):
     expect.is_true(whole[2] > 10, "run: it has too few steps to be stopped in its third epoch.")
     repeated = 10 + resumed[2] - whole[2]
     expect.is_true(0 <= repeated <= 3, "run: after a stop it does not go on with the epoch in which it was stopped.")
-    mended = found["mended"]
-    expect.is_true(mended is not None, "run: after a stop while a file was written it does not come to its end.")
+    recovered = found["recovered"]
+    expect.is_true(recovered is not None, "run: after a stop while a file was written it does not come to its end.")
     again = found["halved"] is None  # a student who does not use torch.save was not stopped
-    expect.is_true(not again or mended[2] <= whole[2] - 4, "run, stopped while it wrote a file: it starts again.")
+    expect.is_true(not again or recovered[2] <= whole[2] - 4, "run, stopped while it wrote a file: it starts again.")
     expect.equal(finished[2], 0, "run, already complete: steps of training")
     expect.is_true(written[2] <= 4, "run, stopped when it was drawing: it does more than an epoch again.")
     for what, case in (
         ("after a stop", resumed),
         ("already complete", finished),
         ("stopped when it was drawing", written),
-        ("stopped while it wrote a file", mended),
+        ("stopped while it wrote a file", recovered),
     ):
         expect.close(case[1], whole[1], f"run, {what}: Results", lists=True)
         expect.equal(case[3], whole[3], f"run, {what}: predictions")

@@ -1,5 +1,7 @@
 """Hidden tests of the autoencoder project: labels, clean images and formulas stay with the judge."""
 
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -12,7 +14,7 @@ import torch.nn.modules.module as modules
 from torch import nn
 
 from autograder import expect, probe
-from dlcourse import spies
+from dlcourse import outage, spies
 from dlcourse.data import digits
 
 # Over five draws of data and seed the solution reaches (mean, standard deviation): error as a multiple of PCA's 0.50
@@ -420,11 +422,7 @@ def test_the_history_is_a_mean_over_images(student, rng):
 @probe
 def stopped_training(student, x, stop):
     """Train a model with dropout without a stop, with one, and once more; count what the model is given."""
-    import io
     import pathlib
-
-    class Stop(Exception):
-        pass
 
     class Net(nn.Module):
         def __init__(self):
@@ -436,7 +434,7 @@ def stopped_training(student, x, stop):
 
         def forward(self, x):
             if self.calls == self.limit:
-                raise Stop
+                raise outage.Stop
             self.calls += 1
             return self.body(x).reshape(x.shape)
 
@@ -463,7 +461,7 @@ def stopped_training(student, x, stop):
     is_stopped = False
     try:
         student.fit(model, x, seed=4, checkpoint=path, **options)
-    except Stop:
+    except outage.Stop:
         is_stopped = True
     torch.manual_seed(77)
     np.random.seed(77)
@@ -476,38 +474,17 @@ def stopped_training(student, x, stop):
         found["calls"].append(model.calls)
         found["modes"].append(model.training)
     is_file = os.path.isfile(path)
-    write, written = torch.save, []
-
-    def half_a_file(content, file, *args, **kwargs):
-        """The power fails while torch.save writes its third file."""
-        written.append(1)
-        if len(written) < 3:
-            return write(content, file, *args, **kwargs)
-        buffer = io.BytesIO()
-        write(content, buffer)
-        half = buffer.getvalue()[: len(buffer.getvalue()) // 2]
-        if hasattr(file, "write"):
-            file.write(half)
-        else:
-            with open(file, "wb") as opened:
-                opened.write(half)
-        raise Stop
-
     path = pathlib.Path(tempfile.mkdtemp()) / "state"
-    torch.save = half_a_file
-    try:
+    saves = itertools.count(1)
+    with contextlib.suppress(outage.Stop), outage.in_save(lambda: next(saves) >= 3):
         student.fit(new(), x, seed=4, checkpoint=path, **options)
-    except Stop:
-        pass
-    finally:
-        torch.save = write
     model = new()
     try:
-        found["mended"] = told(student.fit(model, x, seed=4, checkpoint=path, **options)), flat(model)
+        found["recovered"] = told(student.fit(model, x, seed=4, checkpoint=path, **options)), flat(model)
     except NotImplementedError:
         raise
     except Exception:
-        found["mended"] = None
+        found["recovered"] = None
     return found, is_stopped, is_file
 
 
@@ -547,9 +524,10 @@ def test_a_half_written_checkpoint_does_no_harm(stopped):
     """fit with a checkpoint: a stop while the file is written costs an epoch, and not the whole training."""
     found, *_ = stopped
 
-    expect.is_true(found["mended"] is not None, "fit: after a stop while it wrote the file it cannot go on.")
-    expect.close(found["mended"][0], found["whole"][0], "fit: history after such a stop", rtol=0, atol=0, lists=True)
-    expect.close(found["mended"][1], found["whole"][1], "fit: weights after such a stop", rtol=0, atol=0)
+    expect.is_true(found["recovered"] is not None, "fit: after a stop while it wrote the file it cannot go on.")
+    again = found["recovered"]
+    expect.close(again[0], found["whole"][0], "fit: history after such a stop", rtol=0, atol=0, lists=True)
+    expect.close(again[1], found["whole"][1], "fit: weights after such a stop", rtol=0, atol=0)
 
 
 @probe
@@ -1361,15 +1339,12 @@ def test_a_faulty_data_file_is_refused(student, rng):
 def several_runs(student, train, test, stop):
     """Run small configs in several folders, with and without a stop; count the batches of training."""
 
-    class Stop(Exception):
-        pass
-
     count, limit, beyond = [0], [None], []
 
     def look(module, inputs):
         if isinstance(module, student.Autoencoder) and module.training and torch.is_grad_enabled():
             if count[0] == limit[0]:
-                raise Stop
+                raise outage.Stop
             count[0] += 1
             beyond.append(bool(inputs[0].min() < -0.001 or inputs[0].max() > 1.001))
 
@@ -1419,7 +1394,7 @@ def several_runs(student, train, test, stop):
                 results = told(student.run(student.Config(data, out, **options)))
                 states = state(out, "autoencoder.pt"), state(out, "denoiser.pt")
                 found[name] = results, count[0], *states, list(beyond)
-            except Stop:
+            except outage.Stop:
                 found[name] = None
     finally:
         eye.remove()
@@ -1521,63 +1496,44 @@ def test_the_numbers_of_a_run_are_true(runs):
 @probe
 def used_folders(student, train, test):
     """Run in one folder while one field after the other changes; then in another one where the power often fails."""
-    import io
-
     import matplotlib.figure as figures
 
-    class Stop(Exception):
-        pass
-
-    count, saves = [0], []
-    save, dump, dumps, savefig = torch.save, json.dump, json.dumps, figures.Figure.savefig
+    count, saves = [0], [0]
+    dump, dumps, savefig = json.dump, json.dumps, figures.Figure.savefig
 
     def look(module, inputs):
         if isinstance(module, student.Autoencoder) and module.training and torch.is_grad_enabled():
             count[0] += 1
 
-    def put(content, file):
-        if hasattr(file, "write"):
-            file.write(content)
-        else:
-            with open(file, "wb") as opened:
-                opened.write(content)
+    def is_second_save():
+        saves[0] += 1
+        return saves[0] == 2
 
-    def half(content, file):
-        put(content[: len(content) // 2], file)
-        raise Stop
-
-    def quick_picture(self, file, *args, **kwargs):
+    def quick_picture(self, fname, *args, **kwargs):
         """Write a file without drawing, because drawing takes longer than all the rest."""
-        put(b"\x89PNG" + bytes(200), file)
+        with contextlib.nullcontext(fname) if hasattr(fname, "write") else open(fname, "wb") as opened:
+            opened.write(b"\x89PNG" + bytes(200))
 
-    def half_of_the_second(content, file, *args, **kwargs):
-        saves.append(1)
-        if len(saves) != 2:
-            return save(content, file, *args, **kwargs)
-        buffer = io.BytesIO()
-        save(content, buffer)
-        half(buffer.getvalue(), file)
+    def half_of_a_picture(self, fname, *args, **kwargs):
+        outage.write_half(b"\x89PNG half", fname)
 
-    def half_of_a_picture(self, file, *args, **kwargs):
-        half(b"\x89PNG half", file)
+    def half_of_the_results(obj, fp, *args, **kwargs):
+        if isinstance(obj, dict) and "mse" in obj:
+            fp.write(dumps(obj)[:10])
+            raise outage.Stop
+        return dump(obj, fp, *args, **kwargs)
 
-    def half_of_the_results(content, file, *args, **kwargs):
-        if isinstance(content, dict) and "mse" in content:
-            half(dumps(content), file)
-        return dump(content, file, *args, **kwargs)
-
-    def no_results(content, *args, **kwargs):
-        if isinstance(content, dict) and "mse" in content:
-            raise Stop
-        return dumps(content, *args, **kwargs)
+    def no_results(obj, *args, **kwargs):
+        if isinstance(obj, dict) and "mse" in obj:
+            raise outage.Stop
+        return dumps(obj, *args, **kwargs)
 
     def weights(out, name):
         held = torch.load(os.path.join(out, name), weights_only=True)
         return np.concatenate([held[key].double().numpy().ravel() for key in sorted(held)])
 
     def ran(out, **options):
-        count[0] = 0
-        del saves[:]
+        count[0], saves[0] = 0, 0
         results = student.run(student.Config(out=out, **options))
         told = [float(results.mse), float(results.pca_mse), *map(float, results.noisy_mse)]
         told += map(float, results.denoised_mse)
@@ -1599,40 +1555,38 @@ def used_folders(student, train, test):
             now.update(change)
             changed.append(ran(out, **now))
         out = os.path.join(root, "weak")
-        mended = None
-        for trial in range(6):
-            if trial < 3:
-                torch.save = half_of_the_second
-            elif trial == 3:
+        for outage_in in ("save", "save", "save", "picture", "results", "nothing"):
+            recovered = None
+            if outage_in == "picture":
                 figures.Figure.savefig = half_of_a_picture
-            elif trial == 4:
+            elif outage_in == "results":
                 json.dump, json.dumps = half_of_the_results, no_results
             try:
-                mended = ran(out, **options)
-            except Stop:
-                mended = None
+                with outage.in_save(is_second_save) if outage_in == "save" else contextlib.nullcontext():
+                    recovered = ran(out, **options)
+            except outage.Stop:
+                pass
             except NotImplementedError:
                 raise
             except Exception:
-                mended = None
                 break
             finally:
-                torch.save, json.dump, json.dumps, figures.Figure.savefig = save, dump, dumps, quick_picture
-        if mended is not None:
+                json.dump, json.dumps, figures.Figure.savefig = dump, dumps, quick_picture
+        if recovered is not None:
             try:
                 with open(os.path.join(out, "results.json")) as file:
                     read = json.load(file)["mse"]
-            except (OSError, ValueError, KeyError):
+            except Exception:
                 read = -1.0
             whole = []
             for name in ("reconstructions.png", "latent.png"):
                 path = os.path.join(out, name)
                 whole.append(os.path.isfile(path) and os.path.getsize(path) > 100)
-            mended = *mended, float(read), whole
+            recovered = *recovered, float(read), whole
     finally:
         eye.remove()
         figures.Figure.savefig = savefig
-    return changed, mended
+    return changed, recovered
 
 
 @pytest.fixture(scope="module")
@@ -1660,10 +1614,10 @@ def test_each_field_of_a_config_counts(used):
 @pytest.mark.task("run", weight=0.5)
 def test_a_half_written_file_does_no_harm(used):
     """run: after stops while it wrote files, it goes on, and Results and files are the same as without them."""
-    changed, mended = used
+    changed, recovered = used
 
-    expect.is_true(mended is not None, "run: after a stop while it wrote a file it cannot go on.")
-    told, count, one, other, read, pictures = mended
+    expect.is_true(recovered is not None, "run: after a stop while it wrote a file it cannot go on.")
+    told, count, one, other, read, pictures = recovered
     # the last stop was in the results: both trainings are done, or one, if partial results are written before the other
     expect.is_true(count <= 6, "run, after stops while it wrote files: it trains again what was done.")
     expect.close(told, changed[0][0], "run, after stops while it wrote files: Results", rtol=1e-6, lists=True)

@@ -7,8 +7,10 @@ feedback pages and archives. It does not depend on how they were made.
 from __future__ import annotations
 
 import ast
+import builtins
 import html
 import io
+import keyword
 import re
 import tarfile
 import zipfile
@@ -24,6 +26,9 @@ SHORTEST = 12  #: a shorter line, such as `return x`, tells nothing
 #: a shorter text may be in both by chance: a line of Python, such as `raise ValueError(`, in the engine and in a
 #: solution; the end of a sentence, such as "that use it.", in a test's docstring and in any text
 SHORTEST_SHARED = 32
+
+#: words that belong to no program: a line of nothing else, such as `except (OSError, KeyError):`, tells nothing
+_WORDS_OF_PYTHON = {*dir(builtins), *keyword.kwlist}
 
 _MARKER = re.compile(r"(?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS|MARK SCHEME)")
 _JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
@@ -122,7 +127,7 @@ def _search(topic: Topic, path: Path, text: str, wanted: tuple[Secret, ...], *, 
     ):
         yield Leak(path, 1, f"a file named {path.name}, which never leaves assignments/")
     for secret in wanted:
-        if is_wheel and secret.is_code and len(secret.text) < SHORTEST_SHARED:
+        if is_wheel and secret.is_code and _is_by_chance(secret.text):
             continue
         at = _find(secret, text)
         if at:
@@ -130,6 +135,11 @@ def _search(topic: Topic, path: Path, text: str, wanted: tuple[Secret, ...], *, 
     if not is_wheel:  # a wheel holds stub.py, which names the markers
         for at in _MARKER.finditer(text):
             yield Leak(path, text.count("\n", 0, at.start()) + 1, f"a marker, {at[0]!r}")
+
+
+def _is_by_chance(line: str) -> bool:
+    """Tell whether a line of Python may be in the engine and in an answer without any link between them."""
+    return len(line) < SHORTEST_SHARED or set(re.findall(r"[^\W\d]\w*", line)) <= _WORDS_OF_PYTHON
 
 
 def _find(secret: Secret, text: str) -> re.Match[str] | None:
