@@ -121,6 +121,23 @@ def test_a_page_about_students_has_no_fault(graded: Course, shown: SimpleNamespa
     assert faults(shown.at(graded.root / PAGES[name], scheme=scheme)) == []
 
 
+#: of the elements with text: those of which paper (an A4 page, less its margins) shows only a part
+CUT_ON_PAPER = """() => [...document.body.querySelectorAll("*")]
+    .filter(one => one.innerText && !one.closest("svg, .skip") && getComputedStyle(one).display !== "inline")
+    .filter(one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== "visible"
+                || one.scrollHeight > one.clientHeight + 1 && getComputedStyle(one).overflowY !== "visible")
+    .map(one => one.outerHTML.slice(0, 160))"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_paper_shows_all_of_a_page_about_students(graded: Course, shown: SimpleNamespace, name: str) -> None:
+    page = shown.at(graded.root / PAGES[name], width=720)
+    page.emulate_media(media="print")
+
+    assert page.evaluate(CUT_ON_PAPER) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
+
+
 def test_no_page_of_the_documentation_has_a_fault_on_a_phone(site: Path, shown: SimpleNamespace) -> None:
     pages = sorted(site.rglob("*.html"))
     found = [f"{path.name}: {fault}" for path in pages for fault in faults(shown.at(path, width=375))]

@@ -90,6 +90,12 @@ div.nbgrader_cell .panel-heading a { color: #fff; }
 li.late-penalty { color: #a63c06; }
 div.input_area, .highlight, .highlight pre { background: #fff; }
 .rendered_html img, .rendered_html svg { max-width: 100%; height: auto; }
+@media print {
+  div.prompt { display: none; }
+  pre, .highlight pre, div.output_area pre { white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; }
+  div.input_area, div.output_subarea, .highlight { overflow: visible; max-width: none; }
+  h1, h2, h3 { break-after: avoid; }
+}
 """
 #: what the page of a student says instead of nbgrader's own words
 _ROUNDED = re.compile(r"\{\{ ([\w.]+) \| float \| round\(2\) \}\}")
