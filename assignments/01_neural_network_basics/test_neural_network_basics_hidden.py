@@ -68,6 +68,20 @@ def test_a_threshold_neuron_fires_at_the_threshold_itself(student, rng):
 
 
 @pytest.mark.task("perceptron")
+def test_a_threshold_neuron_weighs_any_numbers(student, rng):
+    """Inputs and weights of mcculloch_pitts may be any numbers, not only zeros and ones: nothing is rounded, and
+    a sum just below the threshold does not reach it.
+    """
+    x, w = rng.normal(size=(12, 3)), rng.normal(size=3)
+    for shift in (1e-4, -1e-4):
+        threshold = float(x[5] @ w) + shift
+
+        fired = student.mcculloch_pitts(x, w, threshold)
+
+        expect.close(_numbers(fired), [int(s >= threshold) for s in x @ w], "mcculloch_pitts of real numbers")
+
+
+@pytest.mark.task("perceptron")
 def test_a_threshold_neuron_takes_a_single_input(student):
     """mcculloch_pitts gives a single number for one input (D,), and an array (N,) for a batch (N, D), also
     for a batch of one.
@@ -118,6 +132,7 @@ def test_weights_keep_their_sixteen_digits(student, rng):
     X, y = rng.normal(size=(30, 3)), rng.choice([-1.0, 1.0], size=30)
     w = _learn(X, y, 0.1, 40)[0]
     neuron = student.Perceptron(3, lr=0.1)
+    expect.dtype(neuron.w, np.float64, "Perceptron.w")
 
     neuron.fit(X, y, 40)
 
@@ -278,7 +293,9 @@ def test_predict_answers_in_the_labels_of_fit(student):
 
 @pytest.mark.task("perceptron", weight=6)
 def test_predict_uses_weights_and_bias(student, rng):
-    """predict looks at the side on which w @ x + b lies, for any number of samples, even one."""
+    """predict looks at the side on which w @ x + b lies, for any number of samples, even one, however near the
+    boundary; it changes nothing.
+    """
     X, y = _separable_integers(rng)
     w, b, _, _, _ = _learn(X, y, 1.0, 5000)
     neuron = student.Perceptron(3)
@@ -288,6 +305,9 @@ def test_predict_uses_weights_and_bias(student, rng):
 
     expect.close(neuron.predict(new), want, "Perceptron.predict")
     expect.close(neuron.predict(new[:1]), want[:1], "Perceptron.predict (one sample)")
+    near = (np.array([[1e-4], [-1e-4]]) - b) * w / (w @ w)
+    expect.close(neuron.predict(near), [1, -1], "Perceptron.predict (near the boundary)")
+    _expect_state(neuron, w, b, True, "Perceptron.predict, the neuron afterwards")
 
 
 @pytest.mark.task("perceptron")
@@ -302,16 +322,18 @@ def test_the_boundary_itself_counts_as_plus_one(student, rng):
 
 @pytest.mark.task("perceptron")
 def test_perceptrons_do_not_share_what_they_learn_nor_change_their_samples(student, rng):
-    """Every perceptron has its own w and b, and fit and predict only read X and y."""
+    """Every perceptron has its own w, b and lr, and fit and predict only read X and y."""
     X, y = _separable_integers(rng)
     X_before, y_before = X.copy(), y.copy()
-    one, other = student.Perceptron(3, lr=0.5), student.Perceptron(3, lr=0.5)
+    w, b, _, converged, _ = _learn(X, y, 0.5, 4)
+    one, other = student.Perceptron(3, lr=0.5), student.Perceptron(3, lr=0.25)
 
     one.fit(X, y, 4)
     one.predict(X)
 
     expect.unchanged(X, X_before, "Perceptron.fit (X)")
     expect.unchanged(y, y_before, "Perceptron.fit (y)")
+    _expect_state(one, w, b, converged, "Perceptron.fit, beside another perceptron")
     _expect_state(other, np.zeros(3), 0.0, False, "Perceptron (another one)")
 
 
@@ -456,6 +478,23 @@ def test_gradients_along_every_axis(student, reference, rng, name):
         expect.gradient(lambda z, axis=axis: getattr(reference, name)(z, axis), x, dx, dout, what)
 
 
+@pytest.mark.task("activations", weight=0.5)
+@pytest.mark.parametrize("name", ALONG_AN_AXIS)
+def test_four_axes(student, reference, rng, name):
+    """x may have any number of axes, and the axis may be any of them, forward and backward."""
+    x = 2.0 * rng.normal(size=(2, 3, 1, 4))
+    for axis in (0, 1, -2, 3):
+        want = getattr(reference, name)(x, axis)
+        dout = rng.normal(size=want.shape)
+
+        out = getattr(student, name)(x, axis)
+        dx = getattr(student, f"{name}_backward")(dout, x, axis)
+
+        expect.close(out, want, f"{name} with axis={axis} of (2, 3, 1, 4)")
+        want = getattr(reference, f"{name}_backward")(dout, x, axis)
+        expect.close(dx, want, f"{name}_backward with axis={axis} of (2, 3, 1, 4)")
+
+
 @pytest.mark.task("activations", weight=4)
 @pytest.mark.parametrize("name", ALONG_AN_AXIS)
 def test_gradients_at_extremes_along_an_axis(student, reference, rng, name):
@@ -474,7 +513,7 @@ def test_gradients_at_extremes_along_an_axis(student, reference, rng, name):
 @pytest.mark.parametrize("name", ENTRYWISE + ALONG_AN_AXIS)
 def test_one_row_alone_and_one_class_alone(student, reference, rng, name):
     """x may have any shape with one axis or more: also a single axis, and also axes of length one."""
-    for x in (rng.normal(size=5), rng.normal(size=(3, 1)), rng.normal(size=(1, 4))):
+    for x in (rng.normal(size=5), rng.normal(size=(3, 1)), rng.normal(size=(1, 4)), rng.normal(size=1)):
         dout = np.asarray(rng.normal(size=np.shape(getattr(reference, name)(x))))
 
         out = getattr(student, name)(x)
@@ -683,16 +722,21 @@ def test_the_layout_in_memory_does_not_matter(student, reference, rng, name):
 @pytest.mark.task("activations", weight=0.5)
 @pytest.mark.parametrize("name", ENTRYWISE + ALONG_AN_AXIS)
 def test_a_backward_pass_needs_no_forward_pass_before_it(student, reference, rng, name):
-    """Forward and backward each work on their own: all that a backward pass needs is in its arguments."""
+    """Forward and backward each work on their own: all that a backward pass needs is in its arguments, and every
+    result is a new array that no later call changes.
+    """
     x, elsewhere = _away_from_zero(rng, (2, 6)), _away_from_zero(rng, (2, 6))
     dout = rng.normal(size=getattr(reference, name)(x).shape)
-    getattr(student, name)(elsewhere)
-    getattr(student, f"{name}_backward")(dout, elsewhere)
+    early = getattr(student, name)(elsewhere)
+    early_dx = getattr(student, f"{name}_backward")(dout, elsewhere)
 
     dx = getattr(student, f"{name}_backward")(dout, x)
+    getattr(student, name)(x)
 
-    want = getattr(reference, f"{name}_backward")(dout, x)
-    expect.close(dx, want, f"{name}_backward", **_tolerance(name))
+    backward = getattr(reference, f"{name}_backward")
+    expect.close(dx, backward(dout, x), f"{name}_backward", **_tolerance(name))
+    expect.close(early, getattr(reference, name)(elsewhere), f"{name}, after another call", **_tolerance(name))
+    expect.close(early_dx, backward(dout, elsewhere), f"{name}_backward, after another call", **_tolerance(name))
 
 
 @probe
@@ -720,17 +764,17 @@ def python_steps(student, name, arguments):
 @pytest.mark.parametrize("name", ENTRYWISE + ALONG_AN_AXIS)
 def test_a_large_array_takes_no_more_python_steps_than_a_small_one(student, reference, rng, name):
     """Work on whole arrays: the number of Python steps must not grow with the size of x, so no loop over
-    entries or rows.
+    entries or rows, and none along the axis.
     """
-    small, large = rng.normal(size=(20, 3)), rng.normal(size=(3000, 3))
-    inputs = [(np.ones_like(getattr(reference, name)(x)), x) for x in (small, large)]
+    arrays = rng.normal(size=(20, 3)), rng.normal(size=(3000, 3)), rng.normal(size=(3, 1000))
+    inputs = [(np.ones_like(getattr(reference, name)(x)), x) for x in arrays]
 
-    forward = [python_steps(student, name, [x]) for x in (small, large)]
+    forward = [python_steps(student, name, [x]) for x in arrays]
     back = [python_steps(student, f"{name}_backward", [dout, x]) for dout, x in inputs]
 
-    for what, (few, many) in ((name, forward), (f"{name}_backward", back)):
+    for what, (few, *many) in ((name, forward), (f"{name}_backward", back)):
         sentence = f"{what}: it loops over the array in Python; use whole-array operations"
-        expect.is_true(many < few + 2000, sentence)
+        expect.is_true(max(many) < few + 2000, sentence)
 
 
 # --- 1.3 linear_forward
@@ -765,7 +809,7 @@ def test_a_square_weight_hides_no_transposition(student, rng):
 @pytest.mark.task("linear_forward")
 def test_further_axes_are_flattened_in_c_order(student, rng):
     """A sample with several axes is flattened to D numbers in C order, the last axis fastest."""
-    for shape in ((2, 3, 4), (3, 2, 2, 5), (2, 1, 4), (3, 4, 1)):
+    for shape in ((2, 3, 4), (3, 2, 2, 5), (2, 1, 4), (3, 4, 1), (2, 2, 3, 1, 2)):
         x = rng.normal(size=shape)
         W, b = rng.normal(size=(6, x[0].size)), rng.normal(size=6)
 
@@ -981,11 +1025,31 @@ def test_xavier_looks_both_ways(student, rng):
 @pytest.mark.task("init_params")
 @pytest.mark.parametrize("scheme", ["xavier", "he"])
 def test_a_layer_as_wide_as_its_input(student, rng, scheme):
-    """The entries of W have exactly the variance that the scheme asks for, also where fan_in equals fan_out."""
-    params = student.init_params([500, 500], scheme, rng)
+    """The entries of W are independent draws, and have exactly the variance that the scheme asks for, also where
+    fan_in equals fan_out.
+    """
+    W = student.init_params([500, 500], scheme, rng)[0][0]
 
     variance = 2.0 / 1000 if scheme == "xavier" else 2.0 / 500
-    _expect_variance(params[0][0], (500, 500), variance, f"init_params {scheme!r}, 500 to 500")
+    _expect_variance(W, (500, 500), variance, f"init_params {scheme!r}, 500 to 500")
+    products = (W @ W.T)[np.triu_indices(500, 1)] / variance  # of independent rows: mean square 500
+    share = float(np.mean(products**2)) / 500
+    expect.between(share, 0.9, 1.1, f"init_params {scheme!r} (mean square of products of two rows, 1 for free draws)")
+
+
+@pytest.mark.task("init_params", weight=0.5)
+def test_every_layer_has_arrays_of_its_own(student, rng):
+    """Results are new arrays: no two W or b share their numbers, whatever the scheme, in one call or in two."""
+    for scheme in ("xavier", "he", "zeros"):
+        params = [*student.init_params([4, 4, 4], scheme, rng), *student.init_params([4, 4, 4], scheme, rng)]
+
+        for W, b in params:
+            expect.shape(W, (4, 4), f"init_params {scheme!r} (W)")
+            expect.shape(b, (4,), f"init_params {scheme!r} (b)")
+        arrays = [array for pair in params for array in pair]
+        is_shared = any(np.shares_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k])
+        sentence = f"init_params {scheme!r}: two of the arrays are the same in memory; make a new one for each"
+        expect.is_true(not is_shared, sentence)
 
 
 @pytest.mark.task("init_params")
@@ -1176,9 +1240,10 @@ def test_saturates_means_flat_on_both_sides(student, reference, name):
 
 @pytest.mark.task("activation_report")
 def test_there_is_no_report_of_an_unknown_activation(student):
-    """A name that is none of the five raises ValueError."""
-    with expect.refused(ValueError, "activation_report('softplus')"):
-        student.activation_report("softplus")
+    """A name that is none of the five, spelled exactly so, raises ValueError."""
+    for name in ("softplus", "softmax", "linear", "ReLU", " tanh", ""):
+        with expect.refused(ValueError, f"activation_report({name!r})"):
+            student.activation_report(name)
 
 
 @pytest.mark.task("activation_report", weight=2)
@@ -1193,22 +1258,27 @@ def test_sigmoid_is_stuck_at_zero_and_at_one(student):
 
 @pytest.mark.task("activation_report", weight=2)
 def test_relu_is_stuck_at_zero_only(student):
-    """A limit of -np.inf or np.inf is never near: only the other limit counts."""
-    a = np.array([[0.0, 5.0, 0.0], [1e6, 0.5, 0.0], [3.0, 0.02, 2.0], [1.0, 1.0, 0.99]])
+    """A limit of -np.inf or np.inf is never near: only the other limit counts, within the margin that is given."""
+    a = np.array([[0.0, 5.0, 0.004], [1e6, 0.5, 0.0], [3.0, 0.02, 2.0], [1.0, 1.0, 0.99]])
 
     share = student.saturation_fraction(a, (0.0, np.inf))
 
     expect.close(share, 0.25, "saturation_fraction with limits (0, inf)")
     share = student.saturation_fraction(-a, (-np.inf, 0.0))
     expect.close(share, 0.25, "saturation_fraction with limits (-inf, 0)")
+    share = student.saturation_fraction(a, (0.0, np.inf), 0.05)
+    expect.close(share, 1 / 3, "saturation_fraction with limits (0, inf) and margin 0.05")
+    expect.close(student.saturation_fraction(a, (-np.inf, np.inf)), 0, "saturation_fraction without limits")
 
 
 @pytest.mark.task("activation_report")
 def test_the_share_of_stuck_units_on_random_activations(student, rng):
-    """Both limits, all entries of an array of any shape, and any margin count; a stays as it is."""
+    """Both limits, all entries of an array of any shape, and any margin count, an entry that is near both limits
+    once; a stays as it is.
+    """
     a = np.tanh(2.0 * rng.normal(size=(6, 5, 4)))
     a_before = a.copy()
-    for margin in (0.01, 0.15, 0.4):
+    for margin in (0.01, 0.15, 0.4, 1.2):
         want = sum(1 for v in a.ravel() if v < -1 + margin or v > 1 - margin) / a.size
 
         share = student.saturation_fraction(a, margin=margin)
@@ -1282,6 +1352,26 @@ def test_predict_uses_the_activation_that_it_is_given(student, rng):
     classes = student.predict(X, params, _square)
 
     expect.equal(classes, _network(X, params, _square)["z2"].argmax(axis=1), "predict")
+
+
+@pytest.mark.task("predict")
+def test_any_number_of_classes(student, rng):
+    """The softmax runs over the classes, however many there are, even if there is only one; predict returns
+    integers from 0 to C - 1.
+    """
+    for C in (1, 2, 7):
+        X, params = rng.normal(size=(5, 3)), _random_params(rng, [3, 4, C])
+        want = _shares(_network(X, params, _tanh)[f"z{len(params)}"])
+
+        expect.close(student.predict_proba(X, params, _tanh), want, f"predict_proba of {C} classes")
+        expect.equal(student.predict(X, params, _tanh), want.argmax(axis=1), f"predict of {C} classes")
+    for C, classes in ((300, [299, 130, 0]), (2, [0, 1, 0])):
+        logits = 5.0 * np.eye(C)[classes]
+        logits[-1] = 0.0  # a tie: the smallest number wins
+
+        got = student.predict(logits, [(np.eye(C), np.zeros(C))])
+
+        expect.equal(got, np.array(classes), f"predict of {C} classes")
 
 
 @pytest.mark.task("predict")
@@ -1395,6 +1485,8 @@ def test_accuracy_counts_equal_classes(student, rng):
     expect.close(student.accuracy(predicted, labels), right / 37, "accuracy")
     expect.close(student.accuracy(labels, labels), 1, "accuracy (all right)")
     expect.close(student.accuracy(labels + 1, labels), 0, "accuracy (all wrong)")
+    share = student.accuracy(np.array([250, 1000, 7]), np.array([250, 999, 7]))
+    expect.close(share, 2 / 3, "accuracy of classes with large numbers")
 
 
 @pytest.mark.task("predict")
