@@ -1178,11 +1178,11 @@ def leaf_itself(student):
 
 @pytest.mark.task("autograd", weight=2)
 def test_backward_of_a_leaf(student):
-    """backward of a leaf adds what comes from above to its grad, in an array of its own."""
+    """backward of a leaf adds what comes from above to its grad, in a float64 array of its own."""
     grad, above = leaf_itself(student)
 
     expect.close(above, np.array([99.0, 4.0]), "Tensor.backward of a leaf (the array that was passed)")
-    expect.close(grad, np.array([13.0, 14.0]), "Tensor.backward of a leaf")
+    expect.close(grad, np.array([13.0, 14.0]), "Tensor.backward of a leaf", dtype=np.float64)
 
 
 @pytest.mark.task("autograd")
