@@ -1322,6 +1322,12 @@ def test_each_epoch_visits_every_sentence_once(student, rng):
     )
     expect.equal(sequences, kept[0], "train_classifier (sequences)")
     expect.unchanged(labels, kept[1], "train_classifier (labels)")
+    sure = torch.zeros(302, 3)
+    sure[torch.arange(1, 302), torch.from_numpy(labels)] = 20.0
+    ((losses, seen, _),) = watched_lessons(student, sequences[:20], labels[:20], sure, 8, [4])
+    what = "train_classifier(epochs=8) of a model that is right already"
+    expect.equal(len(losses), 8, f"{what}: number of losses")
+    expect.equal(sum(len(rows) for rows, _, _ in seen), 160, f"{what}: sentences visited, of 20")
 
 
 @probe
@@ -1751,10 +1757,12 @@ def test_each_epoch_sees_every_window_once(student, rng):
     scaled = np.lib.stride_tricks.sliding_window_view((series - series.mean()) / series.std(), 5)[:-1].copy()
 
     visited, left_over = windows_of_a_training(student, series, 5, 3, scaled)
+    of_flat, _ = windows_of_a_training(student, np.full(25, 3.0), 5, 8, np.zeros((20, 5)))
 
     expect.is_true(not any(left_over), "train_forecaster: a backward pass began with the gradient of the last one.")
     if visited:
         expect.equal(len(visited), 300, "train_forecaster(epochs=3) of 100 windows: windows visited")
+        expect.equal(len(of_flat), 160, "train_forecaster(epochs=8) of 20 windows, all the same: windows visited")
         epochs = [visited[100 * epoch : 100 * (epoch + 1)] for epoch in range(3)]
         for number, epoch in enumerate(epochs, start=1):
             expect.equal(sorted(epoch), list(range(100)), f"train_forecaster: windows of epoch {number}")
