@@ -1033,7 +1033,7 @@ def test_a_collate_function_gets_the_samples_and_loops_start_again(student):
 @probe
 def samples_of_arrays(student, x, y, index):
     """A sample, what becomes of it and of the arrays when either is changed, and transformed ones."""
-    x, y = x.copy(order="K"), y.copy()  # as the array lies in memory
+    x, y = x.copy(order="K"), y.copy()  # laid out in memory as they are
     keep = x.copy()
     dataset = student.ArrayDataset(x, y)
     pair = dataset[index]
