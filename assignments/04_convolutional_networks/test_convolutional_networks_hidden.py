@@ -559,16 +559,16 @@ def test_a_flat_image_stays_flat(student):
 def maps_and_what_is_left(student, x, by_name, training, broken):
     """Ask for the maps of a layer that a ReLU in place follows; report what stays on the model, and how it ran."""
     torch.manual_seed(1)
-    first = nn.Conv2d(2, 3, 3)
+    first = nn.Conv2d(2, 2, 3)
 
     class Model(nn.Module):  # its layers are listed in another order than they run, and a layer is not all there is
         def __init__(self):
             super().__init__()
-            self.head = nn.Sequential(nn.Conv2d(3, 2, 2), nn.Flatten())
+            self.head = nn.Conv2d(2, 2, 2)
             self.stem = nn.Sequential(first, nn.ReLU(inplace=True))
 
         def forward(self, x):
-            return self.head(self.stem(2 * x))
+            return self.head(self.stem(2 * x)).flatten(1)
 
     model = Model()
     model.train(training)

@@ -1851,7 +1851,7 @@ def boxes_of_wild_weights(student, x):
 
 @pytest.mark.task("detector", weight=2)
 def test_a_box_is_a_box_whatever_the_weights(student, rng):
-    """TinyDetector.forward: x1 <= x2 and y1 <= y2 whatever the layers give; raw scores; and one image is a batch too."""
+    """TinyDetector.forward: x1 <= x2 and y1 <= y2 whatever the layers give; raw scores; one image is a batch too."""
     scores, boxes, single = boxes_of_wild_weights(student, rng.uniform(size=(20, 3, 32, 32)).astype(np.float32))
 
     expect.shape(boxes, (160, 4), "TinyDetector: boxes")
