@@ -948,7 +948,7 @@ def scores_of_single_inputs(student, name, arguments, count, only):
         return [model.train()(x).numpy() for _ in range(2)], model.eval()(x).numpy()
 
 
-@pytest.mark.task("architectures", weight=2)
+@pytest.mark.task("architectures", weight=1.75)
 @pytest.mark.parametrize(
     ("name", "arguments", "only", "share"),
     [
