@@ -182,20 +182,25 @@ def test_a_wait_is_ended_where_the_budget_of_waiting_is(napping: Examinee) -> No
     assert time.monotonic() - started < 30.0
 
 
-def test_computing_is_no_waiting_however_busy_the_machine_is(napping: Examinee) -> None:
+def test_computing_is_no_waiting_however_busy_the_machine_is(zygote: Zygote) -> None:
+    budget = 600.0
+    napping = Examinee(zygote, module="naps", source=NAPS.encode(), imports=("numpy",), idle=budget)
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(8)]
     try:
         napping.start("softmax", 20.0)
+        started = time.monotonic()
         Student(napping).spin(1.0)
         for number in range(500):
             assert Student(napping).echo(number) == number
+        elapsed = time.monotonic() - started
         napping.start("softmax", 20.0)  # settles
     finally:
         for process in busy:
             process.kill()
             process.wait()
+        napping.close()
 
-    assert napping.allowance.idle > 1.5
+    assert budget - napping.allowance.idle < elapsed / 4  # the host may take a core from this machine unnoticed
 
 
 def test_a_test_that_is_slow_here_is_no_waiting_there(napping: Examinee) -> None:

@@ -91,6 +91,38 @@ def test_caches_and_packages_that_nobody_imports_do_not_belong_to_it(topic: Topi
     assert difference(topic) == SAME
 
 
+@pytest.mark.parametrize(
+    ("name", "belongs"),
+    [
+        ("used.py", True),
+        ("used_by_used.py", True),
+        ("inner/__init__.py", True),
+        ("inner/weights.bin", True),
+        ("inner/named.py", True),
+        ("nobody_imports_it.py", False),
+        ("outer/__init__.py", False),
+    ],
+)
+def test_of_a_package_the_modules_that_are_imported_belong_to_it(tmp_path: Path, name: str, belongs: bool) -> None:
+    package = tmp_path / "course_data"
+    for folder in ("inner", "outer"):
+        (package / folder).mkdir(parents=True)
+        (package / folder / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    (package / "used.py").write_text("from . import used_by_used\n")
+    (package / "used_by_used.py").write_text("from .inner import named\n")
+    for unread in ("inner/named.py", "inner/weights.bin", "nobody_imports_it.py"):
+        (package / unread).write_text("")
+    topic = make_course(tmp_path, hidden=("import pytest\n", "import pytest\nimport course_data.used\n")).topic(
+        "01_tiny"
+    )
+    before = state(topic)
+
+    (package / name).write_text("SIZE = 4\n")
+
+    assert (state(topic).files != before.files) == belongs
+
+
 def test_a_typed_known_json_is_not_what_was_verified(topic: Topic) -> None:
     topic.known_path.write_text(topic.known_path.read_text().replace('["test_a"]', '["test_b"]'))
 

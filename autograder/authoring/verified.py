@@ -130,31 +130,53 @@ def _digest(topic: Topic, paths: Iterable[Path]) -> str:
 
 
 def _packages(topic: Topic, paths: Iterable[Path]) -> list[Path]:
-    """Return the files of the course's own packages that some of these files import; the engine is not one of them."""
-    names = set(topic.tools)
-    for path in paths:
-        if path.suffix == ".py":
-            names |= _imported(path.read_text(encoding="utf-8"))
+    """Return the files of the course's own packages on which these files depend; the engine is not one of them.
+
+    They are the modules that are imported, directly or by one another, and what is no Python in their folders: weights
+    and tables, which a module reads by a path.
+    """
     root = topic.folder.parent.parent
-    folders = [root / name for name in sorted(names - {"autograder"}) if (root / name / "__init__.py").is_file()]
-    return [
-        path
-        for folder in folders
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not _is_passing(path.relative_to(folder))
-    ]
+    names, found = set(topic.tools) - {"autograder"}, set[Path]()
+    unread = [path for path in paths if path.suffix == ".py"]
+    while unread:
+        path = unread.pop()
+        names |= {name for name in _imported(path, root) if name.partition(".")[0] != "autograder"}
+        new = {file for name in names for file in _files(root, name)} - found
+        found |= new
+        unread += [file for file in new if file.suffix == ".py"]
+    return sorted(found)
 
 
-def _imported(text: str) -> set[str]:
-    """Return the packages that a module or a lesson imports; none if it is not Python."""
+def _files(root: Path, name: str) -> set[Path]:
+    """Return the files that the import of `name` runs, and the data beside them; none if it is not the course's own."""
+    found: set[Path] = set()
+    folder = root
+    for part in name.split("."):
+        if (folder / part / "__init__.py").is_file():
+            folder /= part
+            found |= {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py"}
+            found.add(folder / "__init__.py")
+        else:
+            module = folder / f"{part}.py"
+            return found | {module} if folder != root and module.is_file() else found
+    return found
+
+
+def _imported(path: Path, root: Path) -> set[str]:
+    """Return the modules that a module or a lesson may import, each by its whole name; none if it is not Python.
+
+    `from a import b` may import the module a.b or a name in a, so both are named.
+    """
     try:
-        tree = ast.parse(text)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError:
         return set()
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.partition(".")[0])
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = path.relative_to(root).parts[: -node.level] if node.level else ()
+            name = ".".join([*above, *filter(None, [node.module])])
+            found |= {name} | {f"{name}.{alias.name}" for alias in node.names}
     return found
