@@ -3,7 +3,8 @@
 door.py says what has arrived. Each hand-in is copied into submitted/, examined by a judge that is already warm, and
 recorded; its feedback is made and released; and at last a note says that it was answered. Every step before that note
 may be done again. So if the program is killed at any moment, the next run answers what has no note, and the student
-finds one answer. The file is long because the life of one hand-in is told in one place, with all that can interrupt it.
+finds one answer. This file is long because the life of one hand-in, and all that can interrupt it, is told in one
+place.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One pytest run over public tests: failures in words, and at the end the progress of each task.
 
-The file is long because these are the hooks of one pytest plugin, which share what they have seen.
+This file is long because these are the hooks of one pytest plugin, which share what they have seen.
 """
 
 from __future__ import annotations
