@@ -16,7 +16,7 @@ from autograder.authoring.release import release
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.grade import grade
-from autograder.recording import autograde, checkup, connection, gradebook
+from autograder.recording import autograde, checkup, connection, gradebook, steps
 
 __all__ = ["course"]  # a fixture
 pytestmark = pytest.mark.slow
@@ -262,7 +262,7 @@ def test_a_grading_that_fails_leaves_grades_and_page_as_they_were(course, monkey
     gradebook.record(course, [report_of()])
     page = course.root / "autograded/ada" / ID / f"{ID}.ipynb"
     before = page.read_bytes(), grades_of(course)
-    monkeypatch.setattr(autograde, "write_outputs", lambda *words: 1 / 0)
+    monkeypatch.setattr(steps, "write_outputs", lambda *words: 1 / 0)
 
     with pytest.raises(CourseError, match=r"ada \(ZeroDivisionError.*bob \(ZeroDivisionError"):
         gradebook.record(course, [report_of(double=1.5), report_of("bob")])

@@ -19,7 +19,7 @@ from autograder.grading.intake import written
 from autograder.grading.keep import store
 from autograder.grading.mark import examine
 from autograder.limits import ANSWER_LETTERS
-from autograder.recording import answers, autograde, connection, gradebook, registrar, steps
+from autograder.recording import answers, autograde, connection, gradebook, laid, registrar
 from autograder.recording.feedback import markdown_to_html
 from autograder.recording.pictures import picture
 from autograder.report import Report, TaskReport, TestResult
@@ -603,14 +603,14 @@ def test_a_students_name_may_be_odd(course, student):
 def test_what_stops_one_stops_nobody_else(course, monkeypatch):
     for student in ("ada", "bob", "cyd"):
         hand_in(course, student)
-    real = steps.collect_in_place
+    real = laid.collect_in_place
 
     def failing(folder, topic):
         if folder.parent.name == "bob":
             raise ZeroDivisionError("a bug of ours")
         return real(folder, topic)
 
-    monkeypatch.setattr(steps, "collect_in_place", failing)
+    monkeypatch.setattr(laid, "collect_in_place", failing)
 
     with pytest.raises(CourseError, match=r"1 of 1 not graded: bob \(ZeroDivisionError: a bug of ours\)"):
         gradebook.record(course, [report_of(student) for student in ("ada", "bob", "cyd")])
