@@ -1,4 +1,7 @@
-"""Explain: what an error means to the student, in one sentence. It is the same in their folder and in the judge."""
+"""Explain: what an error means to the student, in one sentence. It is the same in their folder and in the judge.
+
+This file is long because each kind of error has its sentence here.
+"""
 
 from __future__ import annotations
 

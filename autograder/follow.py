@@ -3,7 +3,8 @@
 door.py says what has arrived. Each hand-in is copied into submitted/, examined by a judge that is already warm, and
 recorded; its feedback is made and released; and at last a note says that it was answered. Every step before that note
 may be done again. So if the program is killed at any moment, the next run answers what has no note, and the student
-finds one answer.
+finds one answer. This file is long because the life of one hand-in, and all that can interrupt it, is told in one
+place.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from autograder.grading.pool.fleet import Fleet
 from autograder.groups import groups, receivers, share
 from autograder.people import gone
 from autograder.plain import one_line
-from autograder.recording import door, gradebook
+from autograder.recording import connection, door, gradebook
 from autograder.recording.door import HandIn
 from autograder.recording.summary import write_summaries
 from autograder.recording.take import take
@@ -244,7 +245,7 @@ class Follower:
     def _answer(self, work: _Work, examined: Future[Report]) -> None:
         """Record a report, give the student the feedback, do the same for the group, and note it."""
         one = work.hand_in
-        with self._trying(one), gradebook.opened(self._course):
+        with self._trying(one), connection.opened(self._course):
             report = examined.result()
             self._give(report)
             if one.has_address:

@@ -1,6 +1,8 @@
 """Topic and Task: read and validate one folder of assignments/.
 
 Types are checked here: all later code (build, judge, report) takes a `Topic`, never a path or a dict.
+
+This file is long because each rule of topic.toml is here, with the sentence that its author reads.
 """
 
 from __future__ import annotations

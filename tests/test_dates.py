@@ -23,7 +23,7 @@ from autograder.grading.intake.collect import submissions
 from autograder.grading.pool.fleet import examine_all
 from autograder.people import Person
 from autograder.people import save as save_people
-from autograder.recording import gradebook
+from autograder.recording import connection, gradebook
 from autograder.recording.extended import due_lines, extension_lines, grant, set_due, withdraw
 from autograder.student.check import status_command
 
@@ -205,7 +205,7 @@ class TestExtension:
         set_due(course, ID, DUE)
         hand_in(course, "ada", DUE)
         grade(course)
-        with gradebook.opened(course) as api, api.gradebook as book:
+        with connection.opened(course) as api, api.gradebook as book:
             book.grant_extension(ID, "ada", hours=3)
 
         shown = extension_lines(course, ID)

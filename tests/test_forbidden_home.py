@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from test_forbidden import _BEFORE, _BEFORE_BATCH, HONEST, MANIFEST, PUBLIC, SOLUTION, with_double
 
+from autograder.student.look import examine
 from autograder.student.public_tests import run_public_tests
-from autograder.student.submit import examine
 
 CHEATS = """
 def double(x): return torch.add(x, x)

@@ -15,7 +15,7 @@ from nbconvert.preprocessors import ExecutePreprocessor
 from test_registrar import ID, answered, cell_of, course, grades_of, hand_in, report_of
 
 from autograder.course import Course
-from autograder.recording import gradebook, guard
+from autograder.recording import connection, gradebook, guard
 from autograder.stub import BEGIN, END
 
 __all__ = ["course"]  # a fixture
@@ -164,7 +164,7 @@ def test_nbgraders_own_feedback_does_not_run_it_either(course):
     gradebook.record(course, [report_of()])
     (course.root / "nbgrader_config.py").write_text(RUN_ALL)
 
-    with gradebook.opened(course) as api:
+    with connection.opened(course) as api:
         api.parent.config.GenerateFeedback.preprocessors = [ExecutePreprocessor]
         result = api.generate_feedback(ID, "ada")
 

@@ -18,8 +18,8 @@ from autograder.course import Course
 from autograder.explain import explain
 from autograder.grading.intake.submission import Submission
 from autograder.grading.mark.judge import Judge
+from autograder.student.look import examine
 from autograder.student.public_tests import run_public_tests
-from autograder.student.submit import examine
 
 ID = "01_tiny"
 SLIPS = {

@@ -16,7 +16,7 @@ from autograder.authoring.release import release
 from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.grade import grade
-from autograder.recording import autograde, checkup, gradebook
+from autograder.recording import autograde, checkup, connection, gradebook, steps
 
 __all__ = ["course"]  # a fixture
 pytestmark = pytest.mark.slow
@@ -94,7 +94,7 @@ def test_a_date_before_the_release_is_found_before_anybody_is_examined(dated, mo
 def test_nbgraders_own_button_finds_it_too_and_enters_nobody(dated):
     hand_in(dated)
 
-    with gradebook.opened(dated) as api:
+    with connection.opened(dated) as api:
         result = api.autograde(ID, "*")
 
     assert f"run `autograder release {ID}`" in result["error"]
@@ -122,7 +122,7 @@ def test_the_one_command_ends_in_the_right_state_and_keeps_the_date(dated, befor
 def test_nbgraders_generate_repairs_it_too(dated):
     fail_as_before(dated)
 
-    with gradebook.opened(dated) as api:
+    with connection.opened(dated) as api:
         result = api.generate_assignment(ID, force=True)
 
     assert result["success"], result["error"]
@@ -135,7 +135,7 @@ def test_a_generate_that_fails_leaves_what_was_released(course, monkeypatch):
     monkeypatch.setattr(SaveCells, "preprocess", lambda self, nb, resources: 1 / 0)
     files = {path: path.read_bytes() for path in (course.release / ID).iterdir()}
 
-    with gradebook.opened(course) as api:
+    with connection.opened(course) as api:
         result = api.generate_assignment(ID, force=True)
 
     assert not result["success"]
@@ -262,7 +262,7 @@ def test_a_grading_that_fails_leaves_grades_and_page_as_they_were(course, monkey
     gradebook.record(course, [report_of()])
     page = course.root / "autograded/ada" / ID / f"{ID}.ipynb"
     before = page.read_bytes(), grades_of(course)
-    monkeypatch.setattr(autograde, "write_outputs", lambda *words: 1 / 0)
+    monkeypatch.setattr(steps, "write_outputs", lambda *words: 1 / 0)
 
     with pytest.raises(CourseError, match=r"ada \(ZeroDivisionError.*bob \(ZeroDivisionError"):
         gradebook.record(course, [report_of(double=1.5), report_of("bob")])

@@ -19,7 +19,7 @@ from autograder.grading.intake import written
 from autograder.grading.keep import store
 from autograder.grading.mark import examine
 from autograder.limits import ANSWER_LETTERS
-from autograder.recording import answers, autograde, gradebook, registrar
+from autograder.recording import answers, autograde, connection, gradebook, laid, registrar
 from autograder.recording.feedback import markdown_to_html
 from autograder.recording.pictures import picture
 from autograder.report import Report, TaskReport, TestResult
@@ -568,7 +568,7 @@ def test_a_timestamp_without_a_time_is_the_time_of_its_writing(course, text):
     gradebook.record(course, [report_of()])
 
     assert grades_of(course)["double"] == (ODD, False)
-    with gradebook.opened(course) as api:
+    with connection.opened(course) as api:
         (submission,) = api.get_submissions(ID)
     assert submission["timestamp"] == "2023-11-14T22:13:20"
 
@@ -603,14 +603,14 @@ def test_a_students_name_may_be_odd(course, student):
 def test_what_stops_one_stops_nobody_else(course, monkeypatch):
     for student in ("ada", "bob", "cyd"):
         hand_in(course, student)
-    real = autograde.collect_in_place
+    real = laid.collect_in_place
 
     def failing(folder, topic):
         if folder.parent.name == "bob":
             raise ZeroDivisionError("a bug of ours")
         return real(folder, topic)
 
-    monkeypatch.setattr(autograde, "collect_in_place", failing)
+    monkeypatch.setattr(laid, "collect_in_place", failing)
 
     with pytest.raises(CourseError, match=r"1 of 1 not graded: bob \(ZeroDivisionError: a bug of ours\)"):
         gradebook.record(course, [report_of(student) for student in ("ada", "bob", "cyd")])
@@ -647,7 +647,7 @@ def judge(monkeypatch):
 def test_nbgrader_asks_the_judge_once_and_keeps_the_report(course, judge):
     hand_in(course)
 
-    with gradebook.opened(course) as api:
+    with connection.opened(course) as api:
         results = [api.autograde(ID, "ada") for _ in range(2)]
 
     assert all(result["success"] for result in results)
@@ -660,7 +660,7 @@ def test_a_whole_class_is_graded_by_one_call_of_nbgrader(course, judge):
     for student in ("ada", "bob", "cyd"):
         hand_in(course, student, notebook="" if student == "bob" else None)
 
-    with gradebook.opened(course) as api:
+    with connection.opened(course) as api:
         result = api.autograde(ID, "*")
 
     assert result["success"], result["error"]
@@ -672,7 +672,7 @@ def test_a_sandbox_that_does_not_work_stops_the_class_with_one_sentence(course, 
     for student in ("ada", "dan", "eve"):
         hand_in(course, student)
 
-    with gradebook.opened(course) as api:
+    with connection.opened(course) as api:
         result = api.autograde(ID, "*")
 
     assert not result["success"]
@@ -683,7 +683,7 @@ def test_a_sandbox_that_does_not_work_stops_the_class_with_one_sentence(course, 
 def test_an_assignment_that_is_none_of_the_courses_is_never_run(course, judge):
     shutil.copytree(course.source / ID, course.source / "02_other")
     (course.source / "02_other" / f"{ID}.ipynb").rename(course.source / "02_other/02_other.ipynb")
-    with gradebook.opened(course) as api:
+    with connection.opened(course) as api:
         api.generate_assignment("02_other")
         shutil.copytree(course.release / "02_other", course.submitted / "ada/02_other")
         result = api.autograde("02_other", "ada")
@@ -703,7 +703,7 @@ def test_a_gradebook_without_the_assignment_says_what_to_run(course):
 def test_a_locked_gradebook_is_waited_for_and_loses_nothing(course, judge, monkeypatch):
     monkeypatch.setattr(autograde, "LOCK_SECONDS", 1.0)
     hand_in(course)
-    with gradebook.opened(course) as api:
+    with connection.opened(course) as api:
         holder = sqlite3.connect(course.root / "gradebook.db", isolation_level=None)
         holder.execute("BEGIN EXCLUSIVE")
         locked = api.autograde(ID, "ada")

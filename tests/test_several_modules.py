@@ -23,7 +23,7 @@ from autograder.limits import GIVEN_BYTES
 from autograder.platforms.gradescope_zip import write_zip
 from autograder.sandbox.both.bundle import bundled, parted
 from autograder.sandbox.ladder import climb
-from autograder.student import submit
+from autograder.student import look, submit
 from autograder.student.check import check
 from autograder.student.hint import give
 from autograder.student.public_tests import find_public_tests, run_public_tests
@@ -362,16 +362,16 @@ def test_a_hint_points_into_the_module_in_which_the_function_is(course, topic, t
 def test_submit_looks_at_every_module_and_packs_all(course, topic, tmp_path):
     folder = home(course, tmp_path / ID)
     solve(topic, folder)
-    assert [finding.sentence for finding in submit.examine(folder) if finding.level == "stop"] == []
+    assert [finding.sentence for finding in look.examine(folder) if finding.level == "stop"] == []
     with zipfile.ZipFile(submit.pack(folder)) as archive:
         assert sorted(archive.namelist()) == [f"{ID}/{name}" for name in ("01_shop.ipynb", "shop.py", "till.py")]
 
     (folder / "till.py").write_text("def total(:\n")
-    said = [finding.sentence for finding in submit.examine(folder) if finding.level == "stop"]
+    said = [finding.sentence for finding in look.examine(folder) if finding.level == "stop"]
     assert any(text.startswith("till.py is not valid Python") for text in said)
 
     (folder / "till.py").unlink()
-    said = [finding.sentence for finding in submit.examine(folder) if finding.level == "stop"]
+    said = [finding.sentence for finding in look.examine(folder) if finding.level == "stop"]
     assert said == ["till.py is missing: shop.py and till.py are examined. Put it back under that name."]
 
 

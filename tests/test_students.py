@@ -21,7 +21,7 @@ from autograder.people import Person, gone, people, save
 from autograder.platforms.export import export_marks
 from autograder.platforms.roster import MOODLE, fill
 from autograder.platforms.students import class_lines, enter, read_class, text_of
-from autograder.recording import gradebook
+from autograder.recording import connection, gradebook
 from autograder.report.mark import Mark
 
 CANVAS = """\
@@ -139,7 +139,7 @@ def imported(course: Course, text: str, *options: str) -> str:
 
 
 def in_the_gradebook(course: Course) -> dict[str, tuple[str, str]]:
-    with gradebook.opened(course) as api, api.gradebook as book:
+    with connection.opened(course) as api, api.gradebook as book:
         return {student.id: (student.first_name, student.last_name) for student in book.students}
 
 

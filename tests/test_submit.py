@@ -19,7 +19,8 @@ from autograder.grading.intake.collect import collect
 from autograder.portable import habits
 from autograder.stub import stub_of
 from autograder.student.desk import submit_command
-from autograder.student.submit import examine, pack
+from autograder.student.look import examine
+from autograder.student.submit import pack
 
 ID = "01_tiny"
 

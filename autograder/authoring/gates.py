@@ -1,6 +1,7 @@
 """Gates: what must hold before a student sees an assignment. Each gate yields a finding for each thing that is wrong.
 
-verify.py says in which order they are tried, and what is kept of them.
+verify.py says in which order they are tried, and what is kept of them. This file is long because all gates are here:
+what one of them has run (tests, signatures, seeds) is what the next ones need.
 """
 
 from __future__ import annotations

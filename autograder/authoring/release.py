@@ -96,10 +96,10 @@ def _generate(course: Course, topics: tuple[Topic, ...], staging: Path, *, grade
 
 def _enter_dates(course: Course, topics: tuple[Topic, ...]) -> None:
     """Enter due dates into the gradebook."""
-    from autograder.recording import extended, gradebook
+    from autograder.recording import connection, extended
 
     if dates.dates(course.assignments):
-        with gradebook.opened(course) as api, api.gradebook as book:
+        with connection.opened(course) as api, api.gradebook as book:
             extended.enter_dates(book, course, tuple(topic.id for topic in topics))
 
 

@@ -3,6 +3,7 @@
 Broken tasks and reports count nowhere. They are for a person, and come first. The discrimination of a test is its
 corrected point-biserial correlation, r = cov(x, y) / (s_x s_y). Here x is 1 or 0 for passed or failed, and y is the
 student's total without the share of this test. For a task it is the same, with the score as x.
+This file is long because most of it is the frozen data, whose every field says what it means.
 """
 
 from __future__ import annotations

@@ -11,8 +11,7 @@ import datetime
 import filecmp
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -22,21 +21,11 @@ from autograder.grading.intake import parcel
 from autograder.limits import PARCEL_BYTES
 from autograder.people import Person, people
 from autograder.plain import one_line
+from autograder.platforms.download_files import ARCHIVES, USED, Piece, files_of, inside
 from autograder.platforms.downloads import PLATFORMS, Name, own_name, student_of
 from autograder.topic import Topic
 
-_USED = (".py", ".ipynb")
-_ARCHIVES = (".zip", ".tar.gz", ".tgz")
 _STAMP = "timestamp.txt"
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """One file of a download, or of an archive in it."""
-
-    path: str  #: as the teacher finds it
-    parts: tuple[str, ...]
-    read: Callable[[], bytes]
 
 
 @dataclass(frozen=True, order=True)
@@ -101,7 +90,7 @@ def collect_download(course: Course, topic_id: str, platform: str, download: Pat
     if not download.exists():
         raise CourseError(f"{download}: no such file or folder; give the download of {platform}")
     found = Collected()
-    chosen = _chosen(topic, _matched(_files(download, platform), platform, class_list, found), found)
+    chosen = _chosen(topic, _matched(files_of(download, platform), platform, class_list, found), found)
     found.missing = sorted({person.student for person in class_list if not person.has_left} - set(chosen))
     if chosen:
         with _staging(course) as staging:
@@ -116,57 +105,22 @@ def replaced_folder(course: Course, topic_id: str) -> Path:
     return course.root / "downloaded" / topic_id / "replaced"
 
 
-def _files(download: Path, platform: str) -> Iterator[_Piece]:
-    """Give every file of a download; a zip that belongs to no student is the download itself."""
-    if download.is_file():
-        yield from _members(download)
-        return
-    for path in sorted(download.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            parts = path.relative_to(download).parts
-            is_whole = path.suffix.lower() == ".zip" and not any(PLATFORMS[platform](part) for part in parts)
-            if is_whole:
-                yield from _members(path)
-            else:
-                yield _Piece(str(path), parts, lambda path=path: _capped(path))  # type: ignore[misc]
-
-
-def _members(path: Path) -> Iterator[_Piece]:
-    """Give the files of the zip that the platform made."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                parts = PurePosixPath(info.filename).parts
-                if not info.is_dir() and ".." not in parts and info.file_size <= PARCEL_BYTES:
-                    content = archive.read(info)
-                    yield _Piece(f"{path.name}: {info.filename}", parts, lambda content=content: content)  # type: ignore[misc]
-                elif not info.is_dir():
-                    yield _Piece(f"{path.name}: {info.filename}", ("",), bytes)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
-        raise CourseError(f"{path}: cannot be opened ({error}); download it again") from error
-
-
-def _capped(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.read(PARCEL_BYTES + 1)
-
-
 def _matched(
-    files: Iterator[_Piece], platform: str, class_list: tuple[Person, ...], found: Collected
-) -> Iterator[tuple[str, Name, str, _Piece]]:
+    files: Iterator[Piece], platform: str, class_list: tuple[Person, ...], found: Collected
+) -> Iterator[tuple[str, Name, str, Piece]]:
     """Give each file with its student, what its name says, and the student's own name of it."""
     for file in files:
         read = [(at, name) for at, part in enumerate(file.parts) if (name := PLATFORMS[platform](part))]
         if not read:
             if not file.parts[-1].startswith("."):
-                found.unmatched.append((_shown(file), f"its name is not one of {platform}"))
+                found.unmatched.append((file.shown, f"its name is not one of {platform}"))
             continue
         at, name = read[0]
         if name.is_note or file.parts[-1] == "onlinetext.html":
             continue
         student, why = student_of(name, class_list)
         if why:
-            found.unmatched.append((_shown(file), why))
+            found.unmatched.append((file.shown, why))
             continue
         if name.is_late and student not in found.late:
             found.late.append(student)
@@ -176,7 +130,7 @@ def _matched(
 
 
 def _chosen(
-    topic: Topic, matched: Iterator[tuple[str, Name, str, _Piece]], found: Collected
+    topic: Topic, matched: Iterator[tuple[str, Name, str, Piece]], found: Collected
 ) -> dict[str, dict[str, _Choice]]:
     """Choose one file for each student and name: of the latest attempt, with the highest number."""
     wanted = [*(path.name for path in topic.module_paths), f"{topic.id}.ipynb"]
@@ -185,7 +139,7 @@ def _chosen(
         moment = name.moment or datetime.datetime.min.replace(tzinfo=datetime.UTC)
         for member, content in _opened(own, file, found):
             called, copy = own_name(member.name, wanted)
-            choice = _Choice(moment, copy, 1 - len(member.parts), _shown(file), content)
+            choice = _Choice(moment, copy, 1 - len(member.parts), file.shown, content)
             other = chosen.setdefault(student, {}).get(called)
             if other is not None and other.content != choice.content:
                 found.unused.append((min(other, choice).path, f"another {called} of {student} counts"))
@@ -197,40 +151,21 @@ def _chosen(
     return chosen
 
 
-def _opened(own: str, file: _Piece, found: Collected) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _opened(own: str, file: Piece, found: Collected) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Give a file, or the modules and notebooks in an archive."""
-    if own.lower().endswith(_ARCHIVES):
+    if own.lower().endswith(ARCHIVES):
         try:
-            yield from _inside(own, file.read())
+            yield from inside(own, file.read())
         except (parcel.Complaint, *parcel.UNREADABLE) as error:
-            found.unused.append((_shown(file), f"cannot be opened: {one_line(str(error), 120)}"))
-    elif not own.lower().endswith(_USED):
-        found.unused.append((_shown(file), "only modules, notebooks and archives are examined"))
+            found.unused.append((file.shown, f"cannot be opened: {one_line(str(error), 120)}"))
+    elif not own.lower().endswith(USED):
+        found.unused.append((file.shown, "only modules, notebooks and archives are examined"))
     else:
         content = file.read()
         if len(content) > PARCEL_BYTES:
-            found.unused.append((_shown(file), f"larger than {PARCEL_BYTES // 1_000_000} MB"))
+            found.unused.append((file.shown, f"larger than {PARCEL_BYTES // 1_000_000} MB"))
         else:
             yield PurePosixPath(own), content
-
-
-def _inside(own: str, content: bytes) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Give the modules and notebooks of a student's archive, read with the limits of a parcel."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / f"parcel{''.join(PurePosixPath(own.lower()).suffixes[-2:])}"
-        path.write_bytes(content)
-        with parcel.open_file(path) as stream:
-            if own.lower().endswith(".zip"):
-                with parcel.zip_in(stream) as archive:
-                    for entry in parcel.capped(parcel.open_zip(archive)):
-                        if entry.name.lower().endswith(_USED) and not entry.fault:
-                            with archive.open(str(entry.path)) as member:
-                                yield entry.path, member.read(PARCEL_BYTES)
-            else:
-                with parcel.tar_in(stream) as tar:
-                    for entry in parcel.capped(parcel.open_tar(tar, _USED)):
-                        if entry.name.lower().endswith(_USED) and not entry.fault:
-                            yield entry.path, entry.read()
 
 
 def _lay(course: Course, topic: Topic, chosen: dict[str, dict[str, _Choice]], staging: Path) -> None:
@@ -295,7 +230,3 @@ class _staging:
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _shown(file: _Piece) -> str:
-    return one_line(file.path, 200)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -16,178 +15,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbconvert.exporters import NotebookExporter
 from nbconvert.preprocessors import ExecutePreprocessor
-from nbgrader import preprocessors, utils
+from nbgrader import utils
 from nbgrader.api import Gradebook
 from nbgrader.converters import autograde, base
 from sqlalchemy.exc import OperationalError
-from traitlets import Bool, Integer
 
 from autograder.course import Course
-from autograder.errors import AutograderError, CourseError
+from autograder.errors import AutograderError
 from autograder.extensions import enter_extension, extension
-from autograder.grading.intake.attempts import admit
-from autograder.grading.intake.collect import collect_in_place
-from autograder.grading.mark.examine import report_on
 from autograder.limits import LOCK_SECONDS
 from autograder.recording import entry
-from autograder.recording.answers import is_answer, lay
-from autograder.recording.feedback import notice, write_outputs
 from autograder.recording.former import Former, look_at
+from autograder.recording.laid import PlainCopy, PristineExporter, not_overwritten, released
+from autograder.recording.steps import GRADING, LAYING, MAY_BE_OFF
 from autograder.recording.warm import warm_gradebook
 from autograder.report import Report
-from autograder.report.words import told
-from autograder.sandbox.both.bundle import parted
-from autograder.topic import Topic
-
-COPIED = ("timestamp.txt", "submission_secret.txt")  #: nbgrader's own files in a parcel
 
 
-class Examine(preprocessors.NbGraderPreprocessor):  # type: ignore[misc]
-    """Write each task's score and feedback into its grade cell, as if the cell had been run."""
-
-    seed = Integer(None, allow_none=True, help="Judge under this seed, not the class's.").tag(config=True)
-    allow_unisolated = Bool(False, help="Judge without a sandbox if none works.").tag(config=True)
-
-    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        names = resources["nbgrader"]
-        coursedir = self.parent.parent.coursedir
-        course = Course(Path(coursedir.root))
-        topic = course.topic(names["assignment"])
-        parcel = coursedir.format_path(coursedir.submitted_directory, names["student"], topic.id)
-        report = self.parent.parent.report
-        if report is None:
-            submission = admit(course, topic, collect_in_place(Path(parcel), topic))
-            report = report_on(course, submission, seed=self.seed, allow_unisolated=self.allow_unisolated)
-        tasks = {task.task: (task, words) for task, words in told(report, topic)}
-        for cell in nb.cells:
-            if utils.is_grade(cell) and not utils.is_solution(cell):
-                write_outputs(cell, topic, *tasks.get(cell.metadata.nbgrader.grade_id, (None,)))
-        noticed = (*report.complaints, *nb.metadata.pop("autograder", {}).get("complaints", ()))
-        if noticed:
-            nb.cells.insert(0, notice(noticed))
-        return nb, resources
-
-
-class SaveScores(preprocessors.SaveAutoGrades):  # type: ignore[misc]
-    """Save each grade cell's score; leave a cell without one to a person, as with written answers.
-
-    What a person gave stays given as long as the student's answer, or module, is the one that the person saw. All
-    scores of a student are written to the disk at once; nbgrader's own step writes each of them.
-    """
-
-    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        names = resources["nbgrader"]
-        self.notebook_id, self.assignment_id = names["notebook"], names["assignment"]
-        self.student_id, self.db_url = names["student"], names["db_url"]
-        with Gradebook(self.db_url) as self.gradebook:
-            session = self.gradebook.db
-            session.commit = session.flush
-            for number, cell in enumerate(nb.cells):
-                nb.cells[number], resources = self.preprocess_cell(cell, resources, number)
-            del session.commit
-            session.commit()
-        return nb, resources
-
-    def _add_score(self, cell: Any, resources: Any) -> None:
-        super()._add_score(cell, resources)
-        names = resources["nbgrader"]
-        grade_id = cell.metadata.nbgrader.grade_id
-        grade = self.gradebook.find_grade(grade_id, names["notebook"], names["assignment"], names["student"])
-        if cell.metadata.get("autograder", {}).get("is_open"):
-            grade.auto_score = None
-            grade.needs_manual_grade = True
-        if self._is_given(cell, grade):
-            grade.needs_manual_grade = False
-        self.gradebook.db.commit()
-
-    def _is_given(self, cell: Any, grade: Any) -> bool:
-        """Whether a person's score stays valid: given before, for the same work, and within the points."""
-        converter = self.parent.parent
-        former = converter.former
-        if former is None or not former.is_given(grade.name) or grade.manual_score > grade.max_score:
-            return False
-        if is_answer(cell):
-            return bool(former.has_answer(cell))
-        return all(former.has_file(path.name) for path in converter.topic.module_paths)
-
-
-class PristineExporter(NotebookExporter):  # type: ignore[misc]
-    """Give nbgrader the released notebook with the student's answers, instead of the student's notebook."""
-
-    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> Any:
-        if not self.parent._sanitizing:
-            return super().from_filename(filename, resources=resources, **kw)
-        course = Course(Path(self.parent.coursedir.root))
-        notebook, complaints = lay(released(course, resources["nbgrader"]["assignment"]), Path(filename))
-        notebook["metadata"]["autograder"] = {"complaints": list(complaints)}
-        resources["metadata"] = {"name": Path(filename).stem, "path": str(Path(filename).parent)}
-        return self.from_notebook_node(nbformat.reads(json.dumps(notebook), as_version=4), resources=resources, **kw)
-
-
-def released(course: Course, assignment: str) -> dict[str, Any]:
-    """Read the released notebook of an assignment, as JSON.
-
-    Raises:
-        CourseError: there is none
-    """
-    path = course.release / assignment / f"{assignment}.ipynb"
-    try:
-        notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        why = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-        raise CourseError(f"{path}: {why}; run `autograder release {assignment}`") from error
-    return notebook
-
-
-class _PlainCopy(base.BaseConverter):  # type: ignore[misc]
-    """Copy nbgrader's own files out of a parcel, and the examined module; nbgrader's own copy would follow links."""
-
-    def init_assignment(self, assignment_id: str, student_id: str) -> None:
-        parcel = Path(self._format_source(assignment_id, student_id))
-        folder = Path(self._format_dest(assignment_id, student_id))
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in COPIED:
-            file = parcel / name
-            if not file.is_symlink() and file.is_file() and file.stat().st_size <= 1000:
-                _write_anew(folder / name, file.read_bytes())
-        topic = Course(Path(self.coursedir.root)).topic(assignment_id)
-        source = collect_in_place(parcel, topic).source
-        for name, text in parted(source, topic.modules).items() if source is not None else ():
-            _write_anew(folder / f"{name}.py", text)
-
-
-def not_overwritten(topic: Topic) -> list[str]:
-    """Return what nbgrader must not copy out of source/: a student's modules, and given files, which nobody reads."""
-    return [*(path.name for path in topic.module_paths), *topic.files]
-
-
-def _write_anew(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)  # nbgrader makes the files that it wrote read-only
-    path.write_bytes(content)
-
-
-#: the steps on the released notebook with the student's answers, and then those that find and save the scores
-LAYING = (
-    preprocessors.ClearOutput,
-    preprocessors.DeduplicateIds,
-    preprocessors.OverwriteKernelspec,
-    preprocessors.OverwriteCells,
-    preprocessors.CheckCellMetadata,
-)
-GRADING = (
-    Examine,
-    preprocessors.LimitOutput,
-    SaveScores,
-    preprocessors.AssignLatePenalties,
-    preprocessors.CheckCellMetadata,
-)
-_MAY_BE_OFF = (preprocessors.LimitOutput, preprocessors.AssignLatePenalties)  #: if a setting says so
-
-
-class Autograde(autograde.Autograde, _PlainCopy):  # type: ignore[misc]
+class Autograde(autograde.Autograde, PlainCopy):  # type: ignore[misc]
     """nbgrader's Autograde for every folder handed in, one student at a time."""
 
     is_ours = True  #: for the guard
@@ -203,7 +49,7 @@ class Autograde(autograde.Autograde, _PlainCopy):  # type: ignore[misc]
     def _init_preprocessors(self) -> None:
         self.exporter._preprocessors = []
         for step in LAYING if self._sanitizing else GRADING:
-            self.exporter.register_preprocessor(step, enabled=step not in _MAY_BE_OFF)
+            self.exporter.register_preprocessor(step, enabled=step not in MAY_BE_OFF)
         running = [step for step in self.exporter._preprocessors if isinstance(step, ExecutePreprocessor)]
         if running or not isinstance(self.exporter, PristineExporter):
             self._stop("nbgrader would run a student's notebook; nothing is recorded")

@@ -23,10 +23,10 @@ _STOCK = "`nbgrader autograde` and the formgrader fail, since they would run stu
 
 def look(course: Course) -> tuple[list[str], list[str]]:
     """Return sentences about nbgrader in a course: what is wrong, and what is only worth knowing."""
-    from autograder.recording import gradebook, registrar
+    from autograder.recording import connection, registrar
 
     try:
-        with gradebook.opened(course) as api:
+        with connection.opened(course) as api:
             wrong = _of_entries(course, api)
             if not registrar.is_configured(api.parent.config):
                 wrong.insert(0, _UNCONFIGURED.format(others=_GUARDED if is_guarded() else _STOCK))
@@ -59,9 +59,9 @@ def _of_entries(course: Course, api: Any) -> list[str]:
 
 def _of_names(api: Any) -> Iterator[str]:
     """Say how many students the formgrader shows as "None, None"."""
-    from autograder.recording import gradebook
+    from autograder.recording import connection
 
-    if gradebook.is_there(api):
+    if connection.is_there(api):
         with api.gradebook as book:
             nameless = [known.id for known in book.students if not (known.first_name or known.last_name)]
         if nameless:

@@ -140,9 +140,9 @@ def opened(course: Course, topic: Topic, folder: Path | None, say: Callable[[str
     Raises:
         CourseError: there is no such folder, or this account cannot read it
     """
-    from autograder.recording import gradebook
+    from autograder.recording import connection
 
-    with gradebook.opened(course) as api:
+    with connection.opened(course) as api:
         rules = _rules(api.coursedir, topic)
         collector = api.exchange.Collect(coursedir=api.coursedir, authenticator=api.authenticator, parent=api)
         root, checks_owner = getattr(collector, "root", ""), bool(collector.check_owner)

@@ -17,7 +17,8 @@ from autograder.course import Course
 from autograder.errors import CourseError
 from autograder.extensions import Extension, extensions, save
 from autograder.people import people
-from autograder.recording.gradebook import is_there, knows, opened
+from autograder.recording.connection import is_there, opened
+from autograder.recording.gradebook import knows
 
 
 def set_due(course: Course, topic_id: str, moment: datetime.datetime | None) -> list[str]:

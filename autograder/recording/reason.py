@@ -21,3 +21,15 @@ def reason(result: dict[str, Any]) -> str:
         if found:
             return found[-1]
     return str(result.get("error") or result.get("log") or "it says nothing").strip().splitlines()[-1]
+
+
+def why_failed(result: dict[str, Any]) -> str:
+    """Say why nbgrader's API failed, without the exception's name.
+
+    Raises:
+        KeyboardInterrupt: that was the failure; nbgrader takes Ctrl-C for one student's fault, and goes on
+    """
+    last = reason(result)
+    if last.startswith("KeyboardInterrupt"):
+        raise KeyboardInterrupt
+    return last.partition(": ")[2] or last

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from autograder.course import Course
 from autograder.people import Person
-from autograder.recording.gradebook import opened
+from autograder.recording.connection import opened
 
 
 def register(course: Course, class_list: Iterable[Person]) -> None:

@@ -36,8 +36,10 @@ from nbgrader.coursedir import CourseDirectory
 from autograder.course import Course
 from autograder.errors import AutograderError
 from autograder.recording import guard
-from autograder.recording.autograde import GRADING, Autograde, PristineExporter, not_overwritten
+from autograder.recording.autograde import Autograde
+from autograder.recording.laid import PristineExporter, not_overwritten
 from autograder.recording.late import LatePolicy
+from autograder.recording.steps import GRADING
 from autograder.recording.warm import FeedbackExporter
 
 FILTERS = {

@@ -7,10 +7,11 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-from autograder.student import submit
+from autograder.student import look, submit
 from autograder.student.check import write
 from autograder.student.hint import Given, give
 from autograder.student.public_tests import find_public_tests, refusal, run_public_tests
+from autograder.student.remark import Remark
 from autograder.student.report import Look, StyledLine, wrapped
 
 
@@ -43,7 +44,7 @@ def submit_command(folder: Path, *, is_dry: bool = False) -> int:
     Returns:
         0 handed in, 1 not handed in
     """
-    remarks = submit.examine(folder)
+    remarks = look.examine(folder)
     write(remark_lines(remarks))
     if any(remark.level == "stop" for remark in remarks):
         print("Not handed in: the grader would find nothing to examine. Correct that first.")
@@ -79,7 +80,7 @@ def hint_lines(given: Given, *, width: int = 80) -> list[StyledLine]:
     return found
 
 
-def remark_lines(remarks: Iterable[submit.Remark], *, width: int = 80) -> list[StyledLine]:
+def remark_lines(remarks: Iterable[Remark], *, width: int = 80) -> list[StyledLine]:
     """Lay out what was found in a parcel, the most important last."""
     marks: dict[str, tuple[str, Look]] = {
         "fine": ("ok  ", "passed"),

@@ -1,4 +1,7 @@
-"""One pytest run over public tests: failures in words, and at the end the progress of each task."""
+"""One pytest run over public tests: failures in words, and at the end the progress of each task.
+
+This file is long because these are the hooks of one pytest plugin, which share what they have seen.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 The judge drives one examiner process (examiner.py). If the examiner crashes, no mark is lost. A failed test costs a
 mark only if the solution passes it under the same seed (manifest.py).
+
+This file is long because marking policy must be read in one place.
 """
 
 from __future__ import annotations

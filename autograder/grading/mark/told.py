@@ -6,6 +6,8 @@ of the stub, a rounded number) and what the author wrote (topic.toml, docstrings
 nothing else in the package makes. What a worker said goes to the log: `TestResult.sentence`.
 
 The student's code still decides which of these sentences is shown. docs/security.md says how many bits this gives.
+
+This file is long because all that a student can be told of a hidden test must be seen at once.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 It is a plugin of pytest. Pytest collects the suite and sets up what tests need. This module replaces the run loop of
 pytest, and also its three phases for plain tests, which do not need them (direct.py).
+
+This file is long because one loop keeps what a submission has left of its budgets, and what has ended it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 A scalar is sent as it is; everything else is an array whose first item is a tag. Arrays and tensors put their data into
 the frame's body; the header says their dtype, shape and layout. Each side extends `Codec` with what only it knows: the
 worker turns what cannot cross into handles, the judge turns callables into callbacks.
+
+This file is long because it says of every kind of value how it is sent and how it is checked: the two change together.
 """
 
 from __future__ import annotations

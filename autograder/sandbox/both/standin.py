@@ -8,6 +8,8 @@ object, raises `ForbiddenUse`. A few functions that compute nothing (`torch.manu
 any time.
 
 This module is used in the worker, which does not have the package, and in a student's own folder, which may have it.
+
+This file is long because a class has many uses, and each one that Python knows is a method here.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ This process has no secret, and nothing that it says is believed: the other side
 
 A callback has the nonce of the request that it belongs to. A target is the number of a handle. Requests and callbacks
 nest: the judge answers a callback before it reads anything else, so each thread waits for its turn to send (turns.py).
+
+This file is long because requests, callbacks and replies nest: one object serves them all.
 """
 
 from __future__ import annotations

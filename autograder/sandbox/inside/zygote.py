@@ -3,6 +3,8 @@
 It is started inside the box as `python -I -S -B zygote.py FD`. On FD (a SEQPACKET socket) it reads one JSON
 configuration, answers "ready", and then serves {"op": "spawn"} with a connection attached (answer: the worker's pid,
 and its pidfd) and {"op": "reap", "pid": n} (answer: how that worker ended).
+
+This file is long because the steps that shut a worker in belong to one fork, in one order.
 """
 
 from __future__ import annotations

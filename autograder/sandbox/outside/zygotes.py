@@ -1,4 +1,7 @@
-"""The trusted owner of a zygote: it starts the zygote, spawns workers, and finds out how they ended."""
+"""The trusted owner of a zygote: it starts the zygote, spawns workers, and finds out how they ended.
+
+A worker is in this file as well, because only its zygote can make it and say how it ended.
+"""
 
 from __future__ import annotations
 
