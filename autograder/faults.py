@@ -1,4 +1,7 @@
-"""Fault: what went wrong in a student's code, and what an exception tells about it. explain.py makes the sentence."""
+"""Fault: what went wrong in a student's code, and what an exception tells about it. explain.py makes the sentence.
+
+This file is long because all that an exception tells is read here.
+"""
 
 from __future__ import annotations
 

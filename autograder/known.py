@@ -15,6 +15,8 @@ no test is cheap.
 
 A line "verified" at the top says which state was last verified in full (see authoring/verified.py). No mark depends on
 it.
+
+This file is long because what is written and how it is read stand side by side.
 """
 
 from __future__ import annotations

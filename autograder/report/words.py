@@ -3,6 +3,8 @@
 About hidden tests it gives only the number that passed, and the hint. If the feedback of an assignment is "scores", it
 gives neither. A cause is told once: what fails again for the same reason only points to it. Every text that came from a
 student's code is on one line, without control characters, and escaped for the format that is written.
+
+This file is long because text, Markdown and HTML are written side by side, so that they say the same.
 """
 
 from __future__ import annotations

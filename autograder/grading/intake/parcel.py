@@ -2,6 +2,8 @@
 
 A file that must not be read (a link, a device, a path out of the parcel, a bomb) gets a fault, or ends the search with
 a complaint.
+
+This file is long because a folder, a zip and a tar are read by the same rules.
 """
 
 from __future__ import annotations

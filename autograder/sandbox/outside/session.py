@@ -2,6 +2,8 @@
 
 This is the trusted side. What a worker sends can only become a plain value, a handle or an exception of a known class.
 Anything else ends the connection with a sentence.
+
+This file is long because a connection has one state, on which requests, answers and callbacks depend.
 """
 
 from __future__ import annotations
