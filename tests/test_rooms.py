@@ -1,4 +1,4 @@
-"""The rooms of the package: which may import from which, so that data flows one way."""
+"""The rooms of the package: which may import from which, so that data flows one way; and how large a module is."""
 
 from __future__ import annotations
 
@@ -147,3 +147,14 @@ def test_the_help_lists_every_verb_once():
     verbs = [line.split()[0] for line in text.splitlines() if line[:2] == "  " and line[2:3].strip()]
 
     assert sorted(verb for verb in verbs if verb in main.commands) == sorted(main.commands)
+
+
+def test_a_module_of_more_than_250_lines_says_why() -> None:
+    silent = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if len((text := path.read_text(encoding="utf-8")).splitlines()) > 250
+        and "file is long because" not in (ast.get_docstring(ast.parse(text)) or "").replace("\n", " ")
+    ]
+
+    assert not silent

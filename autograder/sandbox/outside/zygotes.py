@@ -1,6 +1,6 @@
 """The trusted owner of a zygote: it starts the zygote, spawns workers, and finds out how they ended.
 
-A worker is in this file as well, because only its zygote can make it and say how it ended.
+This file is long because it holds a worker as well: only its zygote can make it and say how it ended.
 """
 
 from __future__ import annotations
