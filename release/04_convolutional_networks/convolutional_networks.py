@@ -302,7 +302,8 @@ def feature_maps(model, x, layer):
     """Return what one layer inside a model gives while the model looks at x.
 
     The model is run once, in the mode (train or eval) in which it is, and is left as it was found: same mode,
-    no gradients in its parameters, and no hook of yours on it, also when its forward pass fails.
+    no gradients in its parameters, and no hook of yours on it, also when its forward pass fails. Afterwards
+    gradients are recorded as before.
 
     Args:
         model: any nn.Module
@@ -375,7 +376,8 @@ class VGG(nn.Module):
     """VGG (Simonyan 2014), built from a list, for colour images of 32x32 and more with five "M".
 
     for each entry of cfg: an int F is conv F@3x3, padding 1 (with a bias, also where batch norm follows)
-        - batch norm if bn - ReLU; "M" is max pool 2x2, stride 2. Any such list works: [8, "M", 16].
+        - batch norm if bn - ReLU; "M" is max pool 2x2, stride 2. Any such list works: [8, "M", 16]; it stays
+        as it is.
     adaptive average pool to 7x7 - flatten
     linear 4096 - ReLU - dropout 0.5 - linear 4096 - ReLU - dropout 0.5 - linear num_classes
 
@@ -444,7 +446,7 @@ class ResNet(nn.Module):
     Args:
         block: BasicBlock or Bottleneck, or another class of the same form: `expansion`, and called as
             block(in_channels, channels, stride)
-        layers: four ints, blocks in each stage
+        layers: four ints, blocks in each stage; a list that stays as it is
         num_classes: number of scores
 
     ResNet(BasicBlock, [2, 2, 2, 2]) is ResNet-18, with 11,689,512 parameters for 1000 classes;
