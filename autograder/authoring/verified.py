@@ -4,9 +4,9 @@
 
 Each digest names a state: `files` that of all files of the assignment except known.json, `lesson` that of the files
 that its lesson runs, `known` that of the rest of known.json, and `engine` that of the code on which a verdict depends.
-Packages of the course that these files import belong to the files. `left_out` lists the tasks that could not be graded
-on that machine, and `figures` is the number of figures that the lesson drew. Only `verify` writes this line, and only
-if every gate held.
+Modules of the course's packages that these files import, directly or by one another, belong to the files. `left_out`
+lists the tasks that could not be graded on that machine, and `figures` is the number of figures that the lesson drew.
+Only `verify` writes this line, and only if every gate held.
 """
 
 from __future__ import annotations
