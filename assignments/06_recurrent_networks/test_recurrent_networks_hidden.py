@@ -97,6 +97,23 @@ def test_the_past_does_not_see_the_future(student, rng):
     expect.is_true(bool(moved.all()), "rnn_forward: a later state does not feel an earlier input.")
 
 
+@probe
+def states_before_and_after_a_step(student, name, x, states, weights):
+    """The states that a step returned, as they came, and after the next step, which began with them."""
+    step = getattr(student, name)
+    result = step(x, *states, *weights)
+    found = list(result[: len(states)]) if isinstance(result, tuple) else [result]
+    before = [np.array(state) for state in found]
+    step(x, *found, *weights)
+    return before, found
+
+
+def _expect_states_stay(student, name, x, states, weights):
+    before, after = states_before_and_after_a_step(student, name, x, states, weights)
+    for now, was, what in zip(after, before, ("hidden state", "cell state"), strict=False):
+        expect.unchanged(now, was, f"{name} (the {what} of the step before)")
+
+
 @pytest.mark.task("rnn_forward")
 def test_a_forward_pass_changes_nothing(student, rng):
     """rnn_step_forward and rnn_forward change no argument, and each call starts from the state it is given."""
@@ -117,6 +134,7 @@ def test_a_forward_pass_changes_nothing(student, rng):
     expect.close(second, kept, "rnn_forward, called again")
     expect.close(first, kept, "rnn_forward (its first result after a second call)")
     expect.no_alias(h, step[1], "rnn_step_forward (h)")
+    _expect_states_stay(student, "rnn_step_forward", step[0], step[1:2], step[2:])
 
 
 @pytest.mark.task("rnn_forward")
@@ -190,10 +208,10 @@ def test_a_state_that_is_given_has_its_part_in_the_gradients(student, reference,
 @pytest.mark.task("rnn_backward", weight=2)
 def test_gradients_of_long_sequences_are_not_cut_short(student, reference, rng):
     """rnn_backward: the gradient goes back through all steps, however many there are."""
-    N, T, D, H = 2, 40, 3, 4
+    N, T, D, H = 2, 120, 3, 4
     x, h0, Wx, _, _ = _inputs(rng, N, T, D, H)
     Wh = np.linalg.qr(rng.normal(size=(H, H)))[0]
-    inputs = (0.05 * x, 0.0 * h0, Wx, Wh, np.zeros(H))
+    inputs = (0.01 * x, 0.0 * h0, Wx, Wh, np.zeros(H))
     dout = np.zeros((N, T, H))
     dout[:, -1] = rng.normal(size=(N, H))
 
@@ -202,7 +220,7 @@ def test_gradients_of_long_sequences_are_not_cut_short(student, reference, rng):
 
     want = reference.rnn_backward(dout, reference.rnn_forward(*inputs)[1])
     for mine, true, name in zip(got, want, GRADIENTS, strict=True):
-        expect.close(mine, true, f"rnn_backward of 40 steps ({name})")
+        expect.close(mine, true, f"rnn_backward of {T} steps ({name})")
 
 
 @pytest.mark.task("rnn_backward")
@@ -328,7 +346,7 @@ def test_lstm_gradients_of_random_numbers(student, reference, rng, which):
     place = LSTM_GRADIENTS.index(which)
     for N, _, D, H in SIZES:
         x, *rest = _lstm_inputs(rng, N, 1, D, H)
-        dh, dc = rng.normal(size=(N, H)), rng.normal(size=(N, H))
+        dh, dc = rng.normal(scale=30.0, size=(N, H)), rng.normal(scale=30.0, size=(N, H))  # clipping is seen
 
         *_, cache = student.lstm_step_forward(x[:, 0], *rest)
         got = student.lstm_step_backward(dh, dc, cache)[place]
@@ -412,6 +430,7 @@ def test_an_lstm_changes_nothing(student, reference, rng):
     caches = [student.lstm_step_forward(*step)[2] for step in steps]
     answers = [student.lstm_step_backward(dh, dc, caches[k]) for k in (0, 1, 0)]
     sequence = (inputs[0][0], *steps[0][1:])
+    x_before = sequence[0].copy()
     first, second = (student.lstm_forward(*sequence)[0] for _ in range(2))
 
     for k, got in zip((0, 1, 0), answers, strict=True):
@@ -419,6 +438,8 @@ def test_an_lstm_changes_nothing(student, reference, rng):
         for mine, true, name in zip(got, want, LSTM_GRADIENTS, strict=True):
             expect.close(mine, true, f"lstm_step_backward ({name}) with several caches")
     expect.close(second, first, "lstm_forward, called again")
+    expect.unchanged(sequence[0], x_before, "lstm_forward (x)")
+    _expect_states_stay(student, "lstm_step_forward", steps[0][0], steps[0][1:3], steps[0][3:])
     for now, was, name in zip(steps[0], before, ("x", "h_prev", "c_prev", "Wx", "Wh", "b"), strict=True):
         expect.unchanged(now, was, f"lstm_step_forward and lstm_forward ({name})")
     expect.unchanged(dh, dh_before, "lstm_step_backward (dh)")
@@ -478,7 +499,7 @@ def test_each_bias_of_a_gru_counts(student, rng, name):
 
 @pytest.mark.task("gru_step")
 def test_a_gru_with_its_gates_at_the_ends(student, rng):
-    """gru_step: z shares between candidate and old state, r acts on the candidate alone; no nan for large sums."""
+    """gru_step: z shares between candidate and old state, r acts on the candidate alone; no large sum gives nan."""
     x, h = rng.normal(size=(2, 3)), rng.normal(scale=2.0, size=(2, 2))
     for r in (-1000.0, 1000.0):
         for z in (-1000.0, 1000.0):
@@ -492,6 +513,15 @@ def test_a_gru_with_its_gates_at_the_ends(student, rng):
             expect.close(new, _gru_oracle(x, h, params), f"gru_step with sums {r:.0f} of r and {z:.0f} of z")
             if z > 0:
                 expect.close(new, h, "gru_step with z = 1")
+    for n in (-1000.0, 1000.0):
+        params = _gru_params(rng, 3, 2)
+        for block in params.values():
+            block[:] = 0.0
+        params["bias_ih"][4:] = n
+
+        new = student.gru_step(x, h, params)
+
+        expect.close(new, _gru_oracle(x, h, params), f"gru_step with sums {n:.0f} of the candidate")
 
 
 @pytest.mark.task("gru_step")
@@ -517,6 +547,7 @@ def test_a_gru_step_changes_nothing(student, rng):
 
     expect.close(new, _gru_oracle(*before), "gru_step of a sliced input")
     expect.no_alias(new, h, "gru_step")
+    _expect_states_stay(student, "gru_step", x, [h], [_gru_params(rng, 3, 4)])
     expect.unchanged(x, before[0], "gru_step (x)")
     expect.unchanged(h, before[1], "gru_step (h)")
     expect.unchanged(params, before[2], "gru_step (params)")
@@ -535,7 +566,7 @@ def clipped_parameters(student, values, grads, max_norm):
     length = student.clip_grad_norm(iter(parameters), max_norm)
     same = all(now.grad is was for now, was in zip(parameters, held, strict=True))
     return (
-        length.item() if isinstance(length, torch.Tensor) else length,
+        length.item() if isinstance(length, torch.Tensor) and length.dim() == 0 else length,
         [parameter.grad for parameter in parameters],
         [parameter.detach() for parameter in parameters],
         same,
@@ -634,13 +665,14 @@ def norms_of_linear_memories(student, keep, mix, offset, T, training):
             super().__init__()
             self.input_size = mix.shape[1]
             self.keep, self.mix = nn.Parameter(keep), nn.Parameter(mix)
+            self.offset = nn.Parameter(torch.full((len(keep),), offset, dtype=keep.dtype))  # without a gradient
             self.inner = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5))
 
         def forward(self, x):
             given.append(x.detach().clone())
             state, outputs = torch.zeros(len(x), len(keep), dtype=keep.dtype), []
             for t in range(x.shape[1]):
-                state = state @ self.keep.T + x[:, t] @ self.mix.T + offset
+                state = state @ self.keep.T + x[:, t] @ self.mix.T + self.offset
                 outputs.append(torch.cat([2.0 * state, state], dim=1))
             return torch.stack(outputs, dim=1), state
 
@@ -651,9 +683,10 @@ def norms_of_linear_memories(student, keep, mix, offset, T, training):
     modes = [part.training for part in model.modules()]
     norms = student.gradient_norms_through_time(model, T)
     is_kept = model.keep.grad is not None and bool((model.keep.grad == 7.0).all())
-    untouched = is_kept and model.mix.grad is None and [part.training for part in model.modules()] == modes
+    is_kept = is_kept and model.mix.grad is None and model.offset.grad is None
+    untouched = is_kept and [part.training for part in model.modules()] == modes
     unmoved = torch.equal(model.keep.detach(), keep) and not model.mix.requires_grad
-    return norms, given, untouched and unmoved and model.keep.requires_grad
+    return norms, given, untouched and unmoved and model.keep.requires_grad and model.offset.requires_grad
 
 
 @pytest.mark.task("gradients_through_time", weight=3)
@@ -750,6 +783,12 @@ TEXTS = {
     "Stra\u00dfe ma\u00dfvoll": ["stra\u00dfe", "ma\u00dfvoll"],
     "o\u2018clock it`s \u2018fine\u2019": ["o", "clock", "it", "s", "fine"],
     "\u0663\u0664 stars \u0434\u0432\u0430": ["\u0663\u0664", "stars", "\u0434\u0432\u0430"],
+    "Good.<br /><br />Q&amp;A": ["good", "br", "br", "q", "amp", "a"],
+    "1,000 times in the U.S., e.g. on http://x.org": [
+        "1", "000", "times", "in", "the", "u", "s", "e", "g", "on", "http", "x", "org"
+    ],
+    "a \ufb01lm; it\u00b4s": ["a", "\ufb01lm", "it", "s"],
+    "Sooooo antidisestablishmentarian": ["sooooo", "antidisestablishmentarian"],
 }  # fmt: skip
 
 
@@ -820,6 +859,12 @@ def test_one_token_counts_once_in_a_thousand_places(student):
     vocab.fit(["b a", "c"])
 
     expect.equal(list(vocab.itos), ["<pad>", "<unk>", "a", "b", "c"], "Vocab().fit(...).itos")
+    words = ["zoo", "\u00e9t\u00e9", "eta", "donald", "don't", "7", *(f"w{k}" for k in range(60000))]
+    vocab.fit([" ".join(words)])
+    expect.equal(len(vocab), len(words) + 2, "len(Vocab().fit(...)) of many tokens")
+    few = ["<pad>", "<unk>", "7", "don't", "donald", "eta"]
+    expect.equal(list(vocab.itos)[:6], few, "the first of Vocab().fit(...).itos")
+    expect.equal(list(vocab.itos)[-2:], ["zoo", "\u00e9t\u00e9"], "the last of Vocab().fit(...).itos")
 
 
 @probe
@@ -835,13 +880,13 @@ def encoded(student, known, min_freq, texts):
 @pytest.mark.task("text", weight=2)
 def test_unseen_words_teach_the_vocabulary_nothing(student):
     """encode: one id for each token, 1 for each that is not known, and the vocabulary does not change."""
-    texts = ["", "Bad GOOD", "the dreadful dreadful film!", "<pad> <unk>", "rare good", "bad, " * 300]
+    texts = ["", "Bad GOOD", "the dreadful dreadful film!", "<pad> <unk>", "rare good", "bad, " * 3000]
 
     ids, again, size, itos, is_unchanged = encoded(student, ["good bad the", "bad bad the film", "rare film"], 2, texts)
 
     # bad 3, film 2, the 2
     expect.equal(itos, ["<pad>", "<unk>", "bad", "film", "the"], "Vocab(2).fit(...).itos")
-    expect.equal(ids, [[], [2, 1], [4, 1, 1, 3, 1], [1, 1], [1, 1], [2] * 300], "encode")
+    expect.equal(ids, [[], [2, 1], [4, 1, 1, 3, 1], [1, 1], [1, 1], [2] * 3000], "encode")
     expect.equal(again, ids, "encode, a second time")
     expect.equal(size, 5, "len(vocab) after encode")
     expect.is_true(is_unchanged, "encode: it changed the vocabulary (itos or stoi).")
@@ -850,7 +895,7 @@ def test_unseen_words_teach_the_vocabulary_nothing(student):
 @pytest.mark.task("text", weight=3)
 def test_batches_of_many_lengths(student, rng):
     """pad_batch: every sequence begins in column 0, zeros follow; ids, mask and lengths have the docstring's dtypes."""
-    for lengths in ([3, 1, 4, 2], [5, 5, 5], [2, 7], [4], [1], [0, 3, 0], [6, 0], [700, 2]):
+    for lengths in ([3, 1, 4, 2], [5, 5, 5], [2, 7], [4], [1], [0, 3, 0], [6, 0], [3000, 2]):
         sequences = [rng.integers(1, 50, size=length).tolist() for length in lengths]
         before = [list(sequence) for sequence in sequences]
 
@@ -1041,6 +1086,45 @@ def test_every_token_has_a_say_and_so_has_the_order(student, rng):
 
 
 @probe
+def scores_of_single_words(student, configurations, words):
+    """Scores of sentences of one word, and what the model's own layers make of them, one after the other."""
+    found = []
+    for cell, layers, both in configurations:
+        torch.manual_seed(9)
+        model = student.SequenceClassifier(20, 6, 7, cell, 3, num_layers=layers, bidirectional=both).eval()
+        kinds = (nn.Embedding, nn.RNNBase, nn.Linear)
+        parts = [[module for module in model.modules() if isinstance(module, kind)] for kind in kinds]
+        scores, want = [], []
+        if [len(part) for part in parts] == [1, 1, 1]:
+            (table,), (reader,), (head,) = parts
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.mul_(2.0)
+                for word in words:
+                    scores.append(model(torch.tensor([[word]]), torch.tensor([1])))
+                    state = reader(table(torch.tensor([[word]])))[0][:, 0]
+                    want.append(head(state) if head.in_features == state.shape[1] else scores[-1])
+        found.append(([len(part) for part in parts], scores, want))
+    return found
+
+
+@pytest.mark.task("sequence_classifier")
+def test_a_sentence_of_one_word_goes_straight_through_the_layers(student, rng):
+    """SequenceClassifier: one embedding, one recurrent network, one linear layer; of one word, all vectors agree."""
+    words = (rng.permutation(19)[:4] + 1).tolist()
+    found = scores_of_single_words(student, CONFIGURATIONS, words)
+
+    for (cell, layers, both), (counts, scores, want) in zip(CONFIGURATIONS, found, strict=True):
+        what = f"SequenceClassifier({cell!r}, num_layers={layers}, bidirectional={both})"
+        expect.equal(counts, [1, 1, 1], f"{what}: its embeddings, recurrent networks, and linear layers")
+        for got, wanted in zip(scores, want, strict=True):
+            expect.close(
+                got, wanted, f"{what}: scores of one word", rtol=1e-4, atol=1e-5,
+                hint="is there nothing else between embedding, recurrent network, linear layer and scores?",
+            )  # fmt: skip
+
+
+@probe
 def learning_parameters(student, configurations, ids, lengths):
     """Names of parameters without a gradient, and the gradient of the padding's row."""
     found = []
@@ -1166,7 +1250,7 @@ def watched_lessons(student, sequences, labels, scores, epochs, seeds):
     class Watcher(nn.Module):
         def __init__(self):
             super().__init__()
-            self.weight = nn.Parameter(torch.zeros(3))
+            self.weight = nn.Parameter(torch.ones(3))
             self.inner = nn.Sequential(nn.Dropout(0.5))
             self.seen = []
 
@@ -1231,6 +1315,10 @@ def test_each_epoch_visits_every_sentence_once(student, rng):
             _followers(epoch, list(range(1, 302))) < 15,
             "train_classifier: the sentences come in the order in which they were given, or in pieces of it.",
         )
+    sizes = {row[0]: len(row) for row in sequences}
+    for epoch in epochs:  # a third has 100 lengths from 1 to 6: the means differ by 0 with a deviation of 0.24
+        early, late = (float(np.mean([sizes[k] for k in part])) for part in (epoch[:100], epoch[-100:]))
+        expect.is_true(abs(early - late) < 1.7, "train_classifier: the sentences come sorted by their length.")
     expect.is_true(orders[0] == orders[1], "train_classifier: the same seed gives another order.")
     expect.is_true(
         _followers(orders[0][:301], orders[2][:301]) < 15,
@@ -1238,6 +1326,12 @@ def test_each_epoch_visits_every_sentence_once(student, rng):
     )
     expect.equal(sequences, kept[0], "train_classifier (sequences)")
     expect.unchanged(labels, kept[1], "train_classifier (labels)")
+    sure = torch.zeros(302, 3)
+    sure[torch.arange(1, 302), torch.from_numpy(labels)] = 20.0
+    ((losses, seen, _),) = watched_lessons(student, sequences[:20], labels[:20], sure, 8, [4])
+    what = "train_classifier(epochs=8) of a model that is right already"
+    expect.equal(len(losses), 8, f"{what}: number of losses")
+    expect.equal(sum(len(rows) for rows, _, _ in seen), 160, f"{what}: sentences visited, of 20")
 
 
 @probe
@@ -1317,7 +1411,8 @@ def parameters_of_seeds(student, sequences, labels, seeds):
         model = student.SequenceClassifier(12, 4, 5)
         torch.manual_seed(100 + number)
         np.random.seed(100 + number)
-        student.train_classifier(model, sequences, labels, epochs=1, seed=seed)
+        options = {} if seed is None else {"seed": seed}
+        student.train_classifier(model, sequences, labels, epochs=1, **options)
         rows.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy())
     return rows
 
@@ -1327,10 +1422,12 @@ def test_the_same_model_and_seed_end_in_the_same_place(student, rng):
     """train_classifier: the seed alone decides what is drawn, whatever was drawn before; another ends elsewhere."""
     sequences = [rng.integers(1, 12, size=rng.integers(1, 7)).tolist() for _ in range(80)]
 
-    first, again, other = parameters_of_seeds(student, sequences, rng.integers(0, 2, size=80), [5, 5, 6])
+    labels = rng.integers(0, 2, size=80)
+    first, again, other, plain, zero = parameters_of_seeds(student, sequences, labels, [5, 5, 6, None, 0])
 
     expect.close(again, first, "train_classifier: parameters under the same seed", rtol=1e-4, atol=1e-6)
     expect.is_true(not np.allclose(other, first), "train_classifier: two seeds end in the same parameters.")
+    expect.close(plain, zero, "train_classifier: parameters without a seed, beside seed=0", rtol=1e-4, atol=1e-6)
 
 
 @probe
@@ -1351,6 +1448,7 @@ def classes_in_both_modes(student, sequences, scores):
             return out
 
     model = Dropping()
+    model.weight.grad = torch.tensor(7.0)
     found = []
     for training in (True, False):
         model.train(training)
@@ -1358,8 +1456,13 @@ def classes_in_both_modes(student, sequences, scores):
         single = [student.predict_classes(model, [sequence]) for sequence in sequences[:3]]
         found.append((together, single, [part.training for part in model.modules()]))
     records = torch.is_grad_enabled()
+    with torch.no_grad():
+        student.predict_classes(model, sequences)
+        records = records, torch.is_grad_enabled()
     torch.set_grad_enabled(True)
-    return found, any(model.recorded), records
+    grad = model.weight.grad
+    is_kept = model.weight.requires_grad and grad is not None and float(grad) == 7.0 and float(model.weight) == 1.0
+    return found, any(model.recorded), records, is_kept
 
 
 @pytest.mark.task("sequence_classifier", weight=4.5)
@@ -1370,7 +1473,7 @@ def test_classes_do_not_depend_on_mode_or_company(student, rng):
     truth = scores.numpy()[[sequence[-1] for sequence in sequences]].argmax(axis=1)
     kept = [list(sequence) for sequence in sequences]
 
-    found, with_gradients, records = classes_in_both_modes(student, sequences, scores)
+    found, with_gradients, (records, within), is_kept = classes_in_both_modes(student, sequences, scores)
 
     for (together, single, modes), training in zip(found, (True, False), strict=True):
         expect.dtype(together, np.int64, "predict_classes")
@@ -1380,6 +1483,8 @@ def test_classes_do_not_depend_on_mode_or_company(student, rng):
         expect.equal(modes, [training] * len(modes), "predict_classes: training of the model and its layers afterwards")
     expect.is_true(not with_gradients, "predict_classes: it keeps a graph for gradients.")
     expect.is_true(records, "predict_classes: afterwards nothing keeps a graph for gradients any more.")
+    expect.is_true(not within, "predict_classes: afterwards a caller's torch.no_grad() does not hold any more.")
+    expect.is_true(is_kept, "predict_classes: it changed the model's parameter, its .grad or its requires_grad.")
     expect.equal(sequences, kept, "predict_classes (sequences)")
 
 
@@ -1498,8 +1603,14 @@ def forecasts_of_a_new_model(student, X, means, stds):
         (slope,) = torch.autograd.grad(out.sum(), scaled)
         single = model.predict(X[:1])
         found.append((out.detach().numpy(), slope.abs().amax(dim=0).numpy(), model.predict(X), single))
+    biases = [m.bias for m in model.modules() if isinstance(m, nn.Linear) and m.bias is not None]
+    with torch.no_grad():
+        before = model(scaled)
+        for bias in biases[-1:]:
+            bias.add_(50.0)
+        risen = float((model(scaled) - before).abs().min()) if biases else math.inf
     default = [m.hidden_size for m in student.LSTMForecaster(3).modules() if isinstance(m, nn.LSTM)]
-    return parts, default, first, found
+    return parts, default, first, found, risen
 
 
 @pytest.mark.task("forecasting", weight=2)
@@ -1509,7 +1620,7 @@ def test_forecasts_come_in_the_units_of_the_series(student, rng):
     before = X.copy()
     means, stds = [0.0, 7.0, -3.0], [1.0, 2.0, 10.0]
 
-    parts, default, first, found = forecasts_of_a_new_model(student, X, means, stds)
+    parts, default, first, found, risen = forecasts_of_a_new_model(student, X, means, stds)
 
     expect.equal(parts, [(1, 6)], "LSTMForecaster(8, hidden=6): its LSTMs (input, hidden)")
     expect.equal(default, [24], "LSTMForecaster(3): hidden units")
@@ -1520,6 +1631,7 @@ def test_forecasts_come_in_the_units_of_the_series(student, rng):
         expect.is_true(bool((slopes > 0).all()), f"{what}: a value of the window makes no difference.")
         expect.close(forecast, out.astype(float) * std + mean, f"{what} (predict)", rtol=1e-5, dtype=np.float64)
         expect.close(single, forecast[:1], f"{what} (predict of one window)", rtol=1e-5)
+    expect.is_true(risen > 2.5, "LSTMForecaster.forward: something holds its forecasts in narrow bounds.")
     expect.unchanged(X, before, "LSTMForecaster.predict (X)")
     for length in (7, 9):
         with expect.refused(ValueError, f"LSTMForecaster(8).predict of windows of {length}"):
@@ -1579,7 +1691,8 @@ def brief_forecasters(student, train, X, seeds):
     for number, seed in enumerate(seeds):
         torch.manual_seed(100 + number)
         np.random.seed(100 + number)
-        rows.append(student.train_forecaster(train, X.shape[1], epochs=1, seed=seed).predict(X))
+        options = {} if seed is None else {"seed": seed}
+        rows.append(student.train_forecaster(train, X.shape[1], epochs=1, **options).predict(X))
     scaled = student.train_forecaster(64.0 * train + 512.0, X.shape[1], epochs=1, seed=seeds[0])
     rows.append((scaled.predict(64.0 * X + 512.0) - 512.0) / 64.0)
     flat = student.train_forecaster(np.full(40, 6.0), 5, epochs=1, seed=0)
@@ -1592,10 +1705,12 @@ def test_the_seed_decides_and_units_do_not(student, seed):
     series = waves(200, seed=(seed, 4))
     X = np.lib.stride_tricks.sliding_window_view(series, 9)[-20:].copy()
 
-    (first, again, other, scaled), flat, of_flat = brief_forecasters(student, series, X, [5, 5, 6])
+    rows, flat, of_flat = brief_forecasters(student, series, X, [5, 5, 6, None, 0])
+    first, again, other, plain, zero, scaled = rows
 
     expect.close(again, first, "train_forecaster under the same seed", rtol=1e-4, atol=1e-5)
     expect.is_true(not np.allclose(other, first), "train_forecaster: two seeds give the same forecasts.")
+    expect.close(plain, zero, "train_forecaster without a seed, beside seed=0", rtol=1e-4, atol=1e-5)
     expect.close(scaled, first, "train_forecaster in other units", rtol=1e-2, atol=1e-2)
     expect.equal(flat, (6.0, 1.0), "train_forecaster of a series that never changes (mean, std)")
     expect.finite(of_flat, "train_forecaster of a series that never changes (forecasts)")
@@ -1646,10 +1761,12 @@ def test_each_epoch_sees_every_window_once(student, rng):
     scaled = np.lib.stride_tricks.sliding_window_view((series - series.mean()) / series.std(), 5)[:-1].copy()
 
     visited, left_over = windows_of_a_training(student, series, 5, 3, scaled)
+    of_flat, _ = windows_of_a_training(student, np.full(25, 3.0), 5, 8, np.zeros((20, 5)))
 
     expect.is_true(not any(left_over), "train_forecaster: a backward pass began with the gradient of the last one.")
     if visited:
         expect.equal(len(visited), 300, "train_forecaster(epochs=3) of 100 windows: windows visited")
+        expect.equal(len(of_flat), 160, "train_forecaster(epochs=8) of 20 windows, all the same: windows visited")
         epochs = [visited[100 * epoch : 100 * (epoch + 1)] for epoch in range(3)]
         for number, epoch in enumerate(epochs, start=1):
             expect.equal(sorted(epoch), list(range(100)), f"train_forecaster: windows of epoch {number}")
@@ -1679,7 +1796,7 @@ def reports(student, series, tampered, n_test, window):
 
 
 @pytest.mark.task("forecasting", weight=3)
-@pytest.mark.parametrize("sizes", [(30, 8, 1), (20, 25, 20)])
+@pytest.mark.parametrize("sizes", [(30, 8, 1), (20, 25, 20), (1, 6, 1)])
 def test_no_forecast_sees_its_own_future(student, seed, sizes):
     """backtest: all that is learned comes from the first L - n_test values; errors and skill in the series' units."""
     n_test, window, k = sizes
@@ -1691,6 +1808,7 @@ def test_no_forecast_sees_its_own_future(student, seed, sizes):
     (honest, other), parts = reports(student, series, tampered, n_test, window)
 
     expect.shape(honest[0], (n_test,), "backtest (forecast)")
+    expect.dtype(honest[0], np.float64, "backtest (forecast)")
     expect.close(
         other[0][: n_test - k + 1], honest[0][: n_test - k + 1],
         "backtest (forecasts made before the values that were tampered with)", rtol=1e-4,

@@ -254,7 +254,7 @@ def clipped(student, grads, max_norm):
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = grad.clone()
     length = student.clip_grad_norm(parameters, max_norm)
-    length = length.item() if isinstance(length, torch.Tensor) else length
+    length = length.item() if isinstance(length, torch.Tensor) and length.dim() == 0 else length
     return length, [parameter.grad for parameter in parameters]
 
 
