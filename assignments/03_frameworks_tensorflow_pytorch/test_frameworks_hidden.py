@@ -121,6 +121,10 @@ def test_labels_of_any_shape_become_rows(student, rng):
     expect.equal(student.one_hot(labels), F.one_hot(labels), "one_hot without num_classes")
     expect.equal(student.one_hot(labels, -1), F.one_hot(labels), "one_hot with num_classes=-1")
     expect.equal(student.one_hot(labels, num_classes=9), F.one_hot(labels, 9), "one_hot(num_classes=9)")
+    zeros = torch.tensor([0, 0])
+    expect.equal(student.one_hot(zeros), torch.ones(2, 1, dtype=torch.int64), "one_hot of labels that are all 0")
+    turned = torch.from_numpy(rng.integers(4, size=(3, 2))).T  # not contiguous
+    expect.equal(student.one_hot(turned, 4), F.one_hot(turned, 4), "one_hot of transposed labels")
 
 
 @probe
@@ -149,12 +153,14 @@ def test_a_label_that_is_no_class_is_refused(student):
             student.one_hot(torch.tensor(labels), 3)
     with expect.refused(ValueError, "one_hot([1, -1])"):
         student.one_hot(torch.tensor([1, -1]))
+    with expect.refused(ValueError, "one_hot([0, 1], 0)"):
+        student.one_hot(torch.tensor([0, 1]), 0)
 
 
 @pytest.mark.task("tensors", weight=3)
 def test_scores_are_gathered_along_the_last_axis_and_gradients_flow_back(student, rng):
     """One score for each label, in (N, C) and in (N, T, C), in the logits' dtype; gradients flow to what was picked."""
-    for shape in ((4, 6), (3, 3), (1, 5), (2, 3, 4), (3, 1, 2)):
+    for shape in ((4, 6), (3, 3), (1, 5), (2, 3, 4), (3, 1, 2), (2, 1, 3, 4)):
         logits = _float64(rng, *shape).requires_grad_(True)
         labels = torch.from_numpy(np.array(rng.integers(shape[-1], size=shape[:-1])))
         cotangent = _float64(rng, *shape[:-1])
@@ -177,6 +183,9 @@ def test_scores_are_gathered_along_the_last_axis_and_gradients_flow_back(student
     turned, labels = _float32(rng, 4, 5).T, torch.from_numpy(rng.integers(4, size=5))  # not contiguous
     got, want = student.gather_logits(turned, labels), turned[torch.arange(5), labels]
     expect.close(got, want, "gather_logits of a transposed tensor", dtype=torch.float32)
+    logits, labels = _float32(rng, 2, 3, 4), torch.from_numpy(rng.integers(4, size=(3, 2))).T  # not contiguous
+    want = (logits * F.one_hot(labels, 4)).sum(dim=-1)
+    expect.close(student.gather_logits(logits, labels), want, "gather_logits with transposed labels")
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -464,6 +473,12 @@ def imported(student, state):
     return type(got).__name__, kinds, copies, all(same), all(modes), all(needs)
 
 
+@probe
+def zeros_for_a_missing_bias(student):
+    pairs = student.import_from_torch(nn.Sequential(nn.Linear(2, 3, bias=False)).double())
+    return pairs[0][1] if len(pairs) == 1 and len(pairs[0]) == 2 else None
+
+
 @pytest.mark.task("numpy_bridge")
 def test_every_linear_layer_is_read_and_no_other(student, rng):
     """One pair for each nn.Linear, zeros for a missing bias, arrays in new memory; the model stays as it is."""
@@ -488,6 +503,10 @@ def test_every_linear_layer_is_read_and_no_other(student, rng):
     expect.is_true(same, "import_from_torch: it, or a change of the arrays, changed the model.")
     expect.is_true(is_training, "import_from_torch: the model or a layer of it is in another mode than before.")
     expect.is_true(needs_gradients, "import_from_torch: the parameters need no gradients any more.")
+    missing = zeros_for_a_missing_bias(student)
+    want = np.zeros(3)
+    what = "import_from_torch: b of a float64 layer without a bias"
+    expect.close(missing, want, what, rtol=0, atol=0, dtype=np.float64)
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -735,28 +754,34 @@ def test_an_evaluation_leaves_no_trace(student, rng):
 @probe
 def fixed_answers(student, batches):
     """Models whose logits are their inputs: what the two loops report of them."""
-    model = nn.Linear(3, 3, bias=False)
+    model = nn.Linear(3, 3)
     with torch.no_grad():
         model.weight.copy_(torch.eye(3))
+        model.bias.zero_()
+    model.bias.requires_grad_(False)  # frozen, and it stays so
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     found = []
     for loss_fn in (F.cross_entropy, F.multi_margin_loss):
         found.append(("evaluate", student.evaluate(model, batches, loss_fn)))
         found.append(("train_epoch", student.train_epoch(model, batches, loss_fn, optimizer)))
-    return found
+    return found, model.bias.requires_grad
 
 
 @pytest.mark.task("training_loop")
 def test_classes_lie_along_the_second_axis_and_samples_weigh_the_same(student, rng):
-    """The classes are the second axis of the logits; every sample weighs the same; the loss is that of loss_fn."""
+    """Classes are the second axis, of equal logits the first is the largest; samples weigh the same; loss_fn counts."""
     batches = [(3 * _float32(rng, size, 3), torch.from_numpy(rng.integers(3, size=size))) for size in (3, 3, 7, 1)]
+    equal = torch.tensor([[2.0, 2.0, -1.0], [0.0, 1.0, 1.0], [0.5, 0.5, 0.5], [3.0, 0.0, 3.0], [1.0, 1.0, 0.0]])
+    batches.append((equal, torch.tensor([1, 2, 0, 2, 0])))
 
     x, y = torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
     wanted = [F.cross_entropy(x, y)] * 2 + [F.multi_margin_loss(x, y)] * 2
-    for (name, result), want in zip(fixed_answers(student, batches), wanted, strict=True):
+    found, is_thawed = fixed_answers(student, batches)
+    for (name, result), want in zip(found, wanted, strict=True):
         loss, accuracy = _loss_and_accuracy(result, name)
         expect.close(accuracy, float((x.argmax(dim=1) == y).double().mean()), f"{name}: accuracy", rtol=1e-6)
         expect.close(loss, float(want), f"{name}: loss", rtol=1e-4, hint="is it the loss_fn that was given?")
+    expect.is_true(not is_thawed, "train_epoch or evaluate: a parameter that needed no gradient needs one afterwards.")
 
 
 @probe
@@ -845,11 +870,13 @@ def orders_under_seeds(student, plans):
         dataset = [(torch.zeros(1), torch.tensor(i)) for i in range(20)]
         loader = student.DataLoader(dataset, batch_size=6, shuffle=shuffle, generator=generator)
         before = torch.get_rng_state()
+        others = str(np.random.get_state()), random.getstate()
         drawn = None if generator is None else generator.get_state()
         epochs = [[int(i) for _, y in loader for i in y] for _ in range(2)]
         is_global_kept = torch.equal(before, torch.get_rng_state())
         is_own_kept = generator is not None and torch.equal(drawn, generator.get_state())
-        found.append((epochs, is_global_kept, is_own_kept))
+        are_others_kept = others == (str(np.random.get_state()), random.getstate())
+        found.append((epochs, is_global_kept, is_own_kept, are_others_kept))
     return found
 
 
@@ -861,7 +888,8 @@ def test_a_seed_decides_the_order_and_nothing_else_does(student):
 
     first, again, other, ambient, ambient_again, other_ambient, plain = orders_under_seeds(student, plans)
 
-    for epochs, _, _ in (first, other, ambient):
+    for epochs, _, _, are_others_kept in (first, other, ambient):
+        expect.is_true(are_others_kept, "DataLoader: it draws from, or seeds, a generator of NumPy's or Python's.")
         expect.equal(sorted(epochs[0]), list(range(20)), "DataLoader(shuffle=True): labels of an epoch")
         expect.equal(sorted(epochs[1]), list(range(20)), "DataLoader(shuffle=True): labels of the next")
         expect.is_true(epochs[0] != epochs[1], "DataLoader(shuffle=True): two epochs have the same order.")
@@ -1005,7 +1033,7 @@ def test_a_collate_function_gets_the_samples_and_loops_start_again(student):
 @probe
 def samples_of_arrays(student, x, y, index):
     """A sample, what becomes of it and of the arrays when either is changed, and transformed ones."""
-    x, y = x.copy(), y.copy()
+    x, y = x.copy(order="K"), y.copy()  # laid out in memory as they are
     keep = x.copy()
     dataset = student.ArrayDataset(x, y)
     pair = dataset[index]
@@ -1131,9 +1159,17 @@ def has_a_backward_of_its_own(student):
 @pytest.mark.task("custom_autograd", weight=2)
 def test_swish_and_its_gradient_are_those_of_torch(student, rng):
     """Swish is x * sigmoid(x); its slope has two terms, times the gradient from above; x, shape and dtype stay."""
-    for shape, dtype in (((3, 4, 2), torch.float64), ((5,), torch.float32), ((), torch.float64)):
-        x = (3 * _float64(rng, *shape)).to(dtype).requires_grad_(True)
-        before, cotangent = x.detach().clone(), _float64(rng, *shape).to(dtype)
+    for shape, dtype in (
+        ((3, 4, 2), torch.float64),
+        ((5,), torch.float32),
+        ((), torch.float64),
+        ((6, 3, 4), torch.float32),
+    ):
+        numbers, weights = 3 * _float64(rng, *shape), _float64(rng, *shape)
+        if shape[:1] == (6,):  # not contiguous
+            numbers, weights = numbers.transpose(0, 2), weights.transpose(0, 2)
+        x, cotangent = numbers.to(dtype).requires_grad_(True), weights.to(dtype)
+        before = x.detach().clone()
         other = before.clone().requires_grad_(True)
         near = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 1e-10, "atol": 1e-12}
 
@@ -1347,7 +1383,8 @@ def prepared_models(student, device):
     held = sorted(id(p) for group in optimizer.param_groups for p in group["params"])
     own = sorted(id(p) for p in model.parameters())
     kind = type(optimizer).__name__, optimizer.param_groups[0]["lr"]
-    return given_back is model, places, held == own, kind, len(made)
+    is_kept = not model[0].weight.requires_grad and all(module.training for module in model.modules())
+    return given_back is model, places, held == own, kind, len(made), is_kept
 
 
 @pytest.mark.task("checkpoints")
@@ -1357,12 +1394,13 @@ def test_the_optimiser_is_made_of_what_lies_on_the_device(student):
         found = prepared_models(student, device)
 
         expect.is_true(found is not None, "prepare: it does not return the pair (model, optimizer).")
-        is_same, places, holds_all, kind, made = found
+        is_same, places, holds_all, kind, made, is_kept = found
         expect.is_true(is_same, "prepare: it gives back another model.")
         expect.equal(places, [device], f"prepare(..., {device!r}): devices of parameters and buffers")
         expect.is_true(holds_all, f"prepare(..., {device!r}): the optimiser holds other parameters than the model.")
         expect.equal(kind, ("AdamW", 0.03), "prepare: the optimiser")
         expect.equal(made, 1, "prepare: calls of make_optimizer")
+        expect.is_true(is_kept, "prepare: it changed the model's mode, or which of its parameters need gradients.")
 
 
 @probe
@@ -1392,21 +1430,28 @@ def run_in_two(student, x, y, optimizer_class, seeds, as_path):
             values += [torch.as_tensor(slot).double().flatten() for slot in slots.values()]
         return torch.cat(values), generator.get_state(), torch.get_rng_state()
 
+    def gradients_of(model):
+        return torch.cat([torch.zeros(1) if p.grad is None else p.grad.flatten() for p in model.parameters()])
+
     path = os.path.join(tempfile.mkdtemp(), "a.run" if as_path else "run.pt")
     path = pathlib.Path(path) if as_path else path
     one = start(seeds[0])
     student.save_checkpoint(path, one[0], one[1], 99, one[2])
     go_on(*one, 2)
     one[1].param_groups[0]["lr"] = 0.02  # as a schedule does; the new optimiser is made with 0.05
-    before = state_of(*one)
+    before, slopes = state_of(*one), gradients_of(one[0])
     student.save_checkpoint(path, one[0], one[1], 2, one[2])
     after = state_of(*one)
     is_kept = all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     is_kept = is_kept and all(layer.training for layer in one[0].modules())
+    is_kept = is_kept and torch.equal(gradients_of(one[0]), slopes)
     go_on(*one, 2)
     whole = state_of(*one)
     two = start(seeds[1])
     two[0].train(as_path)
+    other_place = os.path.join(tempfile.mkdtemp(), "moved.pt")
+    os.rename(path, other_place)
+    path = pathlib.Path(other_place) if as_path else other_place
     epoch = student.load_checkpoint(path, *two)
     modes = {layer.training for layer in two[0].modules()}
     loaded = state_of(*two)
@@ -1585,7 +1630,8 @@ def _keras_weights(rng, n_in, n_hidden, n_out):
 
 @pytest.mark.task("keras_model", weight=2)
 def test_it_gives_logits_and_is_compiled_for_integer_labels(student, rng):
-    """Sizes as asked, ReLU, logits; compiled with Adam at 0.001, sparse cross-entropy of logits, and accuracy."""
+    """Sizes as asked, ReLU, logits, Keras' first values; Adam at 0.001, sparse cross-entropy of logits, accuracy."""
+    drawn = []
     for sizes, count in (((6, 5, 4), 9), ((3, 8, 2), 40)):
         weights = _keras_weights(rng, *sizes)
         x, y = rng.normal(size=(count, sizes[0])).astype(np.float32), rng.integers(sizes[2], size=count)
@@ -1614,8 +1660,17 @@ def test_it_gives_logits_and_is_compiled_for_integer_labels(student, rng):
             expect.close(found["loss"], loss, f"{what}.evaluate: loss", rtol=1e-3, atol=1e-4)
             accuracy = float((want.argmax(axis=1) == y).mean())
             expect.close(found["accuracy"], accuracy, f"{what}.evaluate: accuracy", rtol=1e-4)
+        expect.is_true(not first[1].any() and not first[3].any(), f"{what}: a bias does not begin at zero.")
+        # Keras draws a kernel evenly from -bound to bound, bound = sqrt(6 / (rows + columns))
+        drawn.extend((kernel / math.sqrt(6 / sum(kernel.shape))).ravel() for kernel in (first[0], first[2]))
         largest = max(float(np.abs(step).max()) for step in steps)
         expect.between(largest, 0.00097, 0.00103, f"{what}: largest change in one step")
+    values, even = np.concatenate(drawn), 1 / math.sqrt(3)
+    expect.between(float(np.abs(values).max()), 0.5, 1 + 1e-4, "build_keras_mlp: largest first value / bound of Keras'")
+    # the deviation of n such values has a deviation of its own of 0.26 / sqrt(n)
+    room = 6 * 0.26 / math.sqrt(values.size)
+    what = "build_keras_mlp: spread of the first values / bound of Keras'"
+    expect.between(float(values.std()), even - room, even + room, what)
 
 
 @probe
@@ -1648,6 +1703,8 @@ def test_keras_drops_a_fifth_of_the_hidden_units_in_training(student):
     )
     # 30,000 draws with a standard deviation of 0.0023: 0.014 is six of them
     expect.between(1 - float(kept.mean()), 0.186, 0.214, "build_keras_mlp in training: share dropped")
+    rows = len({tuple(row) for row in kept.tolist()})
+    expect.is_true(rows > 200, "build_keras_mlp in training: the same units are dropped in all samples, or in many.")
     rest = keras_dropout(student, 5, False)
     expect.close(rest, np.full((5, 10), 4.0, np.float32), "build_keras_mlp in inference", rtol=1e-6)
 

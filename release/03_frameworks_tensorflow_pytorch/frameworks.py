@@ -410,7 +410,8 @@ def build_keras_mlp(n_in, n_hidden, n_out):
     n_hidden -> n_out that gives logits: no softmax. All dense layers have biases.
 
     It is compiled for training with `fit` on integer labels: Adam with a learning rate of 0.001, the sparse
-    categorical cross-entropy *of logits*, and the metric "accuracy"; all other settings are Keras' defaults.
+    categorical cross-entropy *of logits*, and the metric "accuracy"; all other settings, and the first values of
+    the weights, are Keras' defaults.
 
     Args:
         n_in, n_hidden, n_out: sizes, ints
