@@ -1,6 +1,6 @@
 """The command line: verbs. Each parses, calls one function and prints. Exit 0 done, 1 something is wrong, 2 misuse.
 
-This file is long because all verbs and their help are here, which `autograder --help` shows as one page.
+This file is long because all verbs and their help are here, which are one page for the reader.
 """
 
 from __future__ import annotations
