@@ -99,6 +99,8 @@ def test_caches_and_packages_that_nobody_imports_do_not_belong_to_it(topic: Topi
         ("inner/__init__.py", True),
         ("inner/weights.bin", True),
         ("inner/named.py", True),
+        ("inner/tables/rows.csv", True),
+        ("inner/.cache", False),
         ("nobody_imports_it.py", False),
         ("outer/__init__.py", False),
     ],
@@ -108,10 +110,11 @@ def test_of_a_package_the_modules_that_are_imported_belong_to_it(tmp_path: Path,
     for folder in ("inner", "outer"):
         (package / folder).mkdir(parents=True)
         (package / folder / "__init__.py").write_text("")
+    (package / "inner" / "tables").mkdir()
     (package / "__init__.py").write_text("")
     (package / "used.py").write_text("from . import used_by_used\n")
     (package / "used_by_used.py").write_text("from .inner import named\n")
-    for unread in ("inner/named.py", "inner/weights.bin", "nobody_imports_it.py"):
+    for unread in ("inner/named.py", "inner/weights.bin", "inner/tables/rows.csv", "nobody_imports_it.py"):
         (package / unread).write_text("")
     topic = make_course(tmp_path, hidden=("import pytest\n", "import pytest\nimport course_data.used\n")).topic(
         "01_tiny"

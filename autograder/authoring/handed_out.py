@@ -14,6 +14,7 @@ from autograder.topic import Topic
 
 
 def card_of(topic: Topic, tests: tuple[SuiteTest, ...]) -> str:
+    """Return the topic.toml that students get: the tasks with their points, hints and limits; `tests` is the suite."""
     lines = [
         f"# Made by `autograder build` from assignments/{topic.id}/; a change belongs there.",
         f"id = {_toml(topic.id)}",
@@ -57,6 +58,7 @@ def _toml(value: str | float | tuple[str, ...]) -> str:
 
 
 def first_page(topic: Topic) -> str:
+    """Return the README.md that students get, as Markdown."""
     template = resources.files("autograder").joinpath("templates/student.md").read_text(encoding="utf-8")
     rows = [f"| {task.number} | {task.title} | {_code(task.names)} | {task.points:g} |" for task in topic.tasks]
     return string.Template(template).substitute(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -133,50 +133,62 @@ def _packages(topic: Topic, paths: Iterable[Path]) -> list[Path]:
     """Return the files of the course's own packages on which these files depend; the engine is not one of them.
 
     They are the modules that are imported, directly or by one another, and what is no Python in their folders: weights
-    and tables, which a module reads by a path.
+    and tables, which a module reads by a path. A module that is imported by a text that holds its name is not found.
     """
     root = topic.folder.parent.parent
-    names, found = set(topic.tools) - {"autograder"}, set[Path]()
-    unread = [path for path in paths if path.suffix == ".py"]
-    while unread:
-        path = unread.pop()
-        names |= {name for name in _imported(path, root) if name.partition(".")[0] != "autograder"}
-        new = {file for name in names for file in _files(root, name)} - found
-        found |= new
-        unread += [file for file in new if file.suffix == ".py"]
+    new = set(topic.tools) | _imported(paths, root)
+    names, found = set[str](), set[Path]()
+    while new:
+        names |= new
+        files = {file for name in new if name.partition(".")[0] != "autograder" for file in _files(root, name)} - found
+        found |= files
+        new = _imported(files, root) - names
     return sorted(found)
 
 
 def _files(root: Path, name: str) -> set[Path]:
     """Return the files that the import of `name` runs, and the data beside them; none if it is not the course's own."""
-    found: set[Path] = set()
-    folder = root
+    folder, found = root, set[Path]()
     for part in name.split("."):
-        if (folder / part / "__init__.py").is_file():
-            folder /= part
-            found |= {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py"}
-            found.add(folder / "__init__.py")
-        else:
-            module = folder / f"{part}.py"
-            return found | {module} if folder != root and module.is_file() else found
+        module, folder = folder / f"{part}.py", folder / part
+        start = folder / "__init__.py"
+        if not start.is_file() and not (found and folder.is_dir()):
+            return found | {module} if found and module.is_file() else found
+        found |= {start, *_data(folder)} if start.is_file() else set(_data(folder))
     return found
 
 
-def _imported(path: Path, root: Path) -> set[str]:
-    """Return the modules that a module or a lesson may import, each by its whole name; none if it is not Python.
+def _data(folder: Path) -> Iterator[Path]:
+    """Give what is no Python in the folder of a package, and in those of its folders that are no packages."""
+    for path in folder.iterdir():
+        if _is_passing(Path(path.name)):
+            continue
+        if path.is_dir() and not (path / "__init__.py").is_file():
+            yield from _data(path)
+        elif path.is_file() and path.suffix != ".py":
+            yield path
 
-    `from a import b` may import the module a.b or a name in a, so both are named.
+
+def _imported(paths: Iterable[Path], root: Path) -> set[str]:
+    """Return the modules that Python files among these may import, each by its whole name.
+
+    `from a import b` may import the module a.b or a name in a, so both are named. A file that is not Python has none.
     """
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError:
-        return set()
     found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            above = path.relative_to(root).parts[: -node.level] if node.level else ()
-            name = ".".join([*above, *filter(None, [node.module])])
-            found |= {name} | {f"{name}.{alias.name}" for alias in node.names}
+    for path in paths:
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                above = path.relative_to(root).parts[: -node.level] if node.level else ()
+                name = ".".join([*above, *filter(None, [node.module])])
+                found |= {name} | {f"{name}.{alias.name}" for alias in node.names}
     return found
+
+
+def _tree(path: Path) -> ast.Module:
+    """Read a file as Python; what is no Python has an empty tree."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8") if path.suffix == ".py" else "")
+    except SyntaxError:
+        return ast.parse("")

@@ -33,7 +33,11 @@ class Piece:
 
 
 def files_of(download: Path, platform: str) -> Iterator[Piece]:
-    """Give every file of a download; a zip that belongs to no student is the download itself."""
+    """Give every file of a download; a zip that belongs to no student is the download itself.
+
+    Raises:
+        CourseError: that zip cannot be opened
+    """
     if download.is_file():
         yield from _members(download)
         return

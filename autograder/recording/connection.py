@@ -108,12 +108,7 @@ def name_of(url: str) -> str:
     return str(_file_of(url) or make_url(url).render_as_string(hide_password=True))
 
 
-def _is_there(url: str) -> bool:
-    """Whether a gradebook exists; opening a missing SQLite file would create one."""
-    file = _file_of(url)
-    return file is None or file.is_file()
-
-
 def is_there(api: Any) -> bool:
-    """Whether there is a gradebook; opening a missing one would create it."""
-    return _is_there(api.coursedir.db_url)
+    """Whether there is a gradebook; opening a missing SQLite file would create one."""
+    file = _file_of(api.coursedir.db_url)
+    return file is None or file.is_file()

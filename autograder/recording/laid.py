@@ -58,11 +58,11 @@ class PlainCopy(base.BaseConverter):  # type: ignore[misc]
         for name in COPIED:
             file = parcel / name
             if not file.is_symlink() and file.is_file() and file.stat().st_size <= 1000:
-                replace_file(folder / name, file.read_bytes())
+                _replace_file(folder / name, file.read_bytes())
         topic = Course(Path(self.coursedir.root)).topic(assignment_id)
         source = collect_in_place(parcel, topic).source
         for name, text in parted(source, topic.modules).items() if source is not None else ():
-            replace_file(folder / f"{name}.py", text)
+            _replace_file(folder / f"{name}.py", text)
 
 
 def not_overwritten(topic: Topic) -> list[str]:
@@ -70,6 +70,6 @@ def not_overwritten(topic: Topic) -> list[str]:
     return [*(path.name for path in topic.module_paths), *topic.files]
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def _replace_file(path: Path, content: bytes) -> None:
     path.unlink(missing_ok=True)  # nbgrader makes the files that it wrote read-only
     path.write_bytes(content)
